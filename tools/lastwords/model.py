@@ -1,0 +1,452 @@
+"""The report: everything that crosses a wall between the parts of lastwords is one of these.
+
+Plain data, strings and numbers: a report is exactly its JSON. Fields keep their names and meaning within a
+major version of `SCHEMA`. Every entity has an `id` that is unique in the document; `make_id` makes them.
+
+A value that could not be read says why: see `Missing`. Nothing is dropped in silence.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+SCHEMA = 1
+
+Missing = Literal["unreadable", "unparsable", "not applicable", "not available"]
+Certainty = Literal["certain", "likely", "possible"]
+Mode = Literal["run", "trace", "attach", "core"]
+How = Literal["unraisable", "uncaught", "thread", "greenlet", "printed", "fatal"]
+Phase = Literal["running", "shutdown", "finalizing"]
+
+
+class Entity(msgspec.Struct):
+    """What the members of a report have in common: plain data."""
+
+
+class Tool(Entity, kw_only=True):
+    """Who wrote the report."""
+
+    name: str = "lastwords"
+    version: str
+
+
+class Value(Entity, kw_only=True):
+    """One Python object of the target as text; its code is never run.
+
+    `repr` is None where the object could not be read, and `missing` then says why.
+    """
+
+    type: str | None = None
+    repr: str | None = None
+    address: int | None = None
+    truncated: bool = False
+    missing: Missing | None = None
+
+
+class Frame(Entity, kw_only=True):
+    """One frame of a stack, innermost first. `source` is the line's text, stripped of its indentation."""
+
+    kind: Literal["python", "native"]
+    function: str | None = None
+    qualname: str | None = None
+    file: str | None = None
+    line: int | None = None
+    column: int | None = None
+    source: str | None = None
+    arguments: str | None = None
+    locals: dict[str, Value] | None = None
+    library: str | None = None
+    address: int | None = None
+    inlined: bool = False
+    guessed: bool = False
+
+
+class Stack(Entity, kw_only=True):
+    """Frames, innermost first. A half-read stack keeps what was read and says in `error` what stopped it."""
+
+    frames: list[Frame] = []
+    error: str | None = None
+
+
+class Python(Entity, kw_only=True):
+    """The interpreter of a process. `debug_symbols` says whether its DWARF was found."""
+
+    version: str | None = None
+    implementation: str | None = None
+    build: str | None = None
+    free_threaded: bool | None = None
+    debug_symbols: bool | None = None
+
+
+class Descriptor(Entity, kw_only=True):
+    """An open file descriptor, as `/proc/PID/fd` names it."""
+
+    fd: int
+    target: str
+    peer: str | None = None
+
+
+class Exit(Entity, kw_only=True):
+    """How a process ended: exactly one of the two is set."""
+
+    code: int | None = None
+    signal: int | None = None
+
+
+class Process(Entity, kw_only=True):
+    """A process that was watched. `agent` says whether our code inside it spoke, and if not, why."""
+
+    id: str
+    pid: int
+    ns_pid: int | None = None
+    ppid: int | None = None
+    argv: list[str] = []
+    executable: str | None = None
+    cwd: str | None = None
+    python: Python | None = None
+    libraries: dict[str, str] = {}
+    namespaces: dict[str, str] = {}
+    fds: list[Descriptor] = []
+    exit: Exit | None = None
+    agent: str | None = None
+
+
+class Capture(Entity, kw_only=True):
+    """How a moment was read; `problems` counts what was not."""
+
+    method: str
+    pause_ms: float | None = None
+    bytes: int | None = None
+    complete: bool = True
+    problems: list[str] = []
+
+
+class Gil(Entity, kw_only=True):
+    """Thread ids of who holds the interpreter's lock and who wants it."""
+
+    holder: str | None = None
+    waiters: list[str] = []
+
+
+class Shutdown(Entity, kw_only=True):
+    """Where the interpreter stands on its way out, and the id of what it waits for there."""
+
+    phase: Phase = "running"
+    waits_for: str | None = None
+
+
+class Moment(Entity, kw_only=True):
+    """The single instant that a capture shows."""
+
+    id: str
+    process: str
+    reason: Literal["attach", "unraisable", "fatal", "hang", "core"]
+    capture: Capture
+    gil: Gil | None = None
+    shutdown: Shutdown | None = None
+
+
+class WaitsFor(Entity, kw_only=True):
+    """What a thread, greenlet or task waits for; `target` is the id of an entity of this report."""
+
+    kind: Literal[
+        "lock", "join", "event", "queue", "condition", "io", "process", "sleep", "gil", "hub", "import_lock", "unknown"
+    ]
+    target: str | None = None
+    detail: str | None = None
+
+
+class Thread(Entity, kw_only=True):
+    """A thread of a process. `ident` is what the interpreter calls it, `tid` what the kernel calls it."""
+
+    id: str
+    moment: str
+    tid: int | None = None
+    ident: int | None = None
+    name: str | None = None
+    daemon: bool | None = None
+    state: str | None = None
+    is_main: bool | None = None
+    holds_gil: bool | None = None
+    stack: list[Frame] = []
+    c_stack_gdb: list[Frame] | None = None
+    waits_for: WaitsFor | None = None
+    holds: list[str] = []
+    error: str | None = None
+
+
+class Greenlet(Entity, kw_only=True):
+    """A greenlet; `run` is the function it runs."""
+
+    id: str
+    moment: str
+    type: str | None = None
+    name: str | None = None
+    thread: str | None = None
+    state: Literal["running", "suspended", "unstarted", "dead"] | None = None
+    parent: str | None = None
+    run: Frame | None = None
+    spawned_at: list[Frame] = []
+    stack: list[Frame] = []
+    waits_for: WaitsFor | None = None
+    holds: list[str] = []
+    error: str | None = None
+
+
+class Task(Entity, kw_only=True):
+    """An asyncio task."""
+
+    id: str
+    moment: str
+    name: str | None = None
+    loop: str | None = None
+    stack: list[Frame] = []
+    waits_for: WaitsFor | None = None
+    holds: list[str] = []
+    error: str | None = None
+
+
+class Hub(Entity, kw_only=True):
+    """gevent's hub of one thread."""
+
+    id: str
+    moment: str
+    thread: str | None = None
+    greenlet: str | None = None
+    loop: str | None = None
+    callbacks: list[str] = []
+    timers: list[str] = []
+    watchers: list[str] = []
+
+
+class Object(Entity, kw_only=True):
+    """A lock, queue, socket ... that somebody waits for or holds."""
+
+    id: str
+    moment: str
+    kind: str
+    type: str | None = None
+    address: int | None = None
+    state: dict[str, Value] = {}
+    made_at: Frame | None = None
+
+
+class Edge(Entity, kw_only=True):
+    """A relation between two entities, by their ids. `complete` is False where the search hit a bound."""
+
+    origin: str = msgspec.field(name="from")
+    to: str
+    kind: Literal["waits", "holds", "may_wake", "references", "parent"]
+    certainty: Certainty
+    evidence: str | None = None
+    complete: bool = True
+
+
+class ExceptionValue(Entity, kw_only=True):
+    """An exception of the target: type, text, where it came from, and what it came out of.
+
+    `traceback` lists the frames innermost first, like a stack. `value` is what `str()` of it would print,
+    as far as that could be told without running the target's code.
+    """
+
+    type: str | None = None
+    value: str | None = None
+    args: list[Value] = []
+    traceback: list[Frame] = []
+    cause: ExceptionValue | None = None
+    context: ExceptionValue | None = None
+    error: str | None = None
+
+
+class Caught(Entity, kw_only=True):
+    """An exception that had nobody to go to, or that ended a program, a thread or a greenlet.
+
+    `message` is what the interpreter printed (or would have) above the traceback, verbatim;
+    `stack` the C and `python_stack` the Python frames of the thread at that moment. `count` is how often the
+    same exception left the same place.
+    """
+
+    id: str
+    process: str
+    how: How
+    moment: str | None = None
+    thread: str | None = None
+    greenlet: str | None = None
+    message: str | None = None
+    exception: ExceptionValue | None = None
+    object: Value | None = None
+    stack: list[Frame] = []
+    python_stack: list[Frame] = []
+    count: int = 1
+    phase: Phase = "running"
+    error: str | None = None
+
+
+class Sample(Entity, kw_only=True):
+    """One cheap look at a running thread."""
+
+    moment: str
+    thread: str
+    stack: list[Frame] = []
+    cpu_ms: float | None = None
+
+
+class TraceCall(Entity, kw_only=True):
+    """One call that hunter saw: `start` in seconds since the trace began, `seconds` how long it took.
+
+    `result` and `exception` are short texts made inside the target without calling its code.
+    `changed` are locals that got another value while the call ran.
+    """
+
+    process: str
+    function: str
+    file: str | None = None
+    line: int | None = None
+    source: str | None = None
+    kind: Literal["python", "builtin"] = "python"
+    thread: str | None = None
+    start: float | None = None
+    seconds: float | None = None
+    arguments: dict[str, str] = {}
+    changed: list[str] = []
+    result: str | None = None
+    exception: str | None = None
+    calls: list[TraceCall] = []
+
+
+class WatchedImport(Entity, kw_only=True):
+    """Who imported a module first: the whole chain of frames, innermost (the import statement) first.
+
+    `order` is the place of the module among those watched, from 0.
+    """
+
+    process: str
+    module: str
+    first_importer: list[Frame] = []
+    order: int
+
+
+class Patch(Entity, kw_only=True):
+    """gevent replaced attributes of `module`; `at` is the stack of the call that did it, innermost first.
+
+    `after` counts the modules that were loaded before; `thread` is the native ident of the patching thread.
+    """
+
+    process: str
+    module: str
+    attributes: list[str] = []
+    at: list[Frame] = []
+    order: int
+    thread: int | None = None
+
+
+class ThreadingState(Entity, kw_only=True):
+    """What `threading` believes at one moment, read from the target.
+
+    `active` are the entries of `threading._active`: key, thread name, and what the key is.
+    `get_ident` is the function that `threading` calls to find itself; `get_ident_module` where it was defined;
+    `current_ident` what it would return for this thread, read from the target without a call.
+    """
+
+    moment: str
+    active: list[ActiveThread] = []
+    native_ident: int | None = None
+    main_ident: int | None = None
+    get_ident: str | None = None
+    get_ident_module: str | None = None
+    current_ident: int | None = None
+    patched: bool | None = None
+    error: str | None = None
+
+
+class ActiveThread(Entity, kw_only=True):
+    """One entry of `threading._active`. `is_native` says whether the key is a native thread ident that exists."""
+
+    key: int
+    name: str | None = None
+    type: str | None = None
+    ident: int | None = None
+    daemon: bool | None = None
+    is_native: bool | None = None
+
+
+class Imports(Entity, kw_only=True):
+    """What the agent recorded of imports and patches, in the order it happened."""
+
+    watched: list[WatchedImport] = []
+    patches: list[Patch] = []
+
+
+class Subject(Entity, kw_only=True):
+    """What a finding is about."""
+
+    kind: str
+    name: str
+    id: str | None = None
+    file: str | None = None
+    line: int | None = None
+
+
+class Evidence(Entity, kw_only=True):
+    """One fact that a finding rests on, so that a reader can check it."""
+
+    text: str
+    file: str | None = None
+    line: int | None = None
+    address: int | None = None
+    value: str | None = None
+
+
+class Finding(Entity, kw_only=True):
+    """A verdict: its code (`lastwords explain CODE`), what it is about, why we say so, and what helps."""
+
+    code: str
+    title: str
+    certainty: Certainty
+    process: str | None = None
+    subjects: list[Subject] = []
+    evidence: list[Evidence] = []
+    explanation: str = ""
+    fix: str = ""
+    references: list[str] = []
+
+
+class Report(Entity, kw_only=True):
+    """One document: what was seen of some processes, and what follows from it."""
+
+    schema: int = SCHEMA
+    tool: Tool
+    mode: Mode
+    captured_at: str
+    processes: list[Process] = []
+    moments: list[Moment] = []
+    threads: list[Thread] = []
+    greenlets: list[Greenlet] = []
+    tasks: list[Task] = []
+    hubs: list[Hub] = []
+    objects: list[Object] = []
+    edges: list[Edge] = []
+    exceptions: list[Caught] = []
+    samples: list[Sample] = []
+    trace: list[TraceCall] = []
+    imports: Imports = msgspec.field(default_factory=Imports)
+    threading: list[ThreadingState] = []
+    problems: list[str] = []
+    findings: list[Finding] = []
+
+
+def to_json(report: Report) -> bytes:
+    """The report as one JSON document, indented, ending in a newline."""
+    return msgspec.json.format(msgspec.json.encode(report), indent=1) + b"\n"
+
+
+def from_json(document: bytes) -> Report:
+    """The report that `document` holds. Raises msgspec.ValidationError or msgspec.DecodeError."""
+    return msgspec.json.decode(document, type=Report)
+
+
+def json_schema() -> dict[str, object]:
+    """The JSON Schema (draft 2020-12) that every report follows."""
+    return msgspec.json.schema(Report)
