@@ -1,0 +1,63 @@
+"""Fixtures of every test: the interpreters of this machine, and targets that are always ended.
+
+@pytest.mark.interpreters("debug_symbols", "!free_threaded")     only those with (without) these capabilities
+def test_x(interpreter, start_target):
+    target = start_target(interpreter, "thread_waits.py")        it has said "ready" when this returns
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from harness import Target, target_running
+from interpreters import Interpreter, find_interpreters
+from needs import lack
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers",
+        "interpreters(*capabilities, minors=None): run with those interpreters alone that have all of these "
+        "capabilities (`!x`: have not), and, if given, are one of `minors` (like '2.7')",
+    )
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "interpreter" not in metafunc.fixturenames:
+        return
+    chosen = list(find_interpreters())
+    asked: list[str] = []
+    for marker in metafunc.definition.iter_markers("interpreters"):
+        chosen = [one for one in chosen if one.has(*marker.args) and _is_minor(one, marker)]
+        asked += [*marker.args, *(marker.kwargs.get("minors") or ())]
+    if chosen:
+        metafunc.parametrize("interpreter", chosen, ids=lambda one: one.name)
+    else:
+        reason = f"missing on this machine: a Python with {' '.join(asked) or 'any capability'}"
+        metafunc.parametrize("interpreter", [pytest.param(None, marks=pytest.mark.skip(reason=reason), id="none")])
+
+
+def _is_minor(one: Interpreter, marker: pytest.Mark) -> bool:
+    minors = marker.kwargs.get("minors")
+    return minors is None or one.minor in minors
+
+
+@pytest.fixture
+def start_target() -> Iterator[Callable[..., Target]]:
+    """start_target(interpreter, program, *arguments, env=None, ready="ready"): a Target, ended with the test."""
+    with ExitStack() as targets:
+
+        def start(*arguments: object, **options: object) -> Target:
+            return targets.enter_context(target_running(*arguments, **options))  # type: ignore[arg-type]
+
+        yield start
+
+
+@pytest.fixture
+def running_python() -> Interpreter:
+    """The newest interpreter found, if lastwords itself can run on it (3.11 and up)."""
+    fit = [one for one in find_interpreters() if one.version >= (3, 11, 0)]
+    return fit[-1] if fit else lack("a CPython >= 3.11 among the test interpreters")
