@@ -12,6 +12,7 @@ from contextlib import ExitStack
 
 import pytest
 
+from environments import Environment, EnvironmentFailedError, environment_for, gevent_for, hunter_for
 from harness import Target, target_running
 from interpreters import Interpreter, find_interpreters
 from needs import lack
@@ -61,3 +62,12 @@ def running_python() -> Interpreter:
     """The newest interpreter found, if lastwords itself can run on it (3.11 and up)."""
     fit = [one for one in find_interpreters() if one.version >= (3, 11, 0)]
     return fit[-1] if fit else lack("a CPython >= 3.11 among the test interpreters")
+
+
+@pytest.fixture
+def gevent_environment(interpreter: Interpreter) -> Environment:
+    """The interpreter's environment with gevent, greenlet and hunter; built if it is not there."""
+    try:
+        return environment_for(interpreter, *gevent_for(interpreter), *hunter_for(interpreter))
+    except EnvironmentFailedError as error:
+        lack(f"gevent and hunter for {interpreter.name}: {error}")
