@@ -46,11 +46,15 @@ class Value(Entity, kw_only=True):
 
 
 class Frame(Entity, kw_only=True):
-    """One frame of a stack, innermost first. `source` is the line's text, stripped of its indentation."""
+    """One frame of a stack, innermost first. `source` is the line's text, stripped of its indentation.
+
+    `module` is `__name__` in the globals of a Python frame, where that was read.
+    """
 
     kind: Literal["python", "native"]
     function: str | None = None
     qualname: str | None = None
+    module: str | None = None
     file: str | None = None
     line: int | None = None
     column: int | None = None
