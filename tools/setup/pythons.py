@@ -137,15 +137,8 @@ def _relocate(executable: Path, tree: Path, home: Path) -> None:
     loader = next(tree.glob(f"usr/lib/*-linux-gnu*/{Path(asked.stdout.strip()).name}"))
     libraries = home / loader.parent.relative_to(tree)
     # RPATH, not RUNPATH: it also holds for what the extension modules need
-    command: list[str | Path] = [
-        patchelf,
-        "--set-interpreter",
-        libraries / loader.name,
-        "--force-rpath",
-        "--set-rpath",
-        libraries,
-    ]
-    subprocess.run([*command, executable], check=True)
+    rpath = ["--force-rpath", "--set-rpath", str(libraries)]
+    subprocess.run([patchelf, "--set-interpreter", str(libraries / loader.name), *rpath, executable], check=True)
 
 
 def _try(build: Build) -> None:
