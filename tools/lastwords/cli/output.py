@@ -1,0 +1,83 @@
+"""What is printed, and where: results on stdout, messages on stderr, colour only where somebody looks."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Callable, Iterable
+from typing import IO, Any, TypeVar
+
+import click
+
+from lastwords.errors import SetupError
+
+VERBOSITY = "lastwords.verbosity"
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def verbosity_options(function: Command) -> Command:
+    """Adds `-v` and `-q` to a command; `verbosity()` tells what was asked."""
+    verbose = click.option(
+        "-v", "--verbose", count=True, expose_value=False, callback=_more, help="Say more; twice for still more."
+    )
+    quiet = click.option(
+        "-q", "--quiet", is_flag=True, expose_value=False, callback=_less, help="Say nothing when there is nothing."
+    )
+    return verbose(quiet(function))
+
+
+def _more(ctx: click.Context, _: click.Parameter, count: int) -> None:
+    if count:
+        ctx.meta[VERBOSITY] = count
+
+
+def _less(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        ctx.meta[VERBOSITY] = -1
+
+
+def verbosity() -> int:
+    """-1 with `--quiet`, else how often `-v` was given to the command that runs."""
+    context = click.get_current_context(silent=True)
+    return context.meta.get(VERBOSITY, 0) if context else 0
+
+
+def wants_colour(stream: IO[str]) -> bool:
+    """True for a terminal, unless NO_COLOR is set (https://no-color.org) or TERM says dumb."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def print_messages(lines: Iterable[str]) -> None:
+    """Writes to stderr; a stderr that is closed or broken is nobody who could be told."""
+    try:
+        for line in lines:
+            print(line, file=sys.stderr)  # noqa: T201 (this is the one that prints)
+        sys.stderr.flush()
+    except (OSError, ValueError, AttributeError):
+        return
+
+
+def print_result(lines: Iterable[str]) -> None:
+    """Writes lines to stdout. A reader that went away (`| head`) is no error; a full disk is a SetupError."""
+    print_bytes("".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace"))
+
+
+def print_bytes(content: bytes) -> None:
+    """Writes to stdout as it is, whatever the locale's encoding. Errors as in `print_result`."""
+    try:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(content)
+        sys.stdout.buffer.flush()
+    except OSError as error:
+        _drop_stdout()
+        if error.errno != errno.EPIPE:
+            raise SetupError(f"cannot write to stdout: {error.strerror}; the output is incomplete") from error
+
+
+def _drop_stdout() -> None:
+    """What is still buffered must not fail once more when the interpreter flushes at exit."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)

@@ -1,0 +1,64 @@
+"""`lastwords report`: a saved report again, judged anew by this version's diagnoses."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import msgspec
+
+from lastwords import model
+from lastwords.cli.commands import help_settings
+from lastwords.cli.output import verbosity_options
+from lastwords.cli.reports import Outputs, deliver, report_options
+from lastwords.errors import SetupError, TargetError
+
+if TYPE_CHECKING:
+    from lastwords.model import Report
+
+EPILOG = """
+\b
+Example:
+  lastwords run --json crash.json -- python app.py
+  lastwords report crash.json
+"""
+
+
+@click.command(epilog=EPILOG, context_settings=help_settings())
+@click.argument("file")
+@report_options
+@verbosity_options
+def command(file: str, outputs: Outputs) -> int | None:
+    """Show the report saved in FILE (- is stdin). Its findings are made again from what it holds."""
+    report = read_report(file)
+    deliver(report, replace(outputs, default="stdout"))
+    return outputs.exit_code(report)
+
+
+def read_report(file: str) -> Report:
+    """The report in a file, or on stdin for `-`. Raises SetupError (unreadable), TargetError (not a report of ours)."""
+    document = _read(file)
+    try:
+        schema = msgspec.json.decode(document, type=_Header).schema
+        if schema == model.SCHEMA:
+            return model.from_json(document)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise TargetError(f"{file} is not a report of lastwords: {error}", "lastwords run -h") from error
+    raise TargetError(
+        f"{file} has schema {schema}, this lastwords reads schema {model.SCHEMA}; it needs the release that wrote it",
+        "lastwords --version",
+    )
+
+
+class _Header(msgspec.Struct):
+    schema: int
+
+
+def _read(file: str) -> bytes:
+    try:
+        return sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+    except OSError as error:
+        raise SetupError(f"cannot read {file}: {error.strerror}") from error

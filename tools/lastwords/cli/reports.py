@@ -1,0 +1,80 @@
+"""What `run`, `trace` and `report` share: the options that say where a report goes, and its way there."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any
+
+import click
+
+from lastwords.cli.output import print_bytes, print_messages, print_result, verbosity, wants_colour
+from lastwords.diagnose import diagnose, is_healthy
+from lastwords.model import Report
+from lastwords.report.json_report import encode, write_file, write_json
+from lastwords.report.text import format_report
+
+STDOUT = "-"
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Where a report goes: paths, or `-` for stdout; with neither, the text goes to `default`."""
+
+    json: str | None = None
+    text: str | None = None
+    fail_on: str | None = None
+    default: str = "stderr"
+
+    def exit_code(self, report: Report) -> int | None:
+        """70 if `--fail-on finding` asks for it and there is one, else None."""
+        return 70 if self.fail_on and not is_healthy(report) else None
+
+
+def report_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds --json, --text and --fail-on to a command, which gets them as one argument `outputs`."""
+
+    @wraps(function)
+    def with_outputs(
+        *args: object, json_file: str | None, text_file: str | None, fail_on: str | None, **more: object
+    ) -> object:
+        return function(*args, outputs=Outputs(json_file, text_file, fail_on), **more)
+
+    for option in (
+        click.option("--fail-on", type=click.Choice(["finding"]), help="Exit with 70 if anything was found."),
+        click.option("--text", "text_file", metavar="FILE", help="Write the report as text (- is stdout)."),
+        click.option("--json", "json_file", metavar="FILE", help="Write the report as JSON (- is stdout)."),
+    ):
+        with_outputs = option(with_outputs)
+    return with_outputs
+
+
+def deliver(report: Report, outputs: Outputs) -> None:
+    """Diagnoses the report and writes it where it shall go. Raises SetupError where a file cannot be written.
+
+    With `--quiet`, a report in which nothing was found is written to the files that were named, and nowhere else.
+    """
+    report.findings = diagnose(report)
+    if outputs.json == STDOUT:
+        print_bytes(encode(report))
+    elif outputs.json:
+        write_json(report, outputs.json)
+    if outputs.text and outputs.text != STDOUT:
+        write_file(outputs.text, "".join(f"{line}\n" for line in format_report(report, details=_details())).encode())
+    elif outputs.text or not outputs.json:
+        _print(report, "stdout" if outputs.text else outputs.default)
+
+
+def _print(report: Report, stream: str) -> None:
+    if verbosity() < 0 and is_healthy(report):
+        return
+    place = sys.stdout if stream == "stdout" else sys.stderr
+    lines: Iterable[str] = format_report(report, colour=wants_colour(place), details=_details())
+    printer = print_result if stream == "stdout" else print_messages
+    printer(lines)
+
+
+def _details() -> bool:
+    return verbosity() > 0

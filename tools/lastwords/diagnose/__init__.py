@@ -1,0 +1,70 @@
+"""Policy: pure functions from a report to findings. Knows the model alone; prints nothing, reads nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+from lastwords.diagnose import (
+    callback_failed,
+    exception_swallowed,
+    fatal_exit,
+    finalizer_failed,
+    healthy,
+    hook_failed,
+    interrupt_lost,
+    monkey_patch_order,
+    output_closed,
+    too_late,
+)
+from lastwords.model import Finding, Report
+
+Diagnosis = Callable[[Report], Iterable[Finding]]
+
+# Cause before symptom: of two findings that are equally certain, the one higher up comes first.
+DIAGNOSES: dict[str, Diagnosis] = {
+    "monkey-patch-order": monkey_patch_order.diagnose,
+    "fatal-exit": fatal_exit.diagnose,
+    "interrupt-lost": interrupt_lost.diagnose,
+    "too-late": too_late.diagnose,
+    "hook-failed": hook_failed.diagnose,
+    "output-closed": output_closed.diagnose,
+    "callback-failed": callback_failed.diagnose,
+    "finalizer-failed": finalizer_failed.diagnose,
+}
+CERTAINTIES = ("certain", "likely", "possible")
+
+
+def diagnose(report: Report) -> list[Finding]:
+    """The findings, the answer first: certain before likely, cause before symptom. Never empty.
+
+    An exception that a finding explains is not told again by a symptom further down. Those that nothing explains
+    better than as a possibility are `exception-swallowed`; where nothing was found at all, the one finding is
+    `healthy`.
+    """
+    found = [finding for judge in DIAGNOSES.values() for finding in judge(report)]
+    explained = {name for finding in found if finding.certainty != "possible" for name in _exceptions(finding)}
+    found += exception_swallowed.diagnose(report, explained)
+    found.sort(key=lambda finding: CERTAINTIES.index(finding.certainty))
+    return list(_without_symptoms(found)) or list(healthy.diagnose(report))
+
+
+def is_healthy(report: Report) -> bool:
+    """True if the report's findings say that nothing is wrong."""
+    return all(finding.code == healthy.CODE for finding in report.findings)
+
+
+def _exceptions(finding: Finding) -> set[str]:
+    """The ids of the caught exceptions that a finding is about."""
+    return {subject.id for subject in finding.subjects if subject.kind == "exception" and subject.id}
+
+
+def _without_symptoms(findings: Iterable[Finding]) -> Iterator[Finding]:
+    """Drops a finding if each of its exceptions has been told by one that is nearer to the cause."""
+    order = [*DIAGNOSES, exception_swallowed.CODE]
+    told: dict[str, int] = {}
+    for finding in findings:
+        about, rank = _exceptions(finding), order.index(finding.code)
+        if about and all(told.get(name, len(order)) < rank for name in about):
+            continue
+        told.update({name: min(rank, told.get(name, rank)) for name in about})
+        yield finding

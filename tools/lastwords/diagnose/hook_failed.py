@@ -1,0 +1,93 @@
+"""`hook-failed`: the hook that should have told of an exception failed itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from lastwords.diagnose.caught import (
+    basic_evidence,
+    c_name,
+    is_of_module,
+    name_of,
+    raised_at,
+    subject,
+    subjects,
+    summary,
+    type_name,
+)
+from lastwords.model import Caught, Certainty, Evidence, Finding, Report, Subject
+
+CODE = "hook-failed"
+
+EXPLANATION = (
+    "The interpreter calls the hook to tell of an exception that nobody caught. The hook raised one itself, so the "
+    "first exception was not told the way the program meant it to be."
+)
+FIX = (
+    "Let the hook catch its own errors and fall back on the interpreter's own (`sys.__excepthook__`, "
+    "`sys.__unraisablehook__`, `threading.__excepthook__`), which can always be called."
+)
+
+
+def diagnose(report: Report) -> Iterator[Finding]:
+    """One finding for each hook that failed."""
+    for caught in report.exceptions:
+        match = _match(caught)
+        if match:
+            yield _finding(caught, *match)
+
+
+def _match(caught: Caught) -> tuple[str, Certainty] | None:
+    if caught.how in ("uncaught", "fatal"):
+        return None
+    during = next(iter(caught.python_stack), None)
+    if during and during.function == "invoke_excepthook" and is_of_module(during, "threading"):
+        return "threading.excepthook", "certain"
+    if _displayed_by_the_printer(caught):
+        return "sys.excepthook", "likely"
+    return None
+
+
+def _displayed_by_the_printer(caught: Caught) -> bool:
+    """PyErr_PrintEx itself shows an exception with a traceback only where sys.excepthook failed or is missing."""
+    names = [c_name(frame) for frame in caught.stack[:3]]
+    display = any(name in ("PyErr_Display", "_PyErr_Display") for name in names)
+    printer = [name for name in names if name not in ("PyErr_Display", "_PyErr_Display", "PyErr_DisplayException")]
+    return caught.how == "printed" and display and printer[:1] in (["PyErr_PrintEx"], ["_PyErr_PrintEx"])
+
+
+def _finding(caught: Caught, hook: str, certainty: Certainty) -> Finding:
+    return Finding(
+        code=CODE,
+        title=f"{hook} failed itself: {summary(caught)}{_told(caught)}",
+        certainty=certainty,
+        process=caught.process,
+        subjects=[*subjects(caught), *_first_subject(caught)],
+        evidence=[*basic_evidence(caught), *_first_evidence(caught)],
+        explanation=EXPLANATION,
+        fix=FIX,
+    )
+
+
+def _told(caught: Caught) -> str:
+    """What the hook was to tell: the exception that was being handled when the hook's own was raised."""
+    first = caught.exception.context if caught.exception else None
+    return f", while telling of {type_name(first)}" if first and first.type else ""
+
+
+def _first_subject(caught: Caught) -> Iterator[Subject]:
+    first = caught.exception.context if caught.exception else None
+    if first and first.traceback:
+        yield subject(first.traceback[0])
+
+
+def _first_evidence(caught: Caught) -> Iterator[Evidence]:
+    first = caught.exception.context if caught.exception else None
+    if first and first.traceback and raised_at(caught):
+        at = first.traceback[0]
+        yield Evidence(
+            text=f"the first exception, {type_name(first)}, was raised in {name_of(at)}",
+            file=at.file,
+            line=at.line,
+            value=at.source,
+        )

@@ -1,0 +1,81 @@
+"""`output-closed`: the last flush of stdout or stderr failed."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+
+from lastwords.diagnose.caught import basic_evidence, has_c_names, match_caller, subjects, traceback, type_name
+from lastwords.model import Caught, Certainty, Evidence, Finding, Process, Report, Subject
+
+CODE = "output-closed"
+
+FLUSHERS = {"flush_std_files": "flush", "flush_io": "flush"}
+OUTPUT_ERRORS = frozenset({"OSError", "IOError", "BrokenPipeError", "ValueError"})
+TEXT_FILES = frozenset({"_io.TextIOWrapper", "TextIOWrapper"})
+STANDARD = (1, 2)
+EXPLANATION = (
+    "What a program prints is kept in a buffer, and the last of it is written when the interpreter ends. That write "
+    "failed: the reader at the other end is gone, or the disk is full. The end of the output is lost, and from "
+    "CPython 3.6 on the exit code becomes 120."
+)
+FIX = (
+    "Flush while errors can still be handled, at the end of main: `sys.stdout.flush()` inside "
+    "`try: ... except BrokenPipeError:`, and then point descriptor 1 at os.devnull with os.dup2, so that the "
+    "interpreter's own flush succeeds."
+)
+
+
+def diagnose(report: Report) -> Iterator[Finding]:
+    """One finding for each failed last flush."""
+    for caught in report.exceptions:
+        certainty = _match(caught)
+        if certainty:
+            process = next((process for process in report.processes if process.id == caught.process), None)
+            yield _finding(caught, certainty, process)
+
+
+def _match(caught: Caught) -> Certainty | None:
+    if match_caller(caught, FLUSHERS):
+        return "certain"
+    if traceback(caught) or caught.phase == "running" or type_name(caught.exception) not in OUTPUT_ERRORS:
+        return None
+    if match_caller(caught, {"file_dealloc": "close"}):  # 2.7 closes its standard files as their last reference goes
+        return "likely"
+    is_text = caught.object is not None and caught.object.type in TEXT_FILES
+    return "likely" if is_text and not has_c_names(caught) else None
+
+
+def _finding(caught: Caught, certainty: Certainty, process: Process | None) -> Finding:
+    kind, reason = type_name(caught.exception), _reason(caught)
+    return Finding(
+        code=CODE,
+        title=f"the last flush of the program's output failed: {kind}{f' ({reason})' if reason else ''}",
+        certainty=certainty,
+        process=caught.process,
+        subjects=[*subjects(caught), *_descriptors(process)],
+        evidence=[*basic_evidence(caught), *_evidence(caught, process)],
+        explanation=EXPLANATION,
+        fix=FIX,
+    )
+
+
+def _reason(caught: Caught) -> str | None:
+    """The errno's name, from the exception's first argument."""
+    first = caught.exception.args[0].repr if caught.exception and caught.exception.args else None
+    return errno.errorcode.get(int(first)) if first and first.isdecimal() else None
+
+
+def _descriptors(process: Process | None) -> Iterator[Subject]:
+    for descriptor in process.fds if process else []:
+        if descriptor.fd in STANDARD:
+            yield Subject(kind="descriptor", name=f"fd {descriptor.fd}: {descriptor.target}")
+
+
+def _evidence(caught: Caught, process: Process | None) -> Iterator[Evidence]:
+    if caught.object and caught.object.repr:
+        yield Evidence(text="the object that was flushed", value=caught.object.repr, address=caught.object.address)
+    for subject in _descriptors(process):
+        yield Evidence(text="a standard output of the process", value=subject.name)
+    if process and process.exit and process.exit.code is not None:
+        yield Evidence(text="the exit code", value=str(process.exit.code))

@@ -1,0 +1,103 @@
+"""One caught exception as text: how it came, its message verbatim, both tracebacks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import PurePath
+
+from lastwords.model import Caught, ExceptionValue, Frame, Report
+from lastwords.report.clean import clean, clean_lines
+from lastwords.report.layout import Page, shorten
+
+FEW_C_FRAMES = 16
+MOST_FRAMES = 60
+HOW = {
+    "unraisable": "swallowed",
+    "uncaught": "uncaught, the program ended by it",
+    "thread": "uncaught, its thread ended by it",
+    "greenlet": "uncaught, its greenlet ended by it",
+    "printed": "printed and dropped",
+    "fatal": "fatal error",
+}
+PHASES = {"running": "", "shutdown": "during the shutdown", "finalizing": "while the interpreter was finalizing"}
+
+
+def format_caught(page: Page, report: Report, caught: Caught) -> Iterator[str]:
+    """All that was read of one exception."""
+    yield from page.wrap(_title(report, caught), hanging="  ", style=page.bold)
+    if caught.message:
+        yield from (f"    {line}" for line in clean_lines(caught.message.rstrip("\n")))
+    if caught.exception:
+        yield from _format_exception(page, caught.exception)
+    if caught.object:
+        what = caught.object.repr or f"unknown ({caught.object.missing or 'not read'})"
+        yield from page.wrap(f"the object named: {shorten(what)}", "  ", hanging="    ")
+    if caught.python_stack:
+        yield page.dim("  The Python stack at that moment (innermost last):")
+        yield from _format_python(caught.python_stack)
+    if caught.stack:
+        yield page.dim("  The C stack at that moment (innermost first):")
+        yield from _format_c(page, caught.stack)
+    if caught.error:
+        yield from page.wrap(f"not all of it could be read: {caught.error}", "  ", hanging="    ")
+
+
+def _title(report: Report, caught: Caught) -> str:
+    thread = next((thread for thread in report.threads if thread.id == caught.thread), None)
+    who = thread.name or str(thread.tid) if thread else caught.thread
+    parts = [
+        HOW[caught.how],
+        f"in thread {who}" if who else "",
+        f"in greenlet {caught.greenlet}" if caught.greenlet else "",
+        PHASES[caught.phase],
+        f"{caught.count} times" if caught.count > 1 else "",
+    ]
+    return f"[{caught.id}] {', '.join(filter(None, parts))}"
+
+
+def _format_exception(page: Page, exception: ExceptionValue) -> Iterator[str]:
+    """Causes first, as Python prints them."""
+    inner = exception.cause or exception.context
+    if inner:
+        yield from _format_exception(page, inner)
+        yield page.dim(f"  {'The direct cause of' if exception.cause else 'While handling it came'}:")
+    if exception.traceback:
+        yield "  Traceback (most recent call last):"
+        yield from _format_python(exception.traceback)
+    yield from page.wrap(_describe(exception), "  ", hanging="      ")
+    if exception.error:
+        yield from page.wrap(f"not all of it could be read: {exception.error}", "  ", hanging="    ")
+
+
+def _describe(exception: ExceptionValue) -> str:
+    kind = (exception.type or "an exception of unknown type").removeprefix("builtins.").removeprefix("exceptions.")
+    value = exception.value
+    if value is None and exception.args:
+        value = ", ".join(argument.repr or "?" for argument in exception.args)
+    return f"{kind}: {shorten(value)}" if value else kind
+
+
+def _format_python(frames: list[Frame]) -> Iterator[str]:
+    """As Python's own tracebacks, the innermost frame last."""
+    for frame in reversed(frames[:MOST_FRAMES]):
+        yield clean(f'    File "{frame.file or "?"}", line {frame.line or "?"}, in {frame.function or "?"}')
+        if frame.source:
+            yield f"      {clean(shorten(frame.source))}"
+    if len(frames) > MOST_FRAMES:
+        yield f"    ... and {len(frames) - MOST_FRAMES} outer frames, first"
+
+
+def _format_c(page: Page, frames: list[Frame]) -> Iterator[str]:
+    shown = frames if page.details else frames[:FEW_C_FRAMES]
+    for number, frame in enumerate(shown):
+        yield clean(f"    #{number:<2} {frame.function or '??'}{_c_place(frame)}")
+    if len(shown) < len(frames):
+        yield page.dim(f"    ... and {len(frames) - len(shown)} more: -v")
+
+
+def _c_place(frame: Frame) -> str:
+    if frame.file:
+        return f" ({PurePath(frame.file).name}:{frame.line})" if frame.line else f" ({PurePath(frame.file).name})"
+    library = f" in {PurePath(frame.library).name}" if frame.library else ""
+    address = f" at {frame.address:#x}" if frame.address is not None and not frame.function else ""
+    return f"{library}{address}{' (guessed)' if frame.guessed else ''}"

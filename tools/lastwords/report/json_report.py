@@ -1,0 +1,63 @@
+"""The report as a JSON file: written whole or not at all, readable by its owner alone."""
+
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+from pathlib import Path
+
+import msgspec
+
+from lastwords import model
+from lastwords.errors import SetupError
+from lastwords.model import Report
+
+
+def write_json(report: Report, path: str) -> None:
+    """Writes the report to the file `path`. Raises SetupError."""
+    write_file(path, encode(report))
+
+
+def encode(report: Report) -> bytes:
+    """The report as JSON. Text that UTF-8 cannot hold (a file name's stray bytes) is escaped as in Python's repr."""
+    try:
+        return model.to_json(report)
+    except UnicodeEncodeError:
+        return msgspec.json.format(msgspec.json.encode(_escape(msgspec.to_builtins(report))), indent=1) + b"\n"
+
+
+def _escape(value: object) -> object:
+    match value:
+        case str():
+            return value.encode("utf-8", "backslashreplace").decode("utf-8")
+        case list():
+            return [_escape(item) for item in value]
+        case dict():
+            return {_escape(key): _escape(item) for key, item in value.items()}
+    return value
+
+
+def write_file(path: str, content: bytes) -> None:
+    """Replaces the file at once, mode 0600; devices and pipes are written to as they are. Raises SetupError."""
+    target = Path(path).resolve()
+    try:
+        if target.exists() and not stat.S_ISREG(target.stat().st_mode):
+            target.write_bytes(content)
+        else:
+            _replace(target, content)
+    except OSError as error:
+        raise SetupError(f"cannot write the report to {path}: {error.strerror}; it is not written") from error
+
+
+def _replace(target: Path, content: bytes) -> None:
+    descriptor, draft = tempfile.mkstemp(prefix=f".{target.name}-", dir=target.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(draft).replace(target)
+    except BaseException:
+        Path(draft).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,157 @@
+"""The report as text: the answer first, then what it rests on, the fix, and everything that was caught.
+
+80 columns, readable when pasted into an issue. What came out of the target is escaped (see `clean`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from lastwords.model import Evidence, Exit, Finding, Frame, Process, Report
+from lastwords.report.clean import clean
+from lastwords.report.exceptions import format_caught
+from lastwords.report.layout import Page, shorten
+
+HEALTHY = "healthy"
+
+
+def format_report(report: Report, colour: bool = False, width: int = 80, details: bool = False) -> Iterator[str]:
+    """The whole report, line by line. `details` shows what is else left out: all C frames, import chains."""
+    page = Page(width=width, colour=colour, details=details)
+    if not report.findings:
+        yield page.bold("no findings: this report has not been judged")
+    elif all(finding.code == HEALTHY for finding in report.findings):
+        yield page.bold(clean(report.findings[0].title))
+    else:
+        yield from _format_answer(page, report)
+    yield from _format_processes(page, report)
+    yield from _format_problems(page, report)
+
+
+def _format_answer(page: Page, report: Report) -> Iterator[str]:
+    first, *others = report.findings
+    yield from page.wrap(first.title, style=page.bold)
+    yield from _format_finding(page, first)
+    for finding in others:
+        yield ""
+        yield from page.wrap(f"also: {finding.title}", hanging="      ", style=page.bold)
+        yield from _format_finding(page, finding)
+
+
+def _format_finding(page: Page, finding: Finding) -> Iterator[str]:
+    yield from page.wrap(f"{finding.code}, {finding.certainty}; more: lastwords explain {finding.code}", "  ")
+    if finding.evidence:
+        yield ""
+        yield page.heading("Because")
+        for evidence in finding.evidence:
+            yield from _format_evidence(page, evidence)
+    for title, text in (("Why", finding.explanation), ("Fix", finding.fix)):
+        if text:
+            yield ""
+            yield page.heading(title)
+            yield from page.paragraphs(text, "  ")
+    for reference in finding.references:
+        yield f"  {clean(reference)}"
+
+
+def _format_evidence(page: Page, evidence: Evidence) -> Iterator[str]:
+    at = f"{evidence.file}:{evidence.line}" if evidence.file and evidence.line else evidence.file
+    in_place = bool(at) and evidence.value is not None
+    tail = "" if evidence.value is None or in_place else f": {shorten(evidence.value)}"
+    yield from page.wrap(f"- {evidence.text}{tail}", "  ", hanging="    ")
+    if at:
+        yield f"      {page.dim(clean(at))}"
+    if in_place and evidence.value is not None:
+        yield f"        {clean(shorten(evidence.value))}"
+
+
+def _format_processes(page: Page, report: Report) -> Iterator[str]:
+    """One section for each process of which there is something to tell."""
+    for number, process in enumerate(report.processes, 1):
+        body = list(_format_process(page, report, process))
+        if body or len(report.processes) == 1:
+            yield ""
+            yield from page.wrap(_describe(process, number, len(report.processes)), hanging="  ", style=page.bold)
+            yield from body
+    known = {process.id for process in report.processes}
+    for caught in report.exceptions:
+        if caught.process not in known:
+            yield ""
+            yield from format_caught(page, report, caught)
+
+
+def _describe(process: Process, number: int, count: int) -> str:
+    which = f"Process {number} of {count}" if count > 1 else "Process"
+    python = process.python
+    version = f"{python.implementation or 'CPython'} {python.version}" if python and python.version else None
+    facts = [f"pid {process.pid}", version, *(f"{name} {at}" for name, at in process.libraries.items())]
+    facts.append(format_exit(process.exit) if process.exit else "no exit seen")
+    return f"{which}: {', '.join(filter(None, facts))}: {' '.join(process.argv) or process.executable or '?'}"
+
+
+def format_exit(end: Exit) -> str:
+    """`exit code 3`, or `killed by signal 11`."""
+    return f"killed by signal {end.signal}" if end.signal else f"exit code {end.code}"
+
+
+def _format_process(page: Page, report: Report, process: Process) -> Iterator[str]:
+    for caught in report.exceptions:
+        if caught.process == process.id:
+            yield ""
+            yield from format_caught(page, report, caught)
+    yield from _format_trace(page, report, process)
+    yield from _format_imports(page, report, process)
+    if process.agent:
+        yield from page.wrap(f"agent: {process.agent}", "  ", hanging="    ")
+
+
+def _format_trace(page: Page, report: Report, process: Process) -> Iterator[str]:
+    calls = [call for call in report.trace if call.process == process.id]
+    if not calls:
+        return
+    from lastwords.report.tree import format_trace  # noqa: PLC0415 (only a report with a trace pays for it)
+
+    yield ""
+    yield page.heading("The shutdown, as hunter saw it")
+    for line in format_trace(calls):
+        yield f"  {clean(line)}"
+
+
+def _format_imports(page: Page, report: Report, process: Process) -> Iterator[str]:
+    """Who imported the patched modules, and where the patch came; the whole chains only with details."""
+    patches = [patch for patch in report.imports.patches if patch.process == process.id]
+    patched = {patch.module for patch in patches}
+    watched = [one for one in report.imports.watched if one.process == process.id]
+    shown = [one for one in watched if page.details or one.module in patched]
+    if not shown and not patches:
+        return
+    yield ""
+    yield page.heading("Imports and patches, in their order")
+    for one in sorted(shown, key=lambda one: one.order):
+        yield from _format_step(page, f"import {one.module}", one.first_importer)
+    for patch in sorted(patches, key=lambda patch: patch.order):
+        yield from _format_step(page, f"patch of {patch.module}: {', '.join(patch.attributes)}", patch.at)
+
+
+def _format_step(page: Page, what: str, frames: list[Frame]) -> Iterator[str]:
+    yield from page.wrap(what, "  ", hanging="      ")
+    yield from page.chain(frames)
+
+
+def _format_problems(page: Page, report: Report) -> Iterator[str]:
+    problems: Iterable[str] = [
+        *report.problems,
+        *(problem for moment in report.moments for problem in moment.capture.problems),
+    ]
+    for at, (problem, count) in enumerate(_count(problems).items()):
+        if at == 0:
+            yield ""
+            yield page.heading("What could not be read")
+        yield from page.wrap(f"- {problem}{f' ({count} times)' if count > 1 else ''}", "  ", hanging="    ")
+
+
+def _count(problems: Iterable[str]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for problem in problems:
+        counts[problem] = counts.get(problem, 0) + 1
+    return counts
