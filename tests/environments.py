@@ -150,13 +150,11 @@ def prepare(interpreters: Sequence[Interpreter]) -> list[str]:
         return [failure for failure in pool.map(build, interpreters) if failure]
 
 
-def main() -> int:
-    """Prepare the environments of all interpreters; say what failed."""
-    failures = prepare(find_interpreters())
-    for failure in failures:
-        sys.stderr.write(failure + "\n")
-    return 1 if failures else 0
+def main() -> None:
+    """Prepare the environments of all interpreters, and say what failed: the tests that need it will skip or fail."""
+    for failure in prepare(find_interpreters()):
+        sys.stderr.write(f"no gevent and hunter for {failure}\n")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

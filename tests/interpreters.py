@@ -101,6 +101,23 @@ def find_interpreters() -> list[Interpreter]:
     return [one for one in found if not wanted or one.name in wanted]
 
 
+def find_python(minor: str) -> Interpreter | None:
+    """The first interpreter found that is a `minor` (like `2.7`), without looking at the others; or None."""
+    named = ((prefix, path.resolve()) for prefix, path in _candidates())
+    return next(
+        (one for prefix, path in named if path.name == f"python{minor}" and (one := _examine(prefix, path))), None
+    )
+
+
+def describe_python(path: Path) -> Interpreter:
+    """The interpreter behind `path`, which may be a virtual environment's. Raises LookupError where there is none."""
+    real = path.resolve()
+    prefix = next((prefix for prefix, one in _candidates() if one.resolve() == real), "py")
+    if found := _examine(prefix, real):
+        return found
+    raise LookupError(f"{path} is no CPython that runs")
+
+
 @cache
 def _find_all() -> tuple[Interpreter, ...]:
     found: dict[Path, Interpreter] = {}

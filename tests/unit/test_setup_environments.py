@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import subprocess
+from pathlib import Path
 
 import pytest
 
+import environments
 from environments import Environment, EnvironmentFailedError, environment_for, gevent_for
 from interpreters import Interpreter
 
@@ -39,6 +41,9 @@ def test_it_is_built_once(interpreter: Interpreter, gevent_environment: Environm
     assert (again.root / "ready").stat().st_mtime_ns == before
 
 
-def test_what_pip_cannot_install_is_a_message(running_python: Interpreter) -> None:
-    with pytest.raises(EnvironmentFailedError, match=r"py.*: `.*` ended with 1:\n(.|\n)*not a requirement"):
+def test_what_pip_cannot_install_is_a_message(
+    running_python: Interpreter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(environments, "ENVIRONMENTS", tmp_path)
+    with pytest.raises(EnvironmentFailedError, match=r"^\S+: `.*` ended with 1:\n(.|\n)*not a requirement"):
         environment_for(running_python, "not a requirement")

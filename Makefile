@@ -1,0 +1,56 @@
+# Everything that a developer does here. `make help` lists it; what needs more than a line is in tools/setup.
+SHELL := /bin/sh
+PY := .venv/bin/python
+TIMED := sh tools/setup/timed.sh
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: trace
+trace: setup ## the original investigation, and one of today: sets up what it needs, prints the reports
+	@$(PY) tests/investigations.py
+
+.PHONY: test
+test: PYTHONS_ARGS = --if-possible
+test: setup pythons environments ## all tests, on every Python of this machine (LASTWORDS_TEST_PYTHONS=py3.11,py2.7 narrows)
+	@$(PY) -m pytest $(ARGS)
+
+.PHONY: lint
+lint: setup ## ruff, mypy --strict, shellcheck
+	@sh tools/setup/machine.sh shellcheck
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@$(PY) -m mypy
+	@shellcheck .ci/run tools/setup/*.sh
+
+.PHONY: ci
+ci: ## what .ci/run does: lint and test, each with its time
+	@$(TIMED) setup $(MAKE) --no-print-directory setup pythons environments
+	@$(TIMED) lint $(MAKE) --no-print-directory lint
+	@$(TIMED) test $(MAKE) --no-print-directory test
+
+.PHONY: setup
+setup: ## gdb and a compiler if missing, .venv with lastwords and the tools to develop it
+	@sh tools/setup/machine.sh gdb compiler venv
+	@sh tools/setup/venv.sh
+
+.PHONY: pythons
+pythons: setup ## CPython 3.13 to 3.15 as Debian ships them, stripped, into .cache/pythons (where there is apt)
+	@sh tools/setup/machine.sh debian-keys
+	@$(PY) tools/setup/pythons.py $(PYTHONS_ARGS)
+
+.PHONY: environments
+environments: setup ## gevent and hunter for every Python of this machine, into .cache/envs
+	@$(PY) tests/environments.py
+
+.PHONY: dist
+dist: setup ## wheel and source package, into dist/
+	@rm -rf dist
+	@$(PY) -m build --no-isolation --outdir dist . >.cache/dist.log 2>&1 || { cat .cache/dist.log; exit 1; }
+	@ls -l dist
+
+.PHONY: clean
+clean: ## remove what make made, except the downloads in .cache
+	rm -rf .venv dist build .cache/trace .mypy_cache .ruff_cache .pytest_cache .hypothesis

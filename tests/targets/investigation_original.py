@@ -1,0 +1,7 @@
+"""The original case: `threading` is imported before gevent patches it, so nobody finds the main thread at exit."""
+
+import threading  # noqa: F401
+
+import gevent.monkey
+
+gevent.monkey.patch_thread()
