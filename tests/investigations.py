@@ -21,30 +21,27 @@ from interpreters import CHECKOUT, Interpreter, describe_python, find_python
 REPORTS = CHECKOUT / ".cache" / "trace"
 PROGRAMS = Path("tests") / "targets"
 LASTWORDS = Path(".venv") / "bin" / "lastwords"
+NO_ORIGINAL = (
+    "The original case needs a python2.7 (on PATH, under pyenv, or in LASTWORDS_PYTHONS) and there is none: "
+    "left out. One way to get it: pyenv install 2.7.18\n"
+)
 
 
 def main() -> int:
     """Run both; 0 if every investigation that this machine can do ended in a report with a finding."""
     started = time.monotonic()
     original = find_python("2.7")
-    today = describe_python(Path(sys.executable))
+    cases = (("original", original), ("today", describe_python(Path(sys.executable))))
     try:
-        environments = {
-            one: environment_for(one, *gevent_for(one), *hunter_for(one)) for one in (original, today) if one
-        }
+        environments = {one: environment_for(one, *gevent_for(one), *hunter_for(one)) for _, one in cases if one}
     except EnvironmentFailedError as error:
         sys.stderr.write(f"make trace: gevent and hunter could not be installed for {error}\n")
         sys.stderr.write("Is the machine connected to a package index? A mirror is named to pip by PIP_INDEX_URL.\n")
         return 1
     sys.stderr.write(f"environments ready after {time.monotonic() - started:.2f} s\n")
-    results = [_investigate("today", today, environments[today])]
-    if original:
-        results.insert(0, _investigate("original", original, environments[original]))
-    else:
-        sys.stderr.write(
-            "The original case needs a python2.7 (on PATH, under pyenv, or in LASTWORDS_PYTHONS) and there is none: "
-            "left out. One way to get it: pyenv install 2.7.18\n"
-        )
+    if not original:
+        sys.stderr.write(NO_ORIGINAL)
+    results = [_investigate(name, one, environments[one]) for name, one in cases if one]
     return 0 if all(results) else 1
 
 
