@@ -83,7 +83,7 @@ mkdir -p .cache
 echo "installing with $manager: $packages"
 if ! install_packages >"$log" 2>&1; then
     echo "$manager could not install: $packages" >&2
-    grep -E '^(E|ERROR|Error):?' "$log" | head -n 3 >&2 || tail -n 3 "$log" >&2
+    (grep -E '^(E|ERROR|Error):' "$log" || tail -n 3 "$log") | head -n 3 >&2
     echo "Is the machine connected? Try it by hand: $manager $verb $packages   (all it said: $log)" >&2
     exit 1
 fi

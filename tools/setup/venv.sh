@@ -33,8 +33,8 @@ if ! .venv/bin/python -c '' 2>/dev/null; then
 fi
 if ! install >"$log" 2>&1; then
     echo "pip could not install what pyproject.toml asks for into .venv:" >&2
-    grep -E '^ERROR' "$log" | head -n 3 >&2 || tail -n 3 "$log" >&2
-    echo "Is the machine connected to a package index? If it has a mirror, tell pip (PIP_INDEX_URL or pip.conf)" >&2
+    (grep -E '^ *(ERROR|error|[A-Za-z]+Error):' "$log" || tail -n 3 "$log") | head -n 3 >&2
+    echo "Is a package index in reach? Connect the machine, or name its mirror to pip (PIP_INDEX_URL or pip.conf)," >&2
     echo "and run make again. All that pip said: $log" >&2
     exit 1
 fi
