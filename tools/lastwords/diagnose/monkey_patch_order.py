@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from lastwords.diagnose.caught import (
     evidence,
     is_of_module,
-    name_of,
     place,
     raised_at,
     subject,
@@ -28,6 +27,7 @@ CODE = "monkey-patch-order"
 __all__ = ["CODE", "TooLate", "diagnose", "patched_too_late"]
 
 REGISTRY = "_active"
+CERTAINTIES = ("certain", "likely")
 IDENT_MODULES = ("thread", "_thread", "threading")
 REFERENCES = ["https://www.gevent.org/api/gevent.monkey.html"]
 FIX = """\
@@ -61,27 +61,30 @@ class Case:
 
     @property
     def off_main(self) -> bool:
-        """Whether the patch was applied in another thread than the main one."""
-        main = self.state.main_ident
-        return bool(self.patch and self.patch.thread and main and self.patch.thread != main)
+        """Whether the patch was applied off the main thread: in this one, or elsewhere if this is the main one."""
+        if self.patch is None or self.patch.thread is None:
+            return False
+        return (self.patch.thread == self.state.native_ident) != self.of_main
 
     @property
     def of_main(self) -> bool:
         """Whether the thread that lost its entry is the main one; gevent renames only that one's."""
-        return self.state.main_ident is None or self.state.main_ident == self.state.native_ident
+        if self.stale and self.stale.type:
+            return self.stale.type.split(".")[-1] == "_MainThread"
+        return self.state.main_ident in (None, self.state.native_ident)
 
 
 def diagnose(report: Report) -> Iterator[Finding]:
     """One finding for each process; its other KeyErrors of the same kind are subjects of the same finding."""
-    by_process: dict[str, list[Caught]] = {}
-    for caught in report.exceptions:
-        if _is_lost_entry(caught):
-            by_process.setdefault(caught.process, []).append(caught)
-    for errors in by_process.values():
-        finding = next(filter(None, (_judge(report, caught) for caught in errors)), None)
+    judged: dict[str, list[tuple[Caught, Finding]]] = {}
+    for caught in filter(_is_lost_entry, report.exceptions):
+        finding = _judge(report, caught)
         if finding:
-            finding.subjects += [made for other in errors for made in subjects(other)[:1]]
-            yield finding
+            judged.setdefault(caught.process, []).append((caught, finding))
+    for group in judged.values():
+        _, best = min(group, key=lambda pair: CERTAINTIES.index(pair[1].certainty))
+        best.subjects += [made for caught, _ in group for made in subjects(caught)[:1]]
+        yield best
 
 
 def _is_lost_entry(caught: Caught) -> bool:
@@ -122,7 +125,7 @@ def _certainty(case: Case) -> Certainty | None:
         return None
     if case.threading and not case.threading.before:
         return None
-    read = case.missing is not None and case.missing == case.state.current_ident
+    read = case.missing is not None and case.missing == case.state.current_ident and case.state.error is None
     if case.missing is not None and case.state.current_ident not in (None, case.missing):
         return None
     return "certain" if read and case.threading and case.threading.import_at and case.threading.patch_at else "likely"
@@ -152,7 +155,7 @@ def _title(case: Case) -> str:
     at = dict(_places(case))
     where = f" ({place(at['patch'])})" if "patch" in at else ""
     if case.off_main:
-        return f"gevent patched threading in another thread than the main one{where}"
+        return f"gevent patched threading off the main thread{where}"
     if not case.of_main:
         name = case.stale.name if case.stale else None
         return f"thread {name or case.state.native_ident} was started before gevent patched threading{where}"
@@ -175,6 +178,8 @@ def _evidence(case: Case) -> Iterator[Evidence]:
     state, late = case.state, case.threading
     yield from evidence(raised_at(case.caught), "KeyError was raised by threading itself, on its registry of threads")
     yield from evidence(late.import_at if late else None, "threading was imported first here")
+    for frame in late.imported.first_importer[1:] if late else []:
+        yield from evidence(frame, "which was itself imported here")
     yield from evidence(own_frame(case.patch.at) if case.patch else None, "gevent's patch was applied here, afterwards")
     if case.missing is not None:
         yield Evidence(text="the key that is missing (the exception's argument)", value=str(case.missing))
@@ -186,11 +191,7 @@ def _evidence(case: Case) -> Iterator[Evidence]:
     yield Evidence(text="the thread's native ident", value=_hex(state.native_ident))
     yield Evidence(text="the keys of threading._active", value=", ".join(map(_describe, state.active)))
     if case.off_main and case.patch:
-        yield Evidence(
-            text=f"the patch ran in thread {case.patch.thread}, the main one is", value=str(state.main_ident)
-        )
-    if late:
-        yield from _chain(late)
+        yield Evidence(text="the thread that patched, which is not the main one", value=_hex(case.patch.thread))
 
 
 def _hex(ident: int | None) -> str:
@@ -199,9 +200,3 @@ def _hex(ident: int | None) -> str:
 
 def _describe(entry: ActiveThread) -> str:
     return f"{entry.key} ({entry.name or entry.type or 'unnamed'})"
-
-
-def _chain(late: TooLate) -> Iterator[Evidence]:
-    """The frames between the import statement and the program's first file."""
-    for frame in late.imported.first_importer[1:]:
-        yield from evidence(frame, f"which was itself imported by {name_of(frame) or 'the program'}")

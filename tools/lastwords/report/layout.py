@@ -13,6 +13,7 @@ from lastwords.report.clean import clean
 
 Style = Callable[[str], str]
 LONGEST_VALUE = 300
+FEW_FRAMES = 8
 
 
 @dataclass(frozen=True)
@@ -50,21 +51,23 @@ class Page:
     def paragraphs(self, text: str, indent: str) -> Iterator[str]:
         """Paragraphs wrapped; indented lines (code) and empty ones as they are."""
         block: list[str] = []
-        for line in [*text.split("\n"), ""]:
+        for line in text.split("\n"):
             if line and not line.startswith(" "):
                 block.append(line)
                 continue
-            yield from self.wrap(" ".join(block), indent) if block else ()
+            yield from self.wrap(" ".join(block), indent)
             block = []
             yield f"{indent}{clean(line)}".rstrip()
+        yield from self.wrap(" ".join(block), indent)
 
     def chain(self, frames: list[Frame]) -> Iterator[str]:
-        """The frames' places, innermost first: one without details, all with them."""
-        for frame in frames if self.details else frames[:1]:
+        """The frames' places, innermost first: a few without details, all with them."""
+        shown = frames if self.details else frames[:FEW_FRAMES]
+        for frame in shown:
             source = f"  {frame.source}" if frame.source else ""
             yield f"      {clean(f'{frame.file}:{frame.line}{source}')}"
-        if len(frames) > 1 and not self.details:
-            yield self.dim(f"      (and {len(frames) - 1} frames below: -v)")
+        if len(shown) < len(frames):
+            yield self.dim(f"      ... and {len(frames) - len(shown)} more: -v")
 
 
 def shorten(text: str, limit: int = LONGEST_VALUE) -> str:
