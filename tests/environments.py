@@ -74,6 +74,7 @@ def environment_for(interpreter: Interpreter, *requirements: str) -> Environment
     if not (root / "ready").exists():
         with _alone(root):
             if not (root / "ready").exists():
+                sys.stderr.write(f"setting up {root.relative_to(ENVIRONMENTS)}\n")
                 shutil.rmtree(root, ignore_errors=True)
                 _build(interpreter, root, requirements)
                 (root / "ready").write_text("\n".join(requirements) + "\n")

@@ -13,6 +13,7 @@ import shlex
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from environments import Environment, EnvironmentFailedError, environment_for, gevent_for, hunter_for
@@ -33,7 +34,7 @@ def main() -> int:
     original = find_python("2.7")
     cases = (("original", original), ("today", describe_python(Path(sys.executable))))
     try:
-        environments = {one: environment_for(one, *gevent_for(one), *hunter_for(one)) for _, one in cases if one}
+        environments = _prepare([one for _, one in cases if one])
     except EnvironmentFailedError as error:
         sys.stderr.write(f"make trace: gevent and hunter could not be installed for {error}\n")
         sys.stderr.write("Is the machine connected to a package index? A mirror is named to pip by PIP_INDEX_URL.\n")
@@ -43,6 +44,16 @@ def main() -> int:
         sys.stderr.write(NO_ORIGINAL)
     results = [_investigate(name, one, environments[one]) for name, one in cases if one]
     return 0 if all(results) else 1
+
+
+def _prepare(interpreters: list[Interpreter]) -> dict[Interpreter, Environment]:
+    """Their environments with gevent and hunter; on 2.7 both are compiled, which takes a minute the first time."""
+
+    def prepare(one: Interpreter) -> Environment:
+        return environment_for(one, *gevent_for(one), *hunter_for(one))
+
+    with ThreadPoolExecutor() as pool:
+        return dict(zip(interpreters, pool.map(prepare, interpreters), strict=True))
 
 
 def _investigate(name: str, interpreter: Interpreter, environment: Environment) -> bool:
