@@ -1,0 +1,231 @@
+"""What an ELF file says: symbols, build-id, SONAME, and where it lies in a process.
+
+Files are opened as the process has them (`/proc/PID/map_files`, `/proc/PID/root`), checked by inode: a path's name
+alone may lead to another file by now. What was read of a file is remembered by its device, inode and mtime.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+from elftools.common.exceptions import ELFError
+from elftools.elf.dynamic import DynamicSection
+from elftools.elf.elffile import ELFFile
+from elftools.elf.sections import NoteSection
+
+from lastwords.capture.procfs import PROC, Mapping
+
+_SYMBOL = struct.Struct("<IBBHQQ")  # Elf64_Sym: name, info, other, section, value, size
+PAGE = 4096
+SYMBOLS_LIMIT = 64 << 20
+ROOTS = ("_PyRuntime", "_PyThreadState_Current")  # one of them is exported by every CPython
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A PT_LOAD: `size` bytes of the file from `offset` lie at `address` plus the load bias."""
+
+    offset: int
+    address: int
+    size: int
+
+
+@dataclass(frozen=True)
+class ElfFile:
+    """What was read of one ELF file. Addresses are the file's own: add the load bias."""
+
+    symbols: dict[str, int]
+    segments: tuple[Segment, ...]
+    soname: str | None
+    build_id: str | None
+    has_dwarf: bool
+    has_symtab: bool
+    code: dict[str, bytes] = field(default_factory=dict)
+    sections: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Image:
+    """An ELF file in a process: [start, end) and the load bias."""
+
+    path: str
+    start: int
+    end: int
+    bias: int
+    elf: ElfFile
+
+    def address(self, symbol: str) -> int | None:
+        """Where the symbol is in the process; None where the file does not tell."""
+        value = self.elf.symbols.get(symbol)
+        return None if value is None else value + self.bias
+
+
+def read_elf(file: BinaryIO) -> ElfFile:
+    """Symbols and facts of a 64-bit little-endian ELF file. Raises ELFError for what is none."""
+    elf = ELFFile(file)
+    if elf.elfclass != 64 or not elf.little_endian:
+        raise ELFError("not a 64-bit little-endian file")
+    sections = {section.name: section for section in elf.iter_sections()}
+    symbols = {**_read_symbols(elf, ".symtab"), **_read_symbols(elf, ".dynsym")}
+    segments = tuple(
+        Segment(part["p_offset"], part["p_vaddr"], part["p_filesz"])
+        for part in elf.iter_segments()
+        if part["p_type"] == "PT_LOAD"
+    )
+    return ElfFile(
+        symbols=symbols,
+        segments=segments,
+        soname=_read_soname(sections.get(".dynamic")),
+        build_id=_read_build_id(elf),
+        has_dwarf=".debug_info" in sections or ".zdebug_info" in sections,
+        has_symtab=".symtab" in sections,
+        code={name: _read_code(file, segments, symbols[name]) for name in _DECODED if name in symbols},
+        sections={name: (part["sh_addr"], part["sh_size"]) for name, part in sections.items()},
+    )
+
+
+# Functions whose first instructions name a static variable: how it is found without symbols.
+_DECODED = ("PyInterpreterState_Head", "Py_IsInitialized")
+
+
+def _read_symbols(elf: ELFFile, name: str) -> dict[str, int]:
+    """Defined symbols of a table by name: 25,000 in 20 ms, where pyelftools' own objects take a second."""
+    table = elf.get_section_by_name(name)
+    if table is None or table["sh_size"] > SYMBOLS_LIMIT or table["sh_entsize"] != _SYMBOL.size:
+        return {}
+    strings = elf.get_section(table["sh_link"]).data()
+    data = table.data()
+    found: dict[str, int] = {}
+    for at, info, _, section, value, _ in _SYMBOL.iter_unpack(data[: len(data) // _SYMBOL.size * _SYMBOL.size]):
+        if section and info & 15 <= 2:  # NOTYPE, OBJECT, FUNC
+            end = strings.find(b"\0", at)
+            found.setdefault(strings[at:end].decode("utf-8", "replace"), value)
+    return found
+
+
+def _read_soname(section: object) -> str | None:
+    if not isinstance(section, DynamicSection):
+        return None
+    return next((str(tag.soname) for tag in section.iter_tags("DT_SONAME")), None)  # type: ignore[attr-defined]
+
+
+def _read_build_id(elf: ELFFile) -> str | None:
+    for section in elf.iter_sections():
+        if isinstance(section, NoteSection):
+            for note in section.iter_notes():
+                if note["n_type"] == "NT_GNU_BUILD_ID":
+                    return str(note["n_desc"])
+    return None
+
+
+def _read_code(file: BinaryIO, segments: Sequence[Segment], address: int) -> bytes:
+    for segment in segments:
+        if segment.address <= address < segment.address + segment.size:
+            file.seek(segment.offset + address - segment.address)
+            return file.read(16)
+    return b""
+
+
+def decode_static(elf: ElfFile, function: str) -> int | None:
+    """The address of the variable that `function` (x86-64) only loads and returns; None for any other code.
+
+    CPython 2.7 and 3.6 keep the head of their interpreters and `initialized` in static variables.
+    """
+    code = elf.code.get(function, b"")
+    for opcode in (b"\x48\x8b\x05", b"\x8b\x05"):  # mov rax, [rip+x]; mov eax, [rip+x]
+        length = len(opcode) + 4
+        if code.startswith(opcode) and code[length : length + 1] == b"\xc3":
+            return elf.symbols[function] + length + int(struct.unpack_from("<i", code, len(opcode))[0])
+    return None
+
+
+_known: dict[tuple[int, int, int, int], ElfFile | None] = {}
+KNOWN_LIMIT = 512
+
+
+def open_mapped(pid: int, mapping: Mapping, proc: Path = PROC) -> ElfFile | None:
+    """The ELF file behind a mapping, None where there is none or it cannot be had any more."""
+    directory = proc / str(pid)
+    exact = directory / "map_files" / f"{mapping.start:x}-{mapping.end:x}"  # needs CAP_SYS_ADMIN
+    named = Path(f"{directory}/root{mapping.path}")
+    for path in (exact, named):
+        try:
+            found = path.stat()
+        except OSError:
+            continue
+        if path is exact or _is_same_file(found, mapping):
+            return _read_known(path, found)
+    return None
+
+
+def _is_same_file(found: os.stat_result, mapping: Mapping) -> bool:
+    """Whether a file found by name is the mapped one. Layered filesystems show devices and inodes of their layers."""
+    if mapping.is_deleted:
+        return False
+    return found.st_ino == mapping.inode or found.st_dev != mapping.device
+
+
+def _read_known(path: Path, found: os.stat_result) -> ElfFile | None:
+    key = (found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size)
+    if key not in _known:
+        if len(_known) >= KNOWN_LIMIT:
+            _known.clear()
+        _known[key] = _try_elf(path)
+    return _known[key]
+
+
+def _try_elf(path: Path) -> ElfFile | None:
+    try:
+        with path.open("rb") as file:
+            if file.read(4) != b"\x7fELF":
+                return None
+            return read_elf(file)
+    except (ELFError, OSError, struct.error, ValueError, KeyError, OverflowError):
+        return None
+
+
+def find_image(pid: int, maps: Sequence[Mapping], symbols: Sequence[str], proc: Path = PROC) -> Image | None:
+    """The first file of a process that defines one of `symbols`; files named after Python are looked at first."""
+    files = dict.fromkeys(_likely_first(mapping.path for mapping in maps if _is_file(mapping)))
+    for path in files:
+        image = open_image(pid, maps, path, proc)
+        if image is not None and any(name in image.elf.symbols for name in symbols):
+            return image
+    return None
+
+
+def find_python_image(pid: int, maps: Sequence[Mapping], proc: Path = PROC) -> Image | None:
+    """The file that holds CPython, an executable or a libpython; None where the process is not CPython."""
+    return find_image(pid, maps, ROOTS, proc)
+
+
+def _likely_first(paths: Iterator[str]) -> list[str]:
+    return sorted(paths, key=lambda path: "libpython" not in path and "/python" not in path)
+
+
+def _is_file(mapping: Mapping) -> bool:
+    return mapping.path.startswith("/") and mapping.inode != 0 and "x" in mapping.permissions
+
+
+def open_image(pid: int, maps: Sequence[Mapping], path: str, proc: Path = PROC) -> Image | None:
+    """The ELF file that a process has mapped as `path`, and its load bias."""
+    parts = [mapping for mapping in maps if mapping.path == path]
+    elf = open_mapped(pid, parts[0], proc) if parts else None
+    bias = find_bias(elf, parts) if elf is not None else None
+    if elf is None or bias is None:
+        return None
+    return Image(path=path, start=parts[0].start, end=parts[-1].end, bias=bias, elf=elf)
+
+
+def find_bias(elf: ElfFile, parts: Sequence[Mapping]) -> int | None:
+    """How far the file lies from its own addresses: from the first mapping that begins a segment."""
+    for mapping in parts:
+        for segment in elf.segments:
+            if mapping.offset == segment.offset & -PAGE:
+                return mapping.start - (segment.address & -PAGE)
+    return None

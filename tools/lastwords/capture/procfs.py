@@ -1,0 +1,176 @@
+"""What the kernel says about a process: small readers over `/proc`, or over a recorded copy of it.
+
+Each raises ProcessGone where the process has no directory there, and OSError where the kernel refuses.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+PROC = Path("/proc")
+LINE_LIMIT = 200_000  # lines of maps; the kernel's own limit on mappings is 65,530
+
+
+class ProcessGone(Exception):
+    """There is no process with this pid."""
+
+    def __init__(self, pid: int) -> None:
+        super().__init__(f"there is no process {pid}")
+        self.pid = pid
+
+
+@dataclass(frozen=True)
+class Mapping:
+    """A line of `/proc/PID/maps`: [start, end), permissions ("r-xp"), and the file behind it ("" for none)."""
+
+    start: int
+    end: int
+    permissions: str
+    offset: int
+    device: int
+    inode: int
+    path: str
+
+    @property
+    def is_deleted(self) -> bool:
+        """Whether the file that is mapped has no name any more: removed or replaced on disk."""
+        return self.path.endswith(" (deleted)")
+
+
+@dataclass(frozen=True)
+class Status:
+    """Fields of `/proc/PID/status`. `ns_pids` are the pid in each pid namespace, the outermost first."""
+
+    name: str
+    state: str
+    ppid: int
+    tracer_pid: int
+    uid: int
+    effective_uid: int
+    ns_pids: tuple[int, ...]
+    threads: int
+
+
+def read_text(pid: int, name: str, proc: Path = PROC) -> str:
+    """The text of `/proc/PID/name`; bytes that are no UTF-8 come as surrogates, like file names do."""
+    return os.fsdecode(read_bytes(pid, name, proc))
+
+
+def read_bytes(pid: int, name: str, proc: Path = PROC) -> bytes:
+    """The bytes of `/proc/PID/name`."""
+    try:
+        return (proc / str(pid) / name).read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        if (proc / str(pid)).exists():
+            raise
+        raise ProcessGone(pid) from None
+
+
+def read_status(pid: int, proc: Path = PROC) -> Status:
+    """What `/proc/PID/status` says."""
+    lines = (line.partition(":") for line in read_text(pid, "status", proc).splitlines())
+    fields = {name: value.strip() for name, _, value in lines}
+    uids = fields.get("Uid", "").split()
+    return Status(
+        name=fields.get("Name", ""),
+        state=fields.get("State", "")[:1],
+        ppid=int(fields.get("PPid", 0)),
+        tracer_pid=int(fields.get("TracerPid", 0)),
+        uid=int(uids[0]) if uids else -1,
+        effective_uid=int(uids[1]) if uids else -1,
+        ns_pids=tuple(int(number) for number in fields.get("NSpid", str(pid)).split()),
+        threads=int(fields.get("Threads", 0)),
+    )
+
+
+_MAPS_LINE = re.compile(
+    r"(?P<start>[0-9a-f]+)-(?P<end>[0-9a-f]+) (?P<permissions>\S{4}) (?P<offset>[0-9a-f]+)"
+    r" (?P<major>[0-9a-f]+):(?P<minor>[0-9a-f]+) (?P<inode>\d+) *(?P<path>.*)"
+)
+
+
+def read_maps(pid: int, proc: Path = PROC) -> list[Mapping]:
+    """The mappings of a process, by rising address. Empty for a zombie and for a kernel thread."""
+    lines = read_text(pid, "maps", proc).split("\n")[:LINE_LIMIT]
+    return [_parse_mapping(found) for line in lines if (found := _MAPS_LINE.fullmatch(line))]
+
+
+def _parse_mapping(found: re.Match[str]) -> Mapping:
+    start, end, permissions, offset, major, minor, inode, path = found.groups()
+    return Mapping(
+        start=int(start, 16),
+        end=int(end, 16),
+        permissions=permissions,
+        offset=int(offset, 16),
+        device=os.makedev(int(major, 16), int(minor, 16)),
+        inode=int(inode),
+        path=path.replace("\\012", "\n"),
+    )
+
+
+def read_tasks(pid: int, proc: Path = PROC) -> list[int]:
+    """The kernel's ids of the threads of a process, rising."""
+    try:
+        return sorted(int(name) for name in os.listdir(proc / str(pid) / "task"))
+    except FileNotFoundError:
+        raise ProcessGone(pid) from None
+
+
+def read_namespaces(pid: int, proc: Path = PROC) -> dict[str, str]:
+    """Namespace by kind: {"pid": "pid:[4026531836]"}; those that the kernel does not show are left out."""
+    return dict(_read_links(pid, "ns", proc))
+
+
+def read_fds(pid: int, proc: Path = PROC) -> dict[int, str]:
+    """What each open descriptor is, by number: "/dev/null", "socket:[1234]", "pipe:[99]"."""
+    return {int(name): target for name, target in _read_links(pid, "fd", proc)}
+
+
+def _read_links(pid: int, name: str, proc: Path) -> Iterator[tuple[str, str]]:
+    directory = proc / str(pid) / name
+    try:
+        names = sorted(os.listdir(directory))
+    except FileNotFoundError:
+        raise ProcessGone(pid) from None
+    for entry in names:
+        try:
+            yield entry, str((directory / entry).readlink())
+        except OSError:  # closed in between
+            continue
+
+
+def read_link(pid: int, name: str, proc: Path = PROC) -> str:
+    """Where `/proc/PID/exe`, `cwd` or `root` points; "... (deleted)" where that is gone."""
+    try:
+        return str((proc / str(pid) / name).readlink())
+    except FileNotFoundError:
+        if (proc / str(pid)).exists():  # a kernel thread or a zombie has no exe
+            raise
+        raise ProcessGone(pid) from None
+
+
+def read_cmdline(pid: int, proc: Path = PROC) -> list[str]:
+    """argv as it stands in the process's memory now."""
+    data = read_bytes(pid, "cmdline", proc)
+    return [os.fsdecode(part) for part in data.removesuffix(b"\0").split(b"\0")] if data else []
+
+
+def read_start_time(pid: int, proc: Path = PROC) -> float:
+    """When the process was started (forked), in seconds of the epoch; good to 10 ms while the clock is not set."""
+    after_name = read_text(pid, "stat", proc).rpartition(")")[2].split()
+    ticks = int(after_name[19])  # field 22, starttime, counted from boot
+    since_boot = ticks / os.sysconf("SC_CLK_TCK")
+    return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + since_boot
+
+
+def read_ptrace_scope(proc: Path = PROC) -> int | None:
+    """yama's ptrace_scope: 0 own processes, 1 own children, 2 root only, 3 nobody; None without yama."""
+    try:
+        return int((proc / "sys/kernel/yama/ptrace_scope").read_text())
+    except FileNotFoundError:
+        return None

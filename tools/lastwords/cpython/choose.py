@@ -1,0 +1,145 @@
+"""Which layout fits a process: proposed by what the file says, trusted only after live objects agree.
+
+The order: what `_Py_DebugOffsets` in the target says over the shipped table of its release (3.13 on); the shipped
+table; the DWARF of the target's own file, where drgn is there to read it.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Iterator
+
+from lastwords.capture.elf import Image
+from lastwords.capture.memory import Memory, ReadError
+from lastwords.cpython.dicts import find_item
+from lastwords.cpython.layouts import Field, Layout, Struct, load_layout, shipped_releases
+from lastwords.cpython.layouts.fields import DEBUG_OFFSETS
+from lastwords.cpython.numbers import read_int
+from lastwords.cpython.roots import find_head
+from lastwords.cpython.structs import Structs
+from lastwords.cpython.types import type_of
+from lastwords.errors import TargetError
+
+COOKIE = b"xdebugpy"
+SUPPORTED = "CPython 2.7 and 3.6 to 3.15"
+WORD = 8
+
+
+def choose_layout(memory: Memory, image: Image, name: str) -> Layout:
+    """The layout of the CPython in `image`. Raises TargetError, by name, where none fits, and ReadError."""
+    release = find_release(memory, image)
+    if release is not None and load_layout(release) is None:
+        raise TargetError(
+            f"{name} is CPython {release} ({image.path}); this lastwords reads {SUPPORTED}.",
+            "pip install --upgrade lastwords",
+        )
+    _refuse_free_threaded(memory, image, name)
+    problems = []
+    for candidate in _candidates(release, image):
+        layout = with_debug_offsets(memory, image, candidate)
+        problem = find_misfit(Structs(memory, layout), image)
+        if problem is None:
+            return layout
+        problems.append(f"{candidate.release}: {problem}")
+    what = f"CPython {release}" if release else "CPython"
+    raise TargetError(
+        f"{name} is {what} ({image.path}), but its objects do not lie where they should ({'; '.join(problems)}).",
+        "Is it a debug build or a patched one? See: python3 -c 'import sysconfig; print(sysconfig.get_config_vars())'",
+    )
+
+
+def _candidates(release: str | None, image: Image) -> Iterator[Layout]:
+    """The release's own layout, or, where the file does not tell (static, stripped, before 3.11), all that may be."""
+    releases = [release] if release else [name for name in shipped_releases() if _may_be(name, image)]
+    for name in releases:
+        layout = load_layout(name)
+        if layout is not None:
+            yield layout
+
+
+def _may_be(release: str, image: Image) -> bool:
+    layout = load_layout(release)
+    return layout is not None and layout.has("_PyRuntimeState") == ("_PyRuntime" in image.elf.symbols)
+
+
+def find_release(memory: Memory, image: Image) -> str | None:
+    """The release ("3.11") by `Py_Version` (exported from 3.11 on), else by the library's SONAME, else None."""
+    address = image.address("Py_Version")
+    if address is not None:
+        number = int.from_bytes(memory.read(address, 4), "little")
+        return f"{number >> 24 & 255}.{number >> 16 & 255}"
+    found = re.match(r"libpython(\d\.\d+)", image.elf.soname or "")
+    return found.group(1) if found else None
+
+
+def _debug_offsets(memory: Memory, image: Image) -> int | None:
+    """The address of `_Py_DebugOffsets`: the first bytes of `_PyRuntime` where the cookie is there."""
+    address = image.address("_PyRuntime")
+    return address if address is not None and memory.read(address, len(COOKIE)) == COOKIE else None
+
+
+def _refuse_free_threaded(memory: Memory, image: Image, name: str) -> None:
+    address = _debug_offsets(memory, image)
+    if address is not None and struct.unpack("<Q", memory.read(address + 2 * WORD, WORD))[0]:
+        release = find_release(memory, image)
+        raise TargetError(
+            f"{name} is free-threaded CPython {release} ({image.path}), whose objects have another form;"
+            f" lastwords reads {SUPPORTED} with a GIL.",
+            f"Run the program with the usual python{release}.",
+        )
+
+
+def with_debug_offsets(memory: Memory, image: Image, layout: Layout) -> Layout:
+    """The layout with the offsets that the target itself tells, in place of the shipped ones."""
+    address = _debug_offsets(memory, image)
+    if address is None or not layout.debug_offsets:
+        return layout
+    structs = dict(layout.structs)
+    for name, at in layout.debug_offsets.items():
+        if name not in DEBUG_OFFSETS:
+            continue
+        of_struct, of_field = DEBUG_OFFSETS[name]
+        offset = int.from_bytes(memory.read(address + at, WORD), "little")
+        known = structs[of_struct].fields
+        size = known[of_field].size if of_field in known else WORD
+        structs[of_struct] = Struct(structs[of_struct].size, {**known, of_field: Field(offset, size)})
+    return Layout(layout.release, layout.provenance, layout.formats, structs, layout.debug_offsets)
+
+
+def find_misfit(structs: Structs, image: Image) -> str | None:
+    """What contradicts the layout in the live objects; None where all agrees, or there is no interpreter yet."""
+    try:
+        _check_types(structs, image)
+        head = find_head(structs, image)
+        if not head:
+            return None
+        _check_threads(structs, head)
+        _check_version(structs, head)
+    except ReadError as error:
+        return str(error)
+    return None
+
+
+def _check_types(structs: Structs, image: Image) -> None:
+    """`type(type) is type`, and None is a NoneType."""
+    of_type, none = image.address("PyType_Type"), image.address("_Py_NoneStruct")
+    if of_type is not None and type_of(structs, of_type).address != of_type:
+        raise ReadError("type(type) is not type")
+    if none is not None and not type_of(structs, none).is_static("NoneType"):
+        raise ReadError("None is no NoneType")
+
+
+def _check_threads(structs: Structs, head: int) -> None:
+    thread = structs.number(head, "PyInterpreterState", "threads.head")
+    if thread and structs.number(thread, "PyThreadState", "interp") != head:
+        raise ReadError("the first thread does not belong to the interpreter")
+
+
+def _check_version(structs: Structs, head: int) -> None:
+    """`sys.hexversion` says the layout's release."""
+    sys_dict = structs.number(head, "PyInterpreterState", "sysdict")
+    found = find_item(structs, sys_dict, "hexversion") if sys_dict else None
+    number = read_int(structs, found) if found else None
+    if number is not None and f"{number >> 24 & 255}.{number >> 16 & 255}" != structs.layout.release:
+        raise ReadError(f"sys.hexversion is {number:#x}")

@@ -1,0 +1,77 @@
+"""How far the interpreter is on its way out (Python/pylifecycle.c: Py_FinalizeEx)."""
+
+from __future__ import annotations
+
+from lastwords.capture import elf
+from lastwords.capture.memory import ReadError
+from lastwords.cpython.frame import read_places
+from lastwords.cpython.interpreter import Interpreter
+from lastwords.cpython.modules import find_global
+from lastwords.cpython.numbers import read_int
+from lastwords.cpython.structs import INT, LONG
+from lastwords.cpython.threading_state import is_main_stopped
+from lastwords.cpython.types import type_of
+from lastwords.model import Phase
+
+
+def read_phase(interp: Interpreter) -> Phase:
+    """ "finalizing" once the interpreter takes itself apart, "shutdown" while it waits for threads or runs atexit.
+
+    Before 3.13 "shutdown" is told by what `threading` says: without that module it reads as "running".
+    Raises ReadError.
+    """
+    if is_finalizing(interp):
+        return "finalizing"
+    return "shutdown" if is_in_shutdown(interp) else "running"
+
+
+def is_finalizing(interp: Interpreter) -> bool:
+    """`_PyRuntime.finalizing` names a thread (3.7 on), `_Py_Finalizing` (3.6), or `initialized` is 0 again (2.7)."""
+    runtime = interp.image.address("_PyRuntime")
+    if runtime is not None and interp.has("_PyRuntimeState", "_finalizing"):
+        return bool(interp.number(runtime, "_PyRuntimeState", "_finalizing"))
+    pointer = interp.image.address("_Py_Finalizing")
+    if pointer is not None:
+        return bool(interp.pointer(pointer))
+    static = elf.decode_static(interp.image.elf, "Py_IsInitialized")
+    if static is None:
+        return False
+    return interp.memory.read(static + interp.image.bias, 4) == bytes(4)
+
+
+def is_in_shutdown(interp: Interpreter) -> bool:
+    """Whether finalization has begun, or `threading._shutdown` runs or has run."""
+    if _has_begun(interp):
+        return True
+    try:
+        return _is_flag_set(interp, find_global(interp, "threading", "_SHUTTING_DOWN")) or (
+            is_main_stopped(interp) or _runs_threading_shutdown(interp)
+        )
+    except ReadError:
+        return False
+
+
+def _has_begun(interp: Interpreter) -> bool:
+    """`interp->finalizing`, which Py_FinalizeEx sets first in the releases that set it at all."""
+    if not interp.has("PyInterpreterState", "finalizing"):
+        return False
+    return bool(interp.number(interp.main, "PyInterpreterState", "finalizing"))
+
+
+def _is_flag_set(interp: Interpreter, address: int | None) -> bool:
+    return bool(address and interp.type_flags(address) & (INT | LONG) and read_int(interp, address))
+
+
+def _runs_threading_shutdown(interp: Interpreter) -> bool:
+    """Whether the outermost frame of a thread is `threading._shutdown`: its very code object."""
+    function = find_global(interp, "threading", "_shutdown")
+    if function and type_of(interp, function).name in ("instancemethod", "method"):
+        function = interp.number(function, "PyMethodObject", "im_func")
+    if not function or not type_of(interp, function).is_static("function"):
+        return False
+    code = interp.number(function, "PyFunctionObject", "func_code")
+    for state in interp.thread_states(interp.main):
+        places = list(read_places(interp, state))
+        if places and places[-1][0] == code:
+            return True
+    return False

@@ -1,0 +1,194 @@
+"""The interpreter of a process: found, named, its layout checked against live objects before it is trusted."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from lastwords.capture import elf, procfs
+from lastwords.capture.elf import Image
+from lastwords.capture.memory import CachedMemory, Memory, ReadError, open_process_memory
+from lastwords.cpython.choose import choose_layout
+from lastwords.cpython.dicts import find_item
+from lastwords.cpython.layouts import Layout
+from lastwords.cpython.numbers import read_int
+from lastwords.cpython.roots import find_head
+from lastwords.cpython.structs import Structs
+from lastwords.cpython.text import read_text
+from lastwords.errors import SetupError, TargetError
+from lastwords.model import Phase, Python
+
+THREADS_LIMIT = 100_000
+INTERPRETERS_LIMIT = 10_000
+
+
+class Interpreter(Structs):
+    """CPython in one process at one moment. `refresh()` when the process has run since.
+
+    `head` is the address of its first PyInterpreterState, `pid` None where there is no live process behind it.
+    """
+
+    def __init__(self, pid: int | None, memory: CachedMemory, image: Image, layout: Layout, head: int) -> None:
+        super().__init__(memory, layout)
+        self.pid = pid
+        self.image = image
+        self.head = head
+        self.cache = memory
+        self.sys_dict = self.number(head, "PyInterpreterState", "sysdict")
+        self.unicode_width = 2 if self._sys_int("maxunicode") == 0xFFFF else 4
+
+    def refresh(self) -> None:
+        """Forgets what was read: the process has run."""
+        self.cache.clear()
+        self.kinds.clear()
+
+    @property
+    def python(self) -> Python:
+        """Version, build and so on, as `sys` of the target says. Raises ReadError."""
+        text = find_item(self, self.sys_dict, "version")
+        build = read_text(self, text, 4096) if text else None
+        return Python(
+            version=self.version,
+            implementation="CPython",
+            build=build,
+            free_threaded=False,
+            debug_symbols=self.image.elf.has_dwarf,
+        )
+
+    @property
+    def version(self) -> str | None:
+        """The release with its suffix: "2.7.18", "3.15.0a2". None before `sys` has one."""
+        number = self._sys_int("hexversion")
+        return format_version(number) if number is not None else None
+
+    def _sys_int(self, name: str) -> int | None:
+        found = find_item(self, self.sys_dict, name) if self.sys_dict else None
+        return read_int(self, found) if found else None
+
+    def interpreters(self) -> list[int]:
+        """The addresses of all PyInterpreterStates; the main one is the last. Raises ReadError."""
+        return list(self._chain(self.head, "PyInterpreterState", "next", INTERPRETERS_LIMIT))
+
+    @property
+    def main(self) -> int:
+        """The address of the main PyInterpreterState: the first that was made, the last of the list."""
+        return self.interpreters()[-1]
+
+    def threads(self) -> list[tuple[int, int, int | None]]:
+        """(PyThreadState's address, ident, kernel's tid from 3.11 on) of all threads. Raises ReadError."""
+        has_tid = self.has("PyThreadState", "native_thread_id")
+        return [
+            (
+                address,
+                self.number(address, "PyThreadState", "thread_id"),
+                self.number(address, "PyThreadState", "native_thread_id") if has_tid else None,
+            )
+            for interpreter in self.interpreters()
+            for address in self.thread_states(interpreter)
+        ]
+
+    def thread_states(self, interpreter: int) -> Iterator[int]:
+        """The addresses of the PyThreadStates of one interpreter, the newest first."""
+        first = self.number(interpreter, "PyInterpreterState", "threads.head")
+        return self._chain(first, "PyThreadState", "next", THREADS_LIMIT)
+
+    def _chain(self, address: int, struct: str, field: str, limit: int) -> Iterator[int]:
+        seen: set[int] = set()
+        while address:
+            if address in seen or len(seen) >= limit:
+                raise ReadError(f"the list of {struct} comes back to {address:#x} or does not end")
+            seen.add(address)
+            yield address
+            address = self.number(address, struct, field)
+
+    def find_thread(self, ident: int) -> int | None:
+        """The PyThreadState of the thread whose `pthread_self()` (x86-64: fs_base) is `ident`. Raises ReadError."""
+        return next((address for address, found, _ in self.threads() if found == ident), None)
+
+    def phase(self) -> Phase:
+        """ "running", "shutdown" or "finalizing": see finalize.read_phase. Raises ReadError."""
+        from lastwords.cpython.finalize import read_phase  # noqa: PLC0415 - it reads through this class
+
+        return read_phase(self)
+
+
+def format_version(number: int) -> str:
+    """`sys.hexversion` as people write it."""
+    major, minor, micro, level, serial = (
+        number >> 24 & 255, number >> 16 & 255, number >> 8 & 255, number >> 4 & 15, number & 15
+    )  # fmt: skip
+    suffix = {0xA: f"a{serial}", 0xB: f"b{serial}", 0xC: f"rc{serial}"}.get(level, "")
+    return f"{major}.{minor}.{micro}{suffix}"
+
+
+def open_process(
+    pid: int, memory: Memory | None = None, image: Image | None = None, proc: Path = procfs.PROC
+) -> Interpreter:
+    """The CPython in a process that stands still. Raises TargetError, or SetupError where we may not read it.
+
+    `memory` reads it some other way than process_vm_readv; `image` is what `find_python_image` found.
+    """
+    try:
+        if image is None:
+            image = find_image(pid, procfs.read_maps(pid, proc), proc)
+        cached = CachedMemory(memory or open_process_memory(pid, image.start))
+        return open_image(pid, cached, image)
+    except procfs.ProcessGone:
+        raise TargetError(f"There is no process {pid}.", "pgrep -af python") from None
+    except (PermissionError, ReadError) as error:
+        raise explain_refusal(pid, error, proc) from error
+
+
+def open_image(pid: int | None, memory: CachedMemory, image: Image) -> Interpreter:
+    """The interpreter that `image` holds, its layout checked. Raises TargetError or ReadError."""
+    name = f"Process {pid}" if pid is not None else "The target"
+    layout = choose_layout(memory, image, name)
+    head = find_head(Structs(memory, layout), image)
+    if not head:
+        raise TargetError(
+            f"{name} has no interpreter: Python is just starting there, or has finished.",
+            f"Try again, or see what it does: cat /proc/{pid}/stack /proc/{pid}/wchan",
+        )
+    return Interpreter(pid, memory, image, layout, head)
+
+
+def find_image(pid: int, maps: Sequence[procfs.Mapping], proc: Path = procfs.PROC) -> Image:
+    """The file that holds CPython. Raises TargetError, which says what the process is instead."""
+    image = elf.find_python_image(pid, maps, proc)
+    if image is not None:
+        return image
+    executable = _read_executable(pid, proc)
+    if elf.find_image(pid, maps, ("rpython_startup_code", "pypy_main_startup"), proc):
+        raise TargetError(
+            f"Process {pid} ({executable}) is PyPy; lastwords reads CPython 2.7 and 3.6 to 3.15 only.",
+            f"Run the program with CPython, or see its C stack: gdb -p {pid} -batch -ex 'thread apply all bt'",
+        )
+    fact = f"Process {pid} ({executable}) is not Python: none of its {_count_files(maps)} mapped files holds CPython."
+    raise TargetError(fact, f"ps -o pid,ppid,args --ppid {pid}    # is it one of its children?")
+
+
+def _read_executable(pid: int, proc: Path) -> str:
+    try:
+        return procfs.read_link(pid, "exe", proc)
+    except OSError:
+        return "which has no executable: a zombie or a kernel thread"
+
+
+def _count_files(maps: Sequence[procfs.Mapping]) -> int:
+    return len({mapping.path for mapping in maps if re.match("/", mapping.path)})
+
+
+def explain_refusal(pid: int, error: Exception, proc: Path) -> SetupError | TargetError:
+    """Why the memory of a process is not to be had: gone, another user's, yama, or not what it seemed."""
+    try:
+        status = procfs.read_status(pid, proc)
+    except procfs.ProcessGone:
+        return TargetError(f"Process {pid} ended while it was read.", "pgrep -af python")
+    if status.state in "ZX":
+        return TargetError(f"Process {pid} is a zombie: it has ended, only its exit status is left.", "")
+    scope = procfs.read_ptrace_scope(proc)
+    if isinstance(error, PermissionError) or "not permitted" in str(error):
+        reason = f"yama's ptrace_scope is {scope}" if scope else f"it runs as user {status.uid}"
+        return SetupError(f"The memory of process {pid} may not be read: {reason}.", f"sudo lastwords attach {pid}")
+    return TargetError(f"Process {pid} could not be read as CPython: {error}.", f"lastwords doctor {pid}")

@@ -1,0 +1,68 @@
+"""`sys.modules`, modules' globals, and attributes by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from lastwords.capture.memory import ReadError
+from lastwords.cpython.attributes import find_attribute
+from lastwords.cpython.dicts import find_item, read_named
+from lastwords.cpython.interpreter import Interpreter
+from lastwords.cpython.types import is_subtype, type_of
+
+
+def read_modules(interp: Interpreter) -> list[str]:
+    """The names in `sys.modules`, in its order: that of the imports from 3.6 on, none before. Raises ReadError."""
+    return [name for name, _ in _modules(interp)]
+
+
+def read_module(interp: Interpreter, name: str) -> int | None:
+    """The address of `sys.modules[name]` of the main interpreter; None if it is not there. Raises ReadError."""
+    modules = _modules_dict(interp)
+    return find_item(interp, modules, name) if modules else None
+
+
+def _modules(interp: Interpreter) -> Iterator[tuple[str, int]]:
+    modules = _modules_dict(interp)
+    return read_named(interp, modules) if modules else iter(())
+
+
+def _modules_dict(interp: Interpreter) -> int:
+    return interp.number(interp.main, "PyInterpreterState", "imports.modules")
+
+
+def module_globals(interp: Interpreter, module: int) -> int | None:
+    """The address of a module's `__dict__`; None where it is no module (anything may stand in `sys.modules`)."""
+    if not is_subtype(interp, type_of(interp, module), "module"):
+        return None
+    return interp.number(module, "PyModuleObject", "md_dict") or None
+
+
+def find_global(interp: Interpreter, module: str, name: str) -> int | None:
+    """The address of a module's global; None where there is no such module or name. Raises ReadError."""
+    found = read_module(interp, module)
+    variables = module_globals(interp, found) if found else None
+    return find_item(interp, variables, name) if variables else None
+
+
+def read_attribute(interp: Interpreter, address: int, name: str) -> int | None:
+    """An attribute that an instance or a module has of its own (not by its class); None if it has none.
+
+    Raises ReadError.
+    """
+    if is_subtype(interp, type_of(interp, address), "module"):
+        variables = module_globals(interp, address)
+        return find_item(interp, variables, name) if variables else None
+    return find_attribute(interp, address, name)
+
+
+def read_builtin_function_address(interp: Interpreter, module: str, name: str) -> int | None:
+    """The C function behind a builtin function, to break on: `("_thread", "_excepthook")`; None where it is none."""
+    try:
+        found = find_global(interp, module, name)
+        if not found or not type_of(interp, found).is_static("builtin_function_or_method"):
+            return None
+        method = interp.number(found, "PyCFunctionObject", "m_ml")
+        return interp.number(method, "PyMethodDef", "ml_meth")
+    except ReadError:
+        return None

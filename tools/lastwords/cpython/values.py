@@ -1,0 +1,66 @@
+"""Objects of the target as text: what `repr()` would print, as far as that can be told without running code.
+
+How an object is printed is told by who defines its `tp_repr`: the interpreter's own type, and then it is printed here
+as that type does it; or a class, and then only `<module.Class object at 0x...>` is known of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from lastwords.capture.memory import ReadError
+from lastwords.cpython.structs import Structs
+from lastwords.cpython.types import find_definer, type_name, type_of
+from lastwords.model import Value
+
+
+@dataclass
+class Printer:
+    """One repr in the making. Bounds: characters in all, items of a container, depth of containers."""
+
+    structs: Structs
+    characters: int = 2000
+    items: int = 100
+    depth: int = 6
+    truncated: bool = False
+    inside: list[int] = field(default_factory=list)
+
+    def cut(self) -> str:
+        """Marks that something was left out."""
+        self.truncated = True
+        return "..."
+
+
+Handler = Callable[[Printer, int], str]
+
+
+def read_value(structs: Structs, address: int, characters: int = 2000) -> Value:
+    """The object at `address`: its type and its repr of at most `characters`. Never raises for what memory holds."""
+    if not address:
+        return Value(missing="not available")
+    value = Value(address=address)
+    try:
+        value.type = type_name(structs, type_of(structs, address))
+        printer = Printer(structs, characters)
+        text = printer_text(printer, address)
+        value.repr = text if len(text) <= characters else text[:characters] + printer.cut()
+        value.truncated = printer.truncated
+    except ReadError as error:
+        value.missing = error.missing
+    return value
+
+
+def printer_text(printer: Printer, address: int) -> str:
+    """The repr of one object, of a container's item too. Raises ReadError."""
+    from lastwords.cpython.printers import HANDLERS  # noqa: PLC0415 - they print the items of containers
+
+    kind = type_of(printer.structs, address)
+    definer = find_definer(printer.structs, kind, "tp_repr")
+    handler = None if definer.is_heap else HANDLERS.get(definer.name)
+    return handler(printer, address) if handler is not None else object_text(printer.structs, address)
+
+
+def object_text(structs: Structs, address: int) -> str:
+    """What `object.__repr__` prints."""
+    return f"<{type_name(structs, type_of(structs, address))} object at {address:#x}>"
