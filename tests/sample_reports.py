@@ -26,11 +26,12 @@ from lastwords.model import (
 NATIVE = 139999000001344
 GREENLET = 139999007000000
 STDLIB = "/usr/lib/python2.7"
+THREADING = f"<module 'threading' from '{STDLIB}/threading.pyc'>"
 LIBPYTHON = "/usr/lib/libpython3.12.so.1.0"
 
 
-def python(function: str, file: str, line: int, source: str | None = None, **more: str) -> Frame:
-    return Frame(kind="python", function=function, file=file, line=line, source=source, **more)
+def python(function: str, file: str, line: int, source: str | None = None, module: str | None = None) -> Frame:
+    return Frame(kind="python", function=function, file=file, line=line, source=source, module=module)
 
 
 def native(*functions: str | None, library: str = LIBPYTHON) -> list[Frame]:
@@ -102,9 +103,9 @@ def original() -> Report:
         moment="moment-1",
         how="unraisable",
         phase="shutdown",
-        message=f"Exception KeyError: KeyError({GREENLET},) in <module 'threading' from '{STDLIB}/threading.pyc'> ignored",
+        message=f"Exception KeyError: KeyError({GREENLET},) in {THREADING} ignored",
         exception=error,
-        object=Value(type="module", repr=f"<module 'threading' from '{STDLIB}/threading.pyc'>", address=0x7F0000002000),
+        object=Value(type="module", repr=THREADING, address=0x7F0000002000),
         stack=native("PyErr_WriteUnraisable", "wait_for_thread_shutdown", "Py_Finalize", "Py_Main", "main"),
     )
     return report(

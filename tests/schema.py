@@ -13,7 +13,7 @@ SCHEMA_FILE = Path(__file__).parents[1] / "docs" / "report.schema.json"
 
 
 @cache
-def _validator() -> Any:
+def _validator() -> jsonschema.Draft202012Validator:
     schema = json.loads(SCHEMA_FILE.read_bytes())
     jsonschema.Draft202012Validator.check_schema(schema)
     return jsonschema.Draft202012Validator(schema)

@@ -84,9 +84,8 @@ def _scope_2(privileged: bool) -> Check:
 def _container(machine: Machine) -> Check:
     capable = f"CAP_{SYS_PTRACE} {'is there' if machine.has_sys_ptrace else 'is not there'}"
     where = f"inside a container ({machine.container})" if machine.container else "no container"
-    return Check(
-        "container", "ok" if not machine.container or machine.has_sys_ptrace else "note", f"{where}; {capable}"
-    )
+    fine = machine.has_sys_ptrace or not machine.container
+    return Check("container", "ok" if fine else "note", f"{where}; {capable}")
 
 
 def check_target(machine: Machine, target: Target) -> Iterator[Check]:
@@ -129,6 +128,9 @@ def _symbols(image: str | None, found: bool | None) -> Check:
 
 def _may_attach(machine: Machine, target: Target) -> Check:
     reason = next(_reasons(machine, target), None)
+    if reason is None and target.is_python is None:
+        why = "for a reason that the kernel does not show (a security module, a process that is not dumpable)"
+        return _no(f"{why}; its memory map is closed too", f"sudo lastwords doctor {target.pid}")
     return reason or Check("attach", "ok", "allowed")
 
 

@@ -6,6 +6,7 @@ import os
 import platform
 import subprocess
 import sys
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,7 @@ ROOT = Path("/")
 CAP_SYS_PTRACE = 1 << 19  # linux/capability.h
 MARKERS = {".dockerenv": "Docker", "run/.containerenv": "Podman", "run/systemd/container": "systemd"}
 KUBERNETES = "var/run/secrets/kubernetes.io"
+PROBE_SECONDS = 20
 PROBE = """\
 import sys
 try:
@@ -171,8 +173,11 @@ def read_interpreter(path: str, proc: Path = procfs.PROC) -> Interpreter:
     try:
         with subprocess.Popen([path, "-c", PROBE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
             assert child.stdout is not None
+            deadline = threading.Timer(PROBE_SECONDS, child.kill)
+            deadline.start()
             answer = child.stdout.readline().split()
             image = _find_image(child.pid, proc)[0] if answer else None
+            deadline.cancel()
     except OSError as error:
         raise SetupError(f"cannot start {path}: {error.strerror}", "lastwords doctor -h") from error
     if len(answer) != 2:
