@@ -1,0 +1,263 @@
+"""The agent's records, one JSON object a line, as the report's structs. A damaged line is counted, not fatal.
+
+The records are written by `lastwords/agent/`; each has `kind`, `pid`, `n` (counted up in each process), `tid` (the
+thread's native ident). Records of one process are in order; a forked child goes on with its own pid.
+"""
+
+from __future__ import annotations
+
+import json
+import linecache
+import stat
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lastwords.capture.agent_trace import build_trace
+from lastwords.model import Caught, ExceptionValue, Frame, How, Imports, Patch, TraceCall, Value, WatchedImport
+
+MAX_SOURCE_FILE = 8 << 20
+Record = dict[str, Any]
+ProcessId = Callable[[int], str]
+
+
+def default_process_id(pid: int) -> str:
+    """The id of a process in the report, where nobody gave it another."""
+    return f"process-{pid}"
+
+
+@dataclass
+class Hello:
+    """What the agent said of a process when it started: `version` is `sys.version`."""
+
+    pid: int
+    ppid: int
+    version: str
+    executable: str
+    cwd: str
+    implementation: str
+
+
+@dataclass
+class Said:
+    """All that agents said. `spoke` are the pids of which there is any record, `traced` those with a trace."""
+
+    hellos: dict[int, Hello] = field(default_factory=dict)
+    spoke: set[int] = field(default_factory=set)
+    libraries: dict[int, dict[str, str]] = field(default_factory=dict)
+    imports: Imports = field(default_factory=Imports)
+    exceptions: list[Caught] = field(default_factory=list)
+    trace: list[TraceCall] = field(default_factory=list)
+    traced: set[int] = field(default_factory=set)
+    problems: list[str] = field(default_factory=list)
+    process_id: ProcessId = default_process_id
+
+
+def read_records(data: bytes, process_id: ProcessId = default_process_id) -> Said:
+    """What the records in `data` say. Never raises: what cannot be read is a problem."""
+    said = Said(process_id=process_id)
+    records, damaged = _parse(data)
+    if damaged:
+        said.problems.append(f"{damaged} of the agent's records could not be read; what they told is missing")
+    by_pid: dict[int, list[Record]] = {}
+    for record in records:
+        by_pid.setdefault(record["pid"], []).append(record)
+    said.spoke.update(by_pid)
+    for pid, own in by_pid.items():
+        _Reading(said, process_id(pid), pid).read(sorted(own, key=lambda record: record["n"]))
+    return said
+
+
+def _parse(data: bytes) -> tuple[list[Record], int]:
+    """The records, and how many lines were none."""
+    records, damaged = [], 0
+    for line in data.split(b"\n"):
+        if not line:
+            continue
+        try:
+            record = json.loads(line)
+            kind, pid, number = record["kind"], record["pid"], record["n"]
+        except (ValueError, KeyError, TypeError, RecursionError):
+            damaged += 1
+            continue
+        if isinstance(kind, str) and isinstance(pid, int) and isinstance(number, int):
+            records.append(_clean(record, "bytes" in record))
+        else:
+            damaged += 1
+    return records, damaged
+
+
+def _clean(value: Any, is_bytes: bool) -> Any:  # noqa: ANN401 (any JSON value)
+    """Texts without lone surrogates; those of 2.7 are bytes, one to a character."""
+    if isinstance(value, str):
+        raw = value.encode("latin-1", "replace") if is_bytes else value.encode("utf-8", "surrogatepass")
+        return raw.decode("utf-8", "backslashreplace")
+    if isinstance(value, list):
+        return [_clean(item, is_bytes) for item in value]
+    if isinstance(value, dict):
+        return {_clean(key, is_bytes): _clean(item, is_bytes) for key, item in value.items()}
+    return value
+
+
+class _Reading:
+    """The records of one process on their way into `said`."""
+
+    def __init__(self, said: Said, process: str, pid: int) -> None:
+        self.said = said
+        self.process = process
+        self.pid = pid
+        self.cwd = ""
+        self.imports: dict[str, WatchedImport] = {}
+        self.patches: dict[tuple[str, int], Patch] = {}
+        self.at: dict[str, list[Frame]] = {}
+        self.exceptions: dict[str, Caught] = {}
+        self.at_exit = False
+
+    def read(self, records: Iterable[Record]) -> None:
+        events = []
+        damaged = 0
+        for record in records:
+            handler = getattr(self, f"_read_{record['kind']}", None)
+            try:
+                if handler is None:
+                    events.append(record)
+                else:
+                    handler(record)
+            except (KeyError, TypeError, ValueError, AttributeError, IndexError):
+                damaged += 1
+        calls, unread = build_trace(events, self.process, self._source)
+        self.said.trace += calls
+        self.said.imports.watched += self.imports.values()
+        self.said.imports.patches += self.patches.values()
+        self.said.exceptions += self.exceptions.values()
+        if damaged + unread:
+            self.said.problems.append(
+                f"{damaged + unread} records of the agent in process {self.pid} were not what is expected"
+            )
+
+    def _read_hello(self, record: Record) -> None:
+        names = ("pid", "ppid", "version", "executable", "cwd", "implementation")
+        self.said.hellos[self.pid] = Hello(**{name: record[name] for name in names})
+        self.cwd = record["cwd"]
+
+    def _read_libraries(self, record: Record) -> None:
+        self.said.libraries.setdefault(self.pid, {}).update(record["versions"])
+
+    def _read_import(self, record: Record) -> None:
+        name = record["module"]
+        chain = self._frames(record["chain"])
+        self.imports[name] = WatchedImport(
+            process=self.process, module=name, first_importer=chain, order=record["order"]
+        )
+
+    def _read_import_failed(self, record: Record) -> None:
+        self.imports.pop(record["module"], None)
+
+    def _read_patch(self, record: Record) -> None:
+        """The stack comes with the first attribute of a module; attributes patched by the same call share it."""
+        name = record["module"]
+        if record["at"] is not None:
+            self.at[name] = self._frames(record["at"])
+        key = name, id(self.at[name])
+        if key not in self.patches:
+            self.patches[key] = Patch(
+                process=self.process, module=name, at=self.at[name], order=record["loaded"], thread=record["tid"]
+            )
+        self.patches[key].attributes.append(record["attribute"])
+
+    def _read_thread_error(self, record: Record) -> None:
+        name, ident = record["thread"], record["ident"]
+        thread = Value(type="threading.Thread", repr=f"<Thread {name!r} {ident}>")
+        self._catch(record, "thread", thread)
+
+    def _read_greenlet_error(self, record: Record) -> None:
+        greenlet = Value(type=record["greenlet"], address=record["address"]) if record["greenlet"] else None
+        self._catch(record, "greenlet", greenlet)
+
+    def _catch(self, record: Record, how: How, subject: Value | None) -> None:
+        key = json.dumps([how, record["exception"]], sort_keys=True)
+        if key in self.exceptions:
+            self.exceptions[key].count += 1
+            return
+        self.exceptions[key] = Caught(
+            id=f"{self.process}-{how}-exception-{len(self.exceptions) + 1}",
+            process=self.process,
+            how=how,
+            exception=self._exception(record["exception"]),
+            object=subject,
+            phase="shutdown" if self.at_exit else "running",
+        )
+
+    def _exception(self, told: Record) -> ExceptionValue:
+        return ExceptionValue(
+            type=told["type"],
+            value=told["value"],
+            args=[Value(type=kind, repr=text) for kind, text in told.get("args", ())],
+            traceback=self._frames(told["tb"]),
+            cause=self._exception(told["cause"]) if "cause" in told else None,
+            context=self._exception(told["context"]) if "context" in told else None,
+        )
+
+    def _read_traced(self, record: Record) -> None:
+        self.at_exit = True
+        self.said.traced.add(self.pid)
+        if record["hunter"]:
+            self.said.libraries.setdefault(self.pid, {})["hunter"] = record["hunter"]
+
+    def _read_untraced(self, record: Record) -> None:
+        self.at_exit = True
+        self.said.problems.append(self._why_untraced(record))
+
+    def _why_untraced(self, record: Record) -> str:
+        why, place = record["why"], f"process {self.pid}"
+        if why == "busy":
+            return f"{place}: the shutdown was not traced, for the program has a trace or profile function of its own"
+        if why == "full":
+            return f"{place}: the trace of the shutdown ends after its first 20,000 events"
+        if why == "no hunter":
+            return (
+                f"{place}: the shutdown was not traced, because hunter cannot be imported there ({record['error']}); "
+                f"install it:  {self._pip()}"
+            )
+        return f"{place}: the trace of the shutdown broke off ({record.get('error')})"
+
+    def _pip(self) -> str:
+        hello = self.said.hellos.get(self.pid)
+        if hello is None:
+            return "python -m pip install hunter"
+        pin = "==3.3.8" if hello.version.startswith("2.") else ""
+        return f"{hello.executable} -m pip install hunter{pin}"
+
+    def _read_unwatched(self, record: Record) -> None:
+        self.said.problems.append(
+            f"process {self.pid}: {record['module']} could not be watched ({record['why']}); "
+            "what the agent would have seen there is missing"
+        )
+
+    def _frames(self, places: list[list[Any]]) -> list[Frame]:
+        return [
+            Frame(
+                kind="python",
+                function=function,
+                qualname=qualname,
+                module=module,
+                file=file,
+                line=line,
+                source=self._source(file, line),
+            )
+            for file, line, function, qualname, module in places
+        ]
+
+    def _source(self, file: str | None, line: int | None) -> str | None:
+        """The line's text, without its indentation; None where there is no such file, or no ordinary one."""
+        if not file or not line:
+            return None
+        path = Path(self.cwd, file)
+        try:
+            status = path.stat()
+        except (OSError, ValueError):
+            return None
+        if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_SOURCE_FILE:
+            return None
+        return linecache.getline(str(path), line).strip() or None
