@@ -13,6 +13,7 @@ import fcntl
 import hashlib
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -54,7 +55,7 @@ class Environment:
 
 
 class EnvironmentFailedError(Exception):
-    """pip could not build it; the message says for which Python, what was asked for, and what pip said."""
+    """pip could not build it; the message says for which Python, what was asked for, and pip's error."""
 
 
 def gevent_for(interpreter: Interpreter) -> tuple[str, ...]:
@@ -129,12 +130,19 @@ def _pip_version(pip: Sequence[str]) -> tuple[int, ...]:
 
 
 def _say(command: Sequence[str], interpreter: Interpreter) -> None:
-    """Run it, and keep what it says for the message if it fails."""
+    """Run it; if it fails, keep all that it said in a file, and in the message what it calls an error."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     if done.returncode:
-        last = "\n".join((done.stdout + done.stderr).splitlines()[-15:])
-        raise EnvironmentFailedError(f"{interpreter.name}: `{' '.join(command)}` ended with {done.returncode}:\n{last}")
+        said = (done.stdout + done.stderr).splitlines()
+        log = ENVIRONMENTS / f"{interpreter.name}.log"
+        log.write_text("\n".join([shlex.join(command), *said, ""]))
+        errors = [line.strip() for line in said if line.lstrip().startswith("ERROR:")] or said[-3:]
+        raise EnvironmentFailedError(
+            f"{interpreter.name}: `{shlex.join(command)}` ended with {done.returncode}\n"
+            + "\n".join(errors[:3])
+            + f"\nall that it said: {log}"
+        )
 
 
 def prepare(interpreters: Sequence[Interpreter]) -> list[str]:

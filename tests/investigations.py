@@ -26,6 +26,10 @@ NO_ORIGINAL = (
     "The original case needs a python2.7 (on PATH, under pyenv, or in LASTWORDS_PYTHONS) and there is none: "
     "left out. One way to get it: pyenv install 2.7.18\n"
 )
+NO_INDEX = (
+    "Is a package index in reach? Connect the machine, or name its mirror to pip (PIP_INDEX_URL or pip.conf), "
+    "and run make again.\n"
+)
 
 
 def main() -> int:
@@ -36,8 +40,7 @@ def main() -> int:
     try:
         environments = _prepare([one for _, one in cases if one])
     except EnvironmentFailedError as error:
-        sys.stderr.write(f"make trace: gevent and hunter could not be installed for {error}\n")
-        sys.stderr.write("Is the machine connected to a package index? A mirror is named to pip by PIP_INDEX_URL.\n")
+        sys.stderr.write(f"make trace: gevent and hunter could not be installed for {error}\n{NO_INDEX}")
         return 1
     sys.stderr.write(f"environments ready after {time.monotonic() - started:.2f} s\n")
     if not original:
