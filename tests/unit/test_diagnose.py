@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-import sample_reports as sample
 
+import sample_reports as sample
 from lastwords import diagnose
 from lastwords.diagnose import CERTAINTIES
 from lastwords.model import Exit, Process, Report

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-import sample_reports as sample
 
+import sample_reports as sample
 from lastwords import diagnose
 from lastwords.diagnose.patches import patched_too_late
 from lastwords.model import ActiveThread, Finding, Imports, Process, Report, Value

@@ -1,0 +1,226 @@
+"""Each remaining code: a program that has the bug, and near misses that have it not."""
+
+from __future__ import annotations
+
+import pytest
+
+import sample_reports as sample
+from lastwords import diagnose
+from lastwords.model import Caught, Descriptor, ExceptionValue, Exit, Finding, Frame, Report, Value
+from sample_reports import caught, native, python
+
+WRITE = "_PyErr_WriteUnraisableMsg"
+EVAL = "_PyEval_EvalFrameDefault"
+EXTENSION = "/srv/packet.so"
+
+
+def judge(one: Caught, **more: object) -> Finding:
+    return diagnose.diagnose(sample.report(one, **more))[0]
+
+
+def codes(one: Caught) -> set[str]:
+    return {finding.code for finding in diagnose.diagnose(sample.report(one))}
+
+
+DEL = [python("close", "/srv/app.py", 7, "self.session.close()"), python("__del__", "/srv/app.py", 9, "self.close()")]
+
+
+@pytest.mark.parametrize(
+    ("functions", "title"),
+    [
+        (["slot_tp_finalize", "PyObject_CallFinalizerFromDealloc", "subtype_dealloc", EVAL], "__del__ raised"),
+        (["slot_tp_finalize.lto_priv.0", "subtype_dealloc", EVAL], "__del__ raised"),
+        (["slot_tp_del", "subtype_dealloc", "PyEval_EvalFrameEx"], "__del__ raised"),
+        (["_PyGen_Finalize", "gen_dealloc", EVAL], "closing an abandoned generator: __del__ raised"),
+        (["green_dealloc(_greenlet*)", "frame_dealloc", EVAL], "killing an abandoned greenlet: __del__ raised"),
+    ],
+)
+def test_finalizers(functions: list[str], title: str) -> None:
+    finding = judge(caught(type="AttributeError", stack=native(WRITE, *functions), traceback=DEL))
+    assert (finding.code, finding.certainty) == ("finalizer-failed", "certain")
+    assert finding.title == f"{title} AttributeError at app.py:7, and nobody could catch it"
+    assert {subject.line for subject in finding.subjects} == {None, 7, 9}
+
+
+def test_a_finalizer_below_a_frame_without_a_name_is_only_likely() -> None:
+    stack = native(WRITE, None, "PyObject_CallFinalizerFromDealloc", EVAL)
+    assert judge(caught(stack=stack, traceback=DEL)).certainty == "likely"
+
+
+def test_a_finalizer_without_c_names_is_guessed_by_its_method() -> None:
+    finding = judge(caught(stack=native(None, None, None), traceback=DEL))
+    assert (finding.code, finding.certainty) == ("finalizer-failed", "likely")
+
+
+def test_a_finalizer_of_an_outer_level_is_not_to_blame() -> None:
+    stack = native(WRITE, "unknown_caller", EVAL, "slot_tp_finalize", "subtype_dealloc", EVAL)
+    assert codes(caught(stack=stack)) == {"exception-swallowed"}
+
+
+def test_weakref_finalize_at_exit_prints_by_itself() -> None:
+    exit_function = python("_exitfunc", "/usr/lib/python3.12/weakref.py", 642, "f()")
+    stack = native("PyErr_Display", "sys_excepthook", "cfunction_vectorcall", EVAL)
+    finding = judge(caught(how="printed", stack=stack, python_stack=[exit_function], phase="shutdown"))
+    assert (finding.code, finding.certainty) == ("finalizer-failed", "certain")
+    exit_function.file = "/srv/app.py"
+    assert codes(caught(how="printed", stack=stack, python_stack=[exit_function])) == {"exception-swallowed"}
+
+
+@pytest.mark.parametrize(
+    ("functions", "what"),
+    [
+        (["handle_callback", "PyObject_ClearWeakRefs", "subtype_dealloc", EVAL], "weakref callback"),
+        (["PyObject_ClearWeakRefs", "subtype_dealloc", EVAL], "weakref callback"),
+        (["_CallPythonObject", "closure_fcn", "ffi_closure_unix64_inner", "qsort", EVAL], "ctypes callback"),
+        (["atexit_callfuncs", "Py_FinalizeEx", "Py_RunMain"], "atexit callback"),
+        (["invoke_gc_callback", "gc_collect_main", EVAL], "gc callback"),
+        (["run_at_forkers", "PyOS_AfterFork_Child", "os_fork", EVAL], "at-fork hook"),
+        (["step_callback", "sqlite3_step", EVAL], "sqlite3 callback"),
+    ],
+)
+def test_callbacks(functions: list[str], what: str) -> None:
+    finding = judge(caught(stack=native(WRITE, *functions)))
+    assert (finding.code, finding.certainty) == ("callback-failed", "certain")
+    assert finding.title == f"the {what} work raised ValueError at app.py:3; it had nobody to tell"
+
+
+def test_old_versions_print_what_leaves_a_ctypes_callback() -> None:
+    stack = native("PyErr_PrintEx", "PyErr_Print", "_CallPythonObject", "closure_fcn", "qsort")
+    assert judge(caught(how="printed", stack=stack)).code == "callback-failed"
+
+
+def extension(*functions: str | None) -> list[Frame]:
+    return [*native(WRITE), *native(*functions, library=EXTENSION), *native(EVAL)]
+
+
+def test_an_extension_that_drops_what_its_callback_raised() -> None:
+    finding = judge(caught(stack=extension("on_field", "parse_packet")))
+    assert (finding.code, finding.certainty) == ("callback-failed", "certain")
+    assert "callback of on_field in packet.so" in finding.title
+    assert judge(caught(stack=extension(None))).certainty == "likely"
+
+
+def test_an_extension_that_drops_its_own_exception_called_nobody_back() -> None:
+    assert codes(caught(stack=extension("decode"), traceback=[])) == {"exception-swallowed"}
+
+
+@pytest.mark.parametrize("kind", ["KeyboardInterrupt", "builtins.SystemExit", "exceptions.KeyboardInterrupt"])
+def test_interrupts(kind: str) -> None:
+    finding = judge(caught(type=kind, stack=native(WRITE, "slot_tp_finalize"), traceback=DEL))
+    assert (finding.code, finding.certainty) == ("interrupt-lost", "certain")
+    assert "inside __del__ at app.py:7" in finding.title
+
+
+def test_an_interrupt_that_ended_the_program_was_not_lost() -> None:
+    assert codes(caught(type="KeyboardInterrupt", how="uncaught")) == {"exception-swallowed"}
+
+
+def test_a_class_of_the_same_name_is_no_interrupt() -> None:
+    one = caught(type="app.KeyboardInterrupt", stack=native(WRITE, "slot_tp_finalize"), traceback=DEL)
+    assert codes(one) == {"finalizer-failed"}
+
+
+def hook_error(**more: object) -> Caught:
+    first = ExceptionValue(type="ValueError", traceback=[python("work", "/srv/app.py", 5, "raise ValueError")])
+    error = ExceptionValue(
+        type="NameError", context=first, traceback=[python("hook", "/srv/app.py", 3, "report(args)")]
+    )
+    return caught(**({"how": "printed", "exception": error} | more))  # type: ignore[arg-type]
+
+
+def test_a_failing_thread_hook() -> None:
+    during = python("invoke_excepthook", "/usr/lib/python3.12/threading.py", 1207, "old_sys_excepthook(...)")
+    finding = judge(hook_error(python_stack=[during]))
+    assert (finding.code, finding.certainty) == ("hook-failed", "certain")
+    assert finding.title == "threading.excepthook failed itself: NameError at app.py:3, while telling of ValueError"
+    assert {subject.line for subject in finding.subjects} >= {3, 5}
+    during.file = "/srv/hooks.py"
+    assert "hook-failed" not in codes(hook_error(python_stack=[during]))
+
+
+def test_a_failing_sys_hook_is_shown_by_the_printer_itself() -> None:
+    finding = judge(hook_error(stack=native("PyErr_Display", "_PyErr_PrintEx", "PyRun_SimpleFile")))
+    assert (finding.code, finding.certainty) == ("hook-failed", "likely")
+
+
+def test_the_interpreters_own_hook_is_no_failing_one() -> None:
+    stack = native("PyErr_Display", "sys_excepthook", "cfunction_vectorcall", "_PyErr_PrintEx")
+    assert "hook-failed" not in codes(hook_error(stack=stack))
+
+
+def flush_error(**more: object) -> Caught:
+    error = ExceptionValue(type="BrokenPipeError", value="[Errno 32] Broken pipe", args=[Value(repr="32")])
+    settings: dict[str, object] = {
+        "stack": native(WRITE, "flush_std_files", "Py_FinalizeEx"),
+        "phase": "finalizing",
+        "exception": error,
+        "object": Value(type="_io.TextIOWrapper", repr="<_io.TextIOWrapper name='<stdout>'>"),
+    }
+    return caught(**(settings | more))  # type: ignore[arg-type]
+
+
+def test_a_closed_output() -> None:
+    process = sample.process(exit=Exit(code=120), fds=[Descriptor(fd=1, target="pipe:[99]")])
+    finding = judge(flush_error(), processes=[process])
+    assert (finding.code, finding.certainty) == ("output-closed", "certain")
+    assert finding.title == "the last flush of the program's output failed: BrokenPipeError (EPIPE)"
+    assert {"fd 1: pipe:[99]"} <= {subject.name for subject in finding.subjects}
+    assert "120" in {evidence.value for evidence in finding.evidence}
+
+
+def test_a_closed_output_without_c_names_is_likely() -> None:
+    assert judge(flush_error(stack=native(None, None))).certainty == "likely"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"phase": "running", "stack": []},
+        {"object": Value(type="socket.socket"), "stack": []},
+        {"stack": native(WRITE, "iobase_finalize", "_Py_Dealloc")},
+    ],
+)
+def test_other_files_are_not_the_programs_output(change: dict[str, object]) -> None:
+    assert "output-closed" not in codes(flush_error(**change))
+
+
+def test_an_import_while_finalizing() -> None:
+    frames = [python("_find_spec", "<frozen importlib._bootstrap>", 1321), python("__del__", "/srv/app.py", 4)]
+    stack = native(WRITE, "slot_tp_finalize")
+    finding = judge(caught(type="ImportError", phase="finalizing", stack=stack, traceback=frames))
+    assert (finding.code, finding.certainty) == ("too-late", "certain")
+    assert "too-late" not in codes(caught(type="ImportError", stack=stack, traceback=frames))
+    missing = caught(type="ModuleNotFoundError", phase="finalizing", stack=stack, traceback=frames)
+    assert "too-late" not in codes(missing)
+
+
+def test_a_thread_started_during_the_shutdown() -> None:
+    frames = [python("start", "/usr/lib/python3.12/threading.py", 992), python("flush", "/srv/app.py", 6)]
+    stack = native("atexit_callfuncs")
+    late = caught(type="RuntimeError", phase="shutdown", stack=stack, traceback=frames)
+    assert codes(late) == {"callback-failed", "too-late"}
+    assert codes(caught(type="RuntimeError", stack=stack, traceback=frames)) == {"callback-failed"}
+    assert codes(caught(type="RuntimeError", phase="shutdown", stack=stack)) == {"callback-failed"}
+
+
+def crash() -> Report:
+    stack = native("__pthread_kill_implementation", "raise", "abort", "decode", EVAL)
+    fatal = caught(type=None, how="fatal", stack=stack, python_stack=[python("work", "/srv/app.py", 3)])
+    return sample.report(fatal, processes=[sample.process(exit=Exit(signal=6))])
+
+
+def test_a_crash_names_who_aborted() -> None:
+    finding = diagnose.diagnose(crash())[0]
+    assert (finding.code, finding.certainty) == ("fatal-exit", "certain")
+    assert finding.title == "the process died of SIGABRT in decode, called from app.py:3"
+
+
+def test_a_crash_that_was_not_caught_is_still_told() -> None:
+    [finding] = diagnose.diagnose(sample.report(processes=[sample.process(exit=Exit(signal=11))]))
+    assert finding.title == "the process died of SIGSEGV; where was not caught"
+
+
+def test_every_finding_has_a_fix_and_an_explanation() -> None:
+    reports = [sample.original(), crash(), sample.report(flush_error()), sample.report(hook_error())]
+    for finding in (finding for report in reports for finding in diagnose.diagnose(report)):
+        assert finding.explanation and finding.fix and finding.evidence
