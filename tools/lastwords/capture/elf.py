@@ -21,6 +21,8 @@ from elftools.elf.sections import NoteSection
 from lastwords.capture.procfs import PROC, Mapping
 
 _SYMBOL = struct.Struct("<IBBHQQ")  # Elf64_Sym: name, info, other, section, value, size
+_RELOCATION = struct.Struct("<QQq")  # Elf64_Rela: offset, info, addend
+DTPMOD64 = 16
 PAGE = 4096
 SYMBOLS_LIMIT = 64 << 20
 ROOTS = ("_PyRuntime", "_PyThreadState_Current")  # one of them is exported by every CPython
@@ -37,7 +39,10 @@ class Segment:
 
 @dataclass(frozen=True)
 class ElfFile:
-    """What was read of one ELF file. Addresses are the file's own: add the load bias."""
+    """What was read of one ELF file. Addresses are the file's own: add the load bias.
+
+    `tls_size`: bytes of its thread-local variables; `tls_slots`: where the loader writes its TLS module id.
+    """
 
     symbols: dict[str, int]
     segments: tuple[Segment, ...]
@@ -45,6 +50,8 @@ class ElfFile:
     build_id: str | None
     has_dwarf: bool
     has_symtab: bool
+    tls_size: int = 0
+    tls_slots: tuple[int, ...] = ()
     code: dict[str, bytes] = field(default_factory=dict)
     sections: dict[str, tuple[int, int]] = field(default_factory=dict)
 
@@ -84,6 +91,8 @@ def read_elf(file: BinaryIO) -> ElfFile:
         build_id=_read_build_id(elf),
         has_dwarf=".debug_info" in sections or ".zdebug_info" in sections,
         has_symtab=".symtab" in sections,
+        tls_size=sum(part["p_memsz"] for part in elf.iter_segments() if part["p_type"] == "PT_TLS"),
+        tls_slots=tuple(_read_tls_slots(elf)),
         code={name: _read_code(file, segments, symbols[name]) for name in _DECODED if name in symbols},
         sections={name: (part["sh_addr"], part["sh_size"]) for name, part in sections.items()},
     )
@@ -106,6 +115,17 @@ def _read_symbols(elf: ELFFile, name: str) -> dict[str, int]:
             end = strings.find(b"\0", at)
             found.setdefault(strings[at:end].decode("utf-8", "replace"), value)
     return found
+
+
+def _read_tls_slots(elf: ELFFile) -> Iterator[int]:
+    """Addresses of the relocations that become the module's TLS id (x86-64: R_X86_64_DTPMOD64)."""
+    table = elf.get_section_by_name(".rela.dyn")
+    if table is None or table["sh_size"] > SYMBOLS_LIMIT:
+        return
+    data = table.data()
+    for offset, info, _ in _RELOCATION.iter_unpack(data[: len(data) // _RELOCATION.size * _RELOCATION.size]):
+        if info & 0xFFFF_FFFF == DTPMOD64:
+            yield offset
 
 
 def _read_soname(section: object) -> str | None:

@@ -1,6 +1,6 @@
 """What the kernel says about a process: small readers over `/proc`, or over a recorded copy of it.
 
-Each raises ProcessGone where the process has no directory there, and OSError where the kernel refuses.
+Each raises ProcessGoneError where the process has no directory there, and OSError where the kernel refuses.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ PROC = Path("/proc")
 LINE_LIMIT = 200_000  # lines of maps; the kernel's own limit on mappings is 65,530
 
 
-class ProcessGone(Exception):
+class ProcessGoneError(Exception):
     """There is no process with this pid."""
 
     def __init__(self, pid: int) -> None:
@@ -68,7 +68,7 @@ def read_bytes(pid: int, name: str, proc: Path = PROC) -> bytes:
     except (FileNotFoundError, ProcessLookupError):
         if (proc / str(pid)).exists():
             raise
-        raise ProcessGone(pid) from None
+        raise ProcessGoneError(pid) from None
 
 
 def read_status(pid: int, proc: Path = PROC) -> Status:
@@ -116,9 +116,9 @@ def _parse_mapping(found: re.Match[str]) -> Mapping:
 def read_tasks(pid: int, proc: Path = PROC) -> list[int]:
     """The kernel's ids of the threads of a process, rising."""
     try:
-        return sorted(int(name) for name in os.listdir(proc / str(pid) / "task"))
+        return sorted(int(entry.name) for entry in (proc / str(pid) / "task").iterdir())
     except FileNotFoundError:
-        raise ProcessGone(pid) from None
+        raise ProcessGoneError(pid) from None
 
 
 def read_namespaces(pid: int, proc: Path = PROC) -> dict[str, str]:
@@ -134,12 +134,12 @@ def read_fds(pid: int, proc: Path = PROC) -> dict[int, str]:
 def _read_links(pid: int, name: str, proc: Path) -> Iterator[tuple[str, str]]:
     directory = proc / str(pid) / name
     try:
-        names = sorted(os.listdir(directory))
+        entries = sorted(directory.iterdir())
     except FileNotFoundError:
-        raise ProcessGone(pid) from None
-    for entry in names:
+        raise ProcessGoneError(pid) from None
+    for entry in entries:
         try:
-            yield entry, str((directory / entry).readlink())
+            yield entry.name, str(entry.readlink())
         except OSError:  # closed in between
             continue
 
@@ -151,7 +151,7 @@ def read_link(pid: int, name: str, proc: Path = PROC) -> str:
     except FileNotFoundError:
         if (proc / str(pid)).exists():  # a kernel thread or a zombie has no exe
             raise
-        raise ProcessGone(pid) from None
+        raise ProcessGoneError(pid) from None
 
 
 def read_cmdline(pid: int, proc: Path = PROC) -> list[str]:

@@ -10,7 +10,7 @@ import re
 import struct
 from collections.abc import Iterator
 
-from lastwords.capture.elf import Image
+from lastwords.capture.elf import ElfFile, Image
 from lastwords.capture.memory import Memory, ReadError
 from lastwords.cpython.dicts import find_item
 from lastwords.cpython.layouts import Field, Layout, Struct, load_layout, shipped_releases
@@ -24,10 +24,20 @@ from lastwords.errors import TargetError
 COOKIE = b"xdebugpy"
 SUPPORTED = "CPython 2.7 and 3.6 to 3.15"
 WORD = 8
+KNOWN_LIMIT = 64
+
+# Layouts that fitted a file once, by the file's id (kept alive beside it): the next process of it is checked less.
+_known: dict[int, tuple[ElfFile, Layout]] = {}
 
 
-def choose_layout(memory: Memory, image: Image, name: str) -> Layout:
-    """The layout of the CPython in `image`. Raises TargetError, by name, where none fits, and ReadError."""
+def choose_layout(memory: Memory, image: Image, name: str) -> Structs:
+    """The target seen through the layout of the CPython in `image`.
+
+    Raises TargetError, by name, where none fits, and ReadError.
+    """
+    known = _find_known(memory, image)
+    if known is not None:
+        return known
     release = find_release(memory, image)
     if release is not None and load_layout(release) is None:
         raise TargetError(
@@ -38,15 +48,39 @@ def choose_layout(memory: Memory, image: Image, name: str) -> Layout:
     problems = []
     for candidate in _candidates(release, image):
         layout = with_debug_offsets(memory, image, candidate)
-        problem = find_misfit(Structs(memory, layout), image)
+        structs = Structs(memory, layout)
+        problem = find_misfit(structs, image)
         if problem is None:
-            return layout
+            _remember(image, layout)
+            return structs
         problems.append(f"{candidate.release}: {problem}")
     what = f"CPython {release}" if release else "CPython"
     raise TargetError(
         f"{name} is {what} ({image.path}), but its objects do not lie where they should ({'; '.join(problems)}).",
         "Is it a debug build or a patched one? See: python3 -c 'import sysconfig; print(sysconfig.get_config_vars())'",
     )
+
+
+def _find_known(memory: Memory, image: Image) -> Structs | None:
+    """The layout that fitted this very file before, if this process agrees too; its `sys` is not searched again."""
+    known = _known.get(id(image.elf))
+    if known is None:
+        return None
+    structs = Structs(memory, known[1])
+    try:
+        _check_types(structs, image)
+        head = find_head(structs, image)
+        if head:
+            _check_threads(structs, head)
+    except ReadError:
+        return None
+    return structs
+
+
+def _remember(image: Image, layout: Layout) -> None:
+    if len(_known) >= KNOWN_LIMIT:
+        _known.clear()
+    _known[id(image.elf)] = (image.elf, layout)
 
 
 def _candidates(release: str | None, image: Image) -> Iterator[Layout]:

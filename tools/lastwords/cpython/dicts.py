@@ -37,10 +37,9 @@ def count_items(structs: Structs, address: int) -> int:
 
 def find_item(structs: Structs, address: int, key: str) -> int | None:
     """The value of a key that is a string; None if the dict has none. Raises ReadError."""
-    for name, value in read_named(structs, address):
-        if name == key:
-            return value
-    return None
+    if address not in structs.names:
+        structs.names[address] = dict(read_named(structs, address))
+    return structs.names[address].get(key)
 
 
 def read_named(structs: Structs, address: int) -> Iterator[tuple[str, int]]:

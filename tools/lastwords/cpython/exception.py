@@ -46,7 +46,7 @@ def read_handled_exception(interp: Interpreter, tstate: int) -> ExceptionValue |
 
 
 def read_last_exception(interp: Interpreter) -> ExceptionValue | None:
-    """The exception that ended the program: `sys.last_exc`, before 3.12 `sys.last_value` and so on. Raises ReadError."""
+    """What ended the program: `sys.last_exc`, before 3.12 `sys.last_value` and so on. Raises ReadError."""
     found = {name: find_item(interp, interp.sys_dict, f"last_{name}") for name in ("exc", "type", "value", "traceback")}
     if found["exc"]:
         return read_exception(interp, found["exc"])
@@ -72,7 +72,7 @@ def _read_triple(interp: Interpreter, tstate: int, *fields: str) -> ExceptionVal
 
 
 def from_parts(interp: Interpreter, of_type: int, value: int, traceback: int) -> ExceptionValue:
-    """An exception as C hands it on before it is made: type, value (0, an argument, a tuple, an instance), traceback."""
+    """An exception as C hands it on; `value` is it, or what it will be called with: 0, an argument, a tuple."""
     try:
         if value and _is_instance(interp, value, of_type):
             found = read_exception(interp, value)
@@ -115,8 +115,7 @@ def read_exception(interp: Interpreter, address: int, depth: int = CHAIN_LIMIT) 
     found = ExceptionValue()
     try:
         found.type = type_name(interp, type_of(interp, address))
-        if not interp.type_flags(address) & EXCEPTION:
-            raise ReadError(f"the {found.type} at {address:#x} is no exception")
+        _require_exception(interp, address)
         found.value, found.error = read_exception_text(interp, address)
         found.args = _read_arguments(interp, address)
         if interp.has("PyBaseExceptionObject", "traceback"):
@@ -124,6 +123,11 @@ def read_exception(interp: Interpreter, address: int, depth: int = CHAIN_LIMIT) 
     except ReadError as error:
         found.error = str(error)
     return found
+
+
+def _require_exception(interp: Interpreter, address: int) -> None:
+    if not interp.type_flags(address) & EXCEPTION:
+        raise ReadError(f"the object at {address:#x} is no exception")
 
 
 def _read_arguments(interp: Interpreter, address: int) -> list[Value]:

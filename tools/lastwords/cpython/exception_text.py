@@ -21,7 +21,7 @@ CHARACTERS = 4000
 Told = tuple[str | None, str | None]
 
 
-class NotTold(Exception):
+class NotToldError(Exception):
     """The text depends on code of the target."""
 
 
@@ -29,11 +29,8 @@ def read_exception_text(structs: Structs, address: int) -> Told:
     """(text, None), or (None, why it cannot be told). Raises ReadError."""
     kind = type_of(structs, address)
     try:
-        definer = _definer(structs, kind)
-        if definer not in _RULES:
-            raise NotTold(f"{definer} prints itself in a way of its own")
-        return _RULES[definer](structs, address), None
-    except NotTold as error:
+        return _RULES[_definer(structs, kind)](structs, address), None
+    except NotToldError as error:
         return None, str(error)
 
 
@@ -41,14 +38,8 @@ def text_of_arguments(structs: Structs, kind: Kind, arguments: Sequence[int]) ->
     """The same for an exception that is not made yet: `kind` called with `arguments`."""
     try:
         definer = _definer(structs, kind)
-        if kind.is_heap and len(arguments) > 0 and definer not in _PLAIN:
-            raise NotTold(f"the exception is not made yet: {kind.name} will be called with its arguments")
-        if definer == "KeyError" and len(arguments) == 1:
-            return _repr(structs, arguments[0]), None
-        if definer == "OSError" and len(arguments) in (2, 3):
-            return _os_text([_repr_or_str(structs, item, at == 2) for at, item in enumerate(arguments)]), None
-        return _arguments_text(structs, arguments, None), None
-    except NotTold as error:
+        return _text_of_arguments(structs, kind, definer, arguments), None
+    except NotToldError as error:
         return None, str(error)
 
 
@@ -56,12 +47,23 @@ def _definer(structs: Structs, kind: Kind) -> str:
     """The name of the built-in class whose `__str__` it is."""
     definer = find_definer(structs, kind, "tp_str")
     if definer.is_heap:
-        raise NotTold(f"{kind.name} has a __str__ of its own, which is not run")
+        raise NotToldError(f"{kind.name} has a __str__ of its own, which is not run")
     name = definer.name.removeprefix("exceptions.")
-    return "OSError" if name == "EnvironmentError" else name
+    name = "OSError" if name == "EnvironmentError" else name
+    if name not in _RULES:
+        raise NotToldError(f"{name} prints itself in a way of its own")
+    return name
 
 
-_PLAIN = ("BaseException",)
+def _text_of_arguments(structs: Structs, kind: Kind, definer: str, arguments: Sequence[int]) -> str:
+    """What the built-in classes that keep nothing but `args` print; a class of the program may do more in __init__."""
+    if definer == "KeyError" and len(arguments) == 1:
+        return _repr(structs, arguments[0])
+    if definer == "OSError" and len(arguments) in (2, 3):
+        return _os_text([_repr_or_str(structs, item, at == 2) for at, item in enumerate(arguments)])
+    if definer in ("BaseException", "KeyError", "OSError") or len(arguments) <= 1:
+        return _arguments_text(structs, arguments, None)
+    raise NotToldError(f"{kind.name} is not made yet; its text comes of its {len(arguments)} arguments")
 
 
 def _base_text(structs: Structs, address: int) -> str:
@@ -98,10 +100,10 @@ def _str(structs: Structs, address: int) -> str:
     if is_subtype(structs, kind, "BaseException") or is_subtype(structs, kind, "exceptions.BaseException"):
         text, problem = read_exception_text(structs, address)
         if text is None:
-            raise NotTold(problem or "")
+            raise NotToldError(problem or "")
         return text
     if definer.is_heap or find_definer(structs, kind, "tp_repr").is_heap:
-        raise NotTold(f"its argument is a {kind.name}, whose __str__ or __repr__ is not run")
+        raise NotToldError(f"its argument is a {kind.name}, whose __str__ or __repr__ is not run")
     return _repr(structs, address)
 
 

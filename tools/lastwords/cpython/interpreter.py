@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 
 from lastwords.capture import elf, procfs
@@ -11,7 +12,6 @@ from lastwords.capture.elf import Image
 from lastwords.capture.memory import CachedMemory, Memory, ReadError, open_process_memory
 from lastwords.cpython.choose import choose_layout
 from lastwords.cpython.dicts import find_item
-from lastwords.cpython.layouts import Layout
 from lastwords.cpython.numbers import read_int
 from lastwords.cpython.roots import find_head
 from lastwords.cpython.structs import Structs
@@ -29,19 +29,26 @@ class Interpreter(Structs):
     `head` is the address of its first PyInterpreterState, `pid` None where there is no live process behind it.
     """
 
-    def __init__(self, pid: int | None, memory: CachedMemory, image: Image, layout: Layout, head: int) -> None:
-        super().__init__(memory, layout)
+    def __init__(self, pid: int | None, memory: CachedMemory, image: Image, checked: Structs, head: int) -> None:
+        super().__init__(memory, checked.layout)
+        self.names, self.kinds = checked.names, checked.kinds
         self.pid = pid
         self.image = image
         self.head = head
         self.cache = memory
         self.sys_dict = self.number(head, "PyInterpreterState", "sysdict")
-        self.unicode_width = 2 if self._sys_int("maxunicode") == 0xFFFF else 4
+
+    @cached_property
+    def unicode_width(self) -> int:
+        """Bytes of a character of 2.7's `unicode`, as it was built: `sys.maxunicode` tells."""
+        return 2 if self._sys_int("maxunicode") == 0xFFFF else 4
 
     def refresh(self) -> None:
         """Forgets what was read: the process has run."""
         self.cache.clear()
         self.kinds.clear()
+        self.names.clear()
+        self.flags.clear()
 
     @property
     def python(self) -> Python:
@@ -134,7 +141,7 @@ def open_process(
             image = find_image(pid, procfs.read_maps(pid, proc), proc)
         cached = CachedMemory(memory or open_process_memory(pid, image.start))
         return open_image(pid, cached, image)
-    except procfs.ProcessGone:
+    except procfs.ProcessGoneError:
         raise TargetError(f"There is no process {pid}.", "pgrep -af python") from None
     except (PermissionError, ReadError) as error:
         raise explain_refusal(pid, error, proc) from error
@@ -143,14 +150,14 @@ def open_process(
 def open_image(pid: int | None, memory: CachedMemory, image: Image) -> Interpreter:
     """The interpreter that `image` holds, its layout checked. Raises TargetError or ReadError."""
     name = f"Process {pid}" if pid is not None else "The target"
-    layout = choose_layout(memory, image, name)
-    head = find_head(Structs(memory, layout), image)
+    checked = choose_layout(memory, image, name)
+    head = find_head(checked, image)
     if not head:
         raise TargetError(
             f"{name} has no interpreter: Python is just starting there, or has finished.",
             f"Try again, or see what it does: cat /proc/{pid}/stack /proc/{pid}/wchan",
         )
-    return Interpreter(pid, memory, image, layout, head)
+    return Interpreter(pid, memory, image, checked, head)
 
 
 def find_image(pid: int, maps: Sequence[procfs.Mapping], proc: Path = procfs.PROC) -> Image:
@@ -183,7 +190,7 @@ def explain_refusal(pid: int, error: Exception, proc: Path) -> SetupError | Targ
     """Why the memory of a process is not to be had: gone, another user's, yama, or not what it seemed."""
     try:
         status = procfs.read_status(pid, proc)
-    except procfs.ProcessGone:
+    except procfs.ProcessGoneError:
         return TargetError(f"Process {pid} ended while it was read.", "pgrep -af python")
     if status.state in "ZX":
         return TargetError(f"Process {pid} is a zombie: it has ended, only its exit status is left.", "")

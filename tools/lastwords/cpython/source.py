@@ -33,7 +33,7 @@ class Sources:
         """When the process was started; 0 where that is not to be had: then no file is older."""
         try:
             return procfs.read_start_time(self.pid, self.proc)
-        except (OSError, procfs.ProcessGone, ValueError, IndexError):
+        except (OSError, procfs.ProcessGoneError, ValueError, IndexError):
             return 0.0
 
     def find_line(self, file: str, line: int) -> str | None:

@@ -6,6 +6,8 @@ layout does not have is a bug of the reader (KeyError): ask `has` first.
 
 from __future__ import annotations
 
+from functools import cached_property
+
 from lastwords.capture.memory import Memory, ReadError
 from lastwords.cpython.layouts import Layout
 
@@ -24,8 +26,14 @@ class Structs:
     def __init__(self, memory: Memory, layout: Layout) -> None:
         self.memory = memory
         self.layout = layout
-        self.unicode_width = 4  # bytes of a character of 2.7's `unicode`, as `sys.maxunicode` tells
+        self.names: dict[int, dict[str, int]] = {}  # the items of dicts that were searched in this moment, by address
+        self.flags: dict[int, int] = {}
         self.kinds: dict[int, object] = {}  # what has been read of types in this moment, by address
+
+    @cached_property
+    def unicode_width(self) -> int:
+        """Bytes of a character of 2.7's `unicode`: four, unless somebody knows better."""
+        return 4
 
     def has(self, struct: str, field: str = "") -> bool:
         """Whether this release has the struct, and the field in it."""
@@ -75,4 +83,7 @@ class Structs:
 
     def type_flags(self, address: int) -> int:
         """`tp_flags` of the type of the object at `address`."""
-        return self.number(self.number(address, "PyObject", "ob_type"), "PyTypeObject", "tp_flags")
+        of_type = self.number(address, "PyObject", "ob_type")
+        if of_type not in self.flags:
+            self.flags[of_type] = self.number(of_type, "PyTypeObject", "tp_flags")
+        return self.flags[of_type]

@@ -61,9 +61,9 @@ def _read_wide(structs: Structs, address: int, limit: int) -> tuple[str, bool]:
 
 def _read_unicode(structs: Structs, address: int, limit: int) -> tuple[str, bool]:
     length = structs.signed(address, "PyASCIIObject", "length")
-    kind = structs.number(address, "PyASCIIObject", "state.kind")
     if length < 0:
         raise ReadError(f"the string at {address:#x} has the length {length}")
+    kind = structs.number(address, "PyASCIIObject", "state.kind")
     if kind not in KINDS:
         return _read_not_ready(structs, address, limit)
     start = _find_characters(structs, address)
