@@ -19,10 +19,10 @@ Examples:
 
 
 @click.command(epilog=EPILOG, context_settings=help_settings())
-@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.argument("shell", metavar="SHELL", type=click.Choice(["bash", "zsh", "fish"]))
 @verbosity_options
 def command(shell: str) -> None:
-    """Print the script that makes SHELL complete lastwords' commands and options."""
+    """Print the script that makes SHELL complete lastwords' commands and options: bash, zsh or fish."""
     kind = get_completion_class(shell)
     assert kind is not None, f"click has no completion for {shell}"
     script = kind(lastwords, {}, "lastwords", COMPLETE_VARIABLE).source()

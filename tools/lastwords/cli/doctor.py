@@ -22,7 +22,7 @@ Examples:
 
 
 @click.command(epilog=EPILOG, context_settings=help_settings())
-@click.argument("pid", type=click.IntRange(min=1), required=False)
+@click.argument("pid", type=int, metavar="PID", required=False)
 @click.option("--python", metavar="PATH", help="Look at this interpreter instead of the one that runs lastwords.")
 @verbosity_options
 def command(pid: int | None, python: str | None) -> int:

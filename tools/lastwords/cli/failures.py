@@ -57,10 +57,10 @@ def _describe_bug(error: Exception) -> list[str]:
     if os.environ.get("LASTWORDS_DEBUG"):
         return [*_lines(summary, ""), *details.splitlines()]
     try:
-        where = f"the details are in {_save(details)}"
+        where = f"please report it with its details, which are in {_save(details)}"
     except OSError as failure:
-        where = f"the details could not be saved ({failure.strerror}); LASTWORDS_DEBUG=1 prints them"
-    return _lines(f"{summary}; {where}", "please report it with that file")
+        where = f"the details could not be saved ({failure.strerror})"
+    return _lines(f"{summary}; {where}", "LASTWORDS_DEBUG=1 lastwords ...")
 
 
 def _place(error: Exception) -> str:

@@ -133,7 +133,7 @@ def read_target(pid: int, proc: Path = procfs.PROC) -> Target:
             image=image.path if image else None,
             debug_symbols=has_debug_symbols(image) if image else None,
         )
-    except procfs.ProcessGone as gone:
+    except procfs.ProcessGoneError as gone:
         raise TargetError(f"there is no process {pid}; it has ended, or the number is another's", "ps -e") from gone
 
 

@@ -51,11 +51,13 @@ def wants_colour(stream: IO[str]) -> bool:
 
 def print_messages(lines: Iterable[str]) -> None:
     """Writes to stderr; a stderr that is closed or broken is nobody who could be told."""
+    if sys.stderr is None:
+        return
     try:
         for line in lines:
             print(line, file=sys.stderr)  # noqa: T201 (this is the one that prints)
         sys.stderr.flush()
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError):
         return
 
 
@@ -66,6 +68,8 @@ def print_result(lines: Iterable[str]) -> None:
 
 def print_bytes(content: bytes) -> None:
     """Writes to stdout as it is, whatever the locale's encoding. Errors as in `print_result`."""
+    if sys.stdout is None:
+        raise SetupError("stdout is closed; there is nowhere to write the result", "lastwords ... > FILE")
     try:
         sys.stdout.flush()
         sys.stdout.buffer.write(content)
@@ -73,7 +77,8 @@ def print_bytes(content: bytes) -> None:
     except OSError as error:
         _drop_stdout()
         if error.errno != errno.EPIPE:
-            raise SetupError(f"cannot write to stdout: {error.strerror}; the output is incomplete") from error
+            fact = f"cannot write to stdout: {error.strerror}; the output is incomplete"
+            raise SetupError(fact, "ls -l /proc/self/fd/1") from error
 
 
 def _drop_stdout() -> None:

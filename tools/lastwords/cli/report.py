@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -61,4 +62,4 @@ def _read(file: str) -> bytes:
     try:
         return sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
     except OSError as error:
-        raise SetupError(f"cannot read {file}: {error.strerror}") from error
+        raise SetupError(f"cannot read {file}: {error.strerror}", f"ls -l {shlex.quote(file)}") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import stat
 import tempfile
 from pathlib import Path
@@ -47,7 +48,8 @@ def write_file(path: str, content: bytes) -> None:
         else:
             _replace(target, content)
     except OSError as error:
-        raise SetupError(f"cannot write the report to {path}: {error.strerror}; it is not written") from error
+        fact = f"cannot write the report to {path}: {error.strerror}; it is not written"
+        raise SetupError(fact, f"df -h {shlex.quote(str(Path(path).parent))}") from error
 
 
 def _replace(target: Path, content: bytes) -> None:
