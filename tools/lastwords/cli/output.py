@@ -44,9 +44,11 @@ def verbosity() -> int:
     return context.meta.get(VERBOSITY, 0) if context else 0
 
 
-def wants_colour(stream: IO[str]) -> bool:
+def wants_colour(stream: IO[str] | None) -> bool:
     """True for a terminal, unless NO_COLOR is set (https://no-color.org) or TERM says dumb."""
-    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return (
+        stream is not None and stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    )
 
 
 def print_messages(lines: Iterable[str]) -> None:
