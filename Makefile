@@ -51,6 +51,10 @@ dist: setup ## wheel and source package, into dist/
 	@$(PY) -m build --no-isolation --outdir dist . >.cache/dist.log 2>&1 || { cat .cache/dist.log; exit 1; }
 	@ls -l dist
 
+.PHONY: man
+man: setup ## man/lastwords.1, from the help of the commands
+	@$(PY) tools/setup/man.py
+
 .PHONY: clean
 clean: ## remove what make made, except the downloads in .cache
 	rm -rf .venv dist build .cache/trace .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -14,10 +14,13 @@ with open("pyproject.toml", "rb") as file:
     print(*tomllib.load(file)["dependency-groups"]["dev"], sep="\n")'
 }
 
+pip_install() {
+    .venv/bin/python -m pip --disable-pip-version-check --no-input install "$@"
+}
+
 install() {
-    .venv/bin/python -m pip --disable-pip-version-check --no-input install --upgrade pip &&
-        read_dev_group >.cache/dev-group.txt &&
-        .venv/bin/python -m pip --disable-pip-version-check --no-input install -r .cache/dev-group.txt -e .
+    read_dev_group >.cache/dev-group.txt &&
+        pip_install --upgrade pip && pip_install -r .cache/dev-group.txt && pip_install -e .
 }
 
 # The version is read from __init__.py; a .venv that was moved here from elsewhere is another one.
