@@ -31,17 +31,21 @@ def arm():
         channel.write("untraced", why="no hunter", error=why)
         return
     version = getattr(hunter, "__version__", None)
+    try:
+        tracers.append(hunter.Tracer(threading_support=False, profiling_mode=True))
+        tracers.append(hunter.Tracer(threading_support=False))
+    except TypeError:
+        channel.write("untraced", why="old hunter", error=describe(sys.exc_info()[1]))
+        return
     channel.write("traced", t=clock(), hunter=version if type(version) is str else None)
     calls = Calls()
-    tracers.append(hunter.Tracer(threading_support=False, profiling_mode=True))
-    tracers.append(hunter.Tracer(threading_support=False))
     for tracer, handler in zip(tracers, (calls.on_builtin, calls.on_event)):
         tracer.trace(handler)
 
 
 def import_hunter():
     """hunter, and no trace of it: neither in `sys.modules` nor as a .pyc. The collector sleeps meanwhile."""
-    before = dict(sys.modules)
+    before, importers = dict(sys.modules), set(sys.path_importer_cache)
     writes, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     gc = __import__("gc")
     collects = gc.isenabled()
@@ -57,6 +61,8 @@ def import_hunter():
         sys.dont_write_bytecode = writes
         for name in [name for name in list(sys.modules) if name not in before]:
             kept.append(sys.modules.pop(name))
+        for path in set(sys.path_importer_cache) - importers:
+            del sys.path_importer_cache[path]
         loud_again(filters)
         if collects:
             gc.enable()

@@ -123,5 +123,8 @@ def arm_at_exit():
     if frame is None and not shutdown["armed"]:
         shutdown["armed"] = True
         namespace = {"agent": OURS, "channel": channel, "clock": shutdown["clock"], "sys": sys}
-        exec(compile(shutdown["source"], "shutdown.py", "exec"), namespace)
-        namespace["arm"]()
+        try:
+            exec(compile(shutdown["source"], "shutdown.py", "exec"), namespace)
+            namespace["arm"]()
+        except Exception:  # the program's end comes first
+            channel.write("untraced", why="failed", error=describe(sys.exc_info()[1]))

@@ -220,14 +220,19 @@ class _Reading:
                 f"{place}: the shutdown was not traced, because hunter cannot be imported there ({record['error']}); "
                 f"install it:  {self._pip()}"
             )
+        if why == "old hunter":
+            return (
+                f"{place}: the shutdown was not traced, because the hunter there is too old ({record['error']}); "
+                f"install a newer one:  {self._pip()}"
+            )
         return f"{place}: the trace of the shutdown broke off ({record.get('error')})"
 
     def _pip(self) -> str:
         hello = self.said.hellos.get(self.pid)
         if hello is None:
-            return "python -m pip install hunter"
-        pin = "==3.3.8" if hello.version.startswith("2.") else ""
-        return f"{hello.executable} -m pip install hunter{pin}"
+            return "python -m pip install 'hunter>=3.4'"
+        wanted = "hunter==3.3.8" if hello.version.startswith("2.") else "'hunter>=3.4'"
+        return f"{hello.executable} -m pip install {wanted}"
 
     def _read_unwatched(self, record: Record) -> None:
         self.said.problems.append(
