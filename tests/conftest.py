@@ -7,14 +7,16 @@ def test_x(interpreter, start_target):
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
 from environments import Environment, EnvironmentFailedError, environment_for, gevent_for, hunter_for
 from harness import Target, target_running
-from interpreters import Interpreter, find_interpreters
+from interpreters import Interpreter, describe_python, find_interpreters
 from needs import lack
 
 
@@ -35,10 +37,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         chosen = [one for one in chosen if one.has(*marker.args) and _is_minor(one, marker)]
         asked += [*marker.args, *(marker.kwargs.get("minors") or ())]
     if chosen:
-        metafunc.parametrize("interpreter", chosen, ids=lambda one: one.name)
+        metafunc.parametrize("interpreter", chosen)
     else:
         reason = f"missing on this machine: a Python with {' '.join(asked) or 'any capability'}"
         metafunc.parametrize("interpreter", [pytest.param(None, marks=pytest.mark.skip(reason=reason), id="none")])
+
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Wherever an interpreter is a parameter, its name is the id."""
+    return val.name if isinstance(val, Interpreter) else None
 
 
 def _is_minor(one: Interpreter, marker: pytest.Mark) -> bool:
@@ -59,9 +66,8 @@ def start_target() -> Iterator[Callable[..., Target]]:
 
 @pytest.fixture
 def running_python() -> Interpreter:
-    """The newest interpreter found, if lastwords itself can run on it (3.11 and up)."""
-    fit = [one for one in find_interpreters() if one.version >= (3, 11, 0)]
-    return fit[-1] if fit else lack("a CPython >= 3.11 among the test interpreters")
+    """The CPython that runs these tests, and lastwords."""
+    return describe_python(Path(sys.executable))
 
 
 @pytest.fixture
