@@ -171,9 +171,11 @@ def _check_threads(structs: Structs, head: int) -> None:
 
 
 def _check_version(structs: Structs, head: int) -> None:
-    """`sys.hexversion` says the layout's release."""
+    """`sys.hexversion` says the layout's release, as long as there is one."""
     sys_dict = structs.number(head, "PyInterpreterState", "sysdict")
     found = find_item(structs, sys_dict, "hexversion") if sys_dict else None
-    number = read_int(structs, found) if found else None
-    if number is not None and f"{number >> 24 & 255}.{number >> 16 & 255}" != structs.layout.release:
+    if not found or type_of(structs, found).is_static("NoneType"):  # module teardown has come by
+        return
+    number = read_int(structs, found)
+    if f"{number >> 24 & 255}.{number >> 16 & 255}" != structs.layout.release:
         raise ReadError(f"sys.hexversion is {number:#x}")

@@ -12,7 +12,7 @@ from lastwords.capture.memory import ReadError
 from lastwords.cpython.structs import DICT, POINTER, UNICODE, Structs
 from lastwords.cpython.text import read_text
 
-ENTRIES_LIMIT = 1 << 20
+ENTRIES_LIMIT = 1 << 18
 KEY_LIMIT = 4096  # characters of a key that is looked for
 GENERAL = 0  # DictKeysKind: DICT_KEYS_GENERAL has hashes in its entries
 

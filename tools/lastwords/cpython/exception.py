@@ -30,6 +30,14 @@ def read_pending_exception(interp: Interpreter, tstate: int) -> ExceptionValue |
     return _read_triple(interp, tstate, "curexc_type", "curexc_value", "curexc_traceback")
 
 
+def find_pending_traceback(interp: Interpreter, tstate: int) -> int | None:
+    """The address of the first (outermost) entry of the pending exception's traceback, None without."""
+    if interp.has("PyThreadState", "curexc_traceback"):
+        return interp.number(tstate, "PyThreadState", "curexc_traceback") or None
+    value = interp.number(tstate, "PyThreadState", "current_exception")
+    return interp.number(value, "PyBaseExceptionObject", "traceback") or None if value else None
+
+
 def read_handled_exception(interp: Interpreter, tstate: int) -> ExceptionValue | None:
     """The exception that an `except` or `finally` of this thread is handling (`sys.exc_info()`). Raises ReadError."""
     if not interp.has("PyThreadState", "exc_info"):

@@ -13,11 +13,12 @@ from lastwords.capture.memory import ReadError
 from lastwords.cpython.attributes import read_tuple
 from lastwords.cpython.numbers import read_int
 from lastwords.cpython.structs import LONG, UNICODE, Structs
-from lastwords.cpython.text import read_bytes_prefix, read_text_prefix
+from lastwords.cpython.text import read_bytes_prefix, read_text_prefix, writable
 from lastwords.cpython.types import Kind, find_definer, is_subtype, type_of
 from lastwords.cpython.values import Printer, printer_text
 
 CHARACTERS = 4000
+NESTING_LIMIT = 5
 Told = tuple[str | None, str | None]
 
 
@@ -96,15 +97,26 @@ def _str(structs: Structs, address: int) -> str:
     definer = find_definer(structs, kind, "tp_str")
     if definer.name in ("str", "unicode") and not definer.is_heap:
         shown, is_whole = read_text_prefix(structs, address, CHARACTERS)
-        return shown if is_whole else shown + "..."
+        return writable(shown if is_whole else shown + "...")
     if is_subtype(structs, kind, "BaseException") or is_subtype(structs, kind, "exceptions.BaseException"):
-        text, problem = read_exception_text(structs, address)
-        if text is None:
-            raise NotToldError(problem or "")
-        return text
+        return _str_of_exception(structs, address)
     if definer.is_heap or find_definer(structs, kind, "tp_repr").is_heap:
         raise NotToldError(f"its argument is a {kind.name}, whose __str__ or __repr__ is not run")
     return _repr(structs, address)
+
+
+def _str_of_exception(structs: Structs, address: int) -> str:
+    """An exception as the argument of an exception. It may contain itself: then Python, too, can print neither."""
+    if structs.nesting >= NESTING_LIMIT:
+        raise NotToldError(f"its arguments are exceptions, {NESTING_LIMIT} deep")
+    structs.nesting += 1
+    try:
+        text, problem = read_exception_text(structs, address)
+    finally:
+        structs.nesting -= 1
+    if text is None:
+        raise NotToldError(problem or "")
+    return text
 
 
 def _key_error_text(structs: Structs, address: int) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from lastwords.capture import elf
 from lastwords.capture.memory import ReadError
-from lastwords.cpython.frame import read_places
+from lastwords.cpython.exception import find_pending_traceback
+from lastwords.cpython.frame import read_frame_object, read_places
 from lastwords.cpython.interpreter import Interpreter
 from lastwords.cpython.modules import find_global
 from lastwords.cpython.numbers import read_int
@@ -63,15 +64,20 @@ def _is_flag_set(interp: Interpreter, address: int | None) -> bool:
 
 
 def _runs_threading_shutdown(interp: Interpreter) -> bool:
-    """Whether the outermost frame of a thread is `threading._shutdown`: its very code object."""
+    """Whether a thread's outermost frame is, or was when it raised, `threading._shutdown`: its very code object."""
     function = find_global(interp, "threading", "_shutdown")
     if function and type_of(interp, function).name in ("instancemethod", "method"):
         function = interp.number(function, "PyMethodObject", "im_func")
     if not function or not type_of(interp, function).is_static("function"):
         return False
     code = interp.number(function, "PyFunctionObject", "func_code")
-    for state in interp.thread_states(interp.main):
-        places = list(read_places(interp, state))
-        if places and places[-1][0] == code:
-            return True
-    return False
+    return any(code in _outermost(interp, state) for state in interp.thread_states(interp.main))
+
+
+def _outermost(interp: Interpreter, tstate: int) -> list[int]:
+    """The code objects that a thread's stack and the traceback of its pending exception begin with."""
+    codes = [code for code, _ in read_places(interp, tstate)][-1:]
+    traceback = find_pending_traceback(interp, tstate)
+    if traceback:
+        codes.append(read_frame_object(interp, interp.number(traceback, "PyTracebackObject", "tb_frame")))
+    return codes

@@ -16,6 +16,7 @@ from lastwords.cpython.numbers import read_int
 from lastwords.cpython.roots import find_head
 from lastwords.cpython.structs import Structs
 from lastwords.cpython.text import read_text
+from lastwords.cpython.types import type_of
 from lastwords.errors import SetupError, TargetError
 from lastwords.model import Phase, Python
 
@@ -40,8 +41,8 @@ class Interpreter(Structs):
 
     @cached_property
     def unicode_width(self) -> int:
-        """Bytes of a character of 2.7's `unicode`, as it was built: `sys.maxunicode` tells."""
-        return 2 if self._sys_int("maxunicode") == 0xFFFF else 4
+        """Bytes of a character of 2.7's `unicode`, as it was built: the names of its C functions tell."""
+        return 2 if "PyUnicodeUCS2_AsUTF8String" in self.image.elf.symbols else 4
 
     def refresh(self) -> None:
         """Forgets what was read: the process has run."""
@@ -53,8 +54,9 @@ class Interpreter(Structs):
     @property
     def python(self) -> Python:
         """Version, build and so on, as `sys` of the target says. Raises ReadError."""
-        text = find_item(self, self.sys_dict, "version")
-        build = read_text(self, text, 4096) if text else None
+        text = find_item(self, self.sys_dict, "version") if self.sys_dict else None
+        is_there = text and not type_of(self, text).is_static("NoneType")
+        build = read_text(self, text, 4096) if text and is_there else None
         return Python(
             version=self.version,
             implementation="CPython",
@@ -64,14 +66,18 @@ class Interpreter(Structs):
         )
 
     @property
-    def version(self) -> str | None:
-        """The release with its suffix: "2.7.18", "3.15.0a2". None before `sys` has one."""
-        number = self._sys_int("hexversion")
-        return format_version(number) if number is not None else None
+    def version(self) -> str:
+        """The release with its suffix: "2.7.18", "3.15.0a2".
 
-    def _sys_int(self, name: str) -> int | None:
-        found = find_item(self, self.sys_dict, name) if self.sys_dict else None
-        return read_int(self, found) if found else None
+        `Py_Version` has it (from 3.11 on), or `sys.hexversion` until module teardown; else only "2.7" is known.
+        """
+        address = self.image.address("Py_Version")
+        if address is not None:
+            return format_version(int.from_bytes(self.memory.read(address, 4), "little"))
+        found = find_item(self, self.sys_dict, "hexversion") if self.sys_dict else None
+        if not found or type_of(self, found).is_static("NoneType"):
+            return self.layout.release
+        return format_version(read_int(self, found))
 
     def interpreters(self) -> list[int]:
         """The addresses of all PyInterpreterStates; the main one is the last. Raises ReadError."""

@@ -27,6 +27,7 @@ class Structs:
         self.memory = memory
         self.layout = layout
         self.names: dict[int, dict[str, int]] = {}  # the items of dicts that were searched in this moment, by address
+        self.nesting = 0  # exceptions whose text is being told: one may contain itself
         self.flags: dict[int, int] = {}
         self.kinds: dict[int, object] = {}  # what has been read of types in this moment, by address
 

@@ -14,7 +14,12 @@ def read_text(structs: Structs, address: int, limit: int = TEXT_LIMIT) -> str:
     text, is_whole = read_text_prefix(structs, address, limit)
     if not is_whole:
         raise ReadError(f"the string at {address:#x} is longer than {limit} characters")
-    return text
+    return writable(text)
+
+
+def writable(text: str) -> str:
+    """The text with what UTF-8 cannot hold (lone surrogates, a file name's stray bytes) as escapes."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def read_text_prefix(structs: Structs, address: int, limit: int) -> tuple[str, bool]:
