@@ -48,6 +48,8 @@ class Imports(object):
 
     def __init__(self):
         self.seen = {}
+        self.chains = {}  # this and `patched` are for `lastwords.guard.check()`
+        self.patched = {}
         self.hooks = {
             "threading": watch_threading,
             "thread": watch_thread,
@@ -59,7 +61,8 @@ class Imports(object):
     def started(self, name, frame):
         if not channel.muted and name not in self.seen:
             self.seen[name] = len(self.seen)
-            channel.write("import", module=name, order=self.seen[name], chain=chain(frame))
+            self.chains[name] = chain(frame)
+            channel.write("import", module=name, order=self.seen[name], chain=self.chains[name])
 
     def ended(self, name):
         module = sys.modules.get(name)
@@ -79,6 +82,7 @@ class Imports(object):
             if name in sys.modules:
                 self.seen[name] = len(self.seen)
                 if hasattr(sys.modules[name], "__file__"):  # else the interpreter itself brings it
+                    self.chains[name] = []
                     channel.write("import", module=name, order=self.seen[name], chain=[])
         for name in WATCHED:
             if name in sys.modules:
@@ -90,6 +94,7 @@ class Finder(object):
 
     def __init__(self):
         self.busy = set()
+        self.lastwords_record = imports
 
 
 def find_spec(self, name, path=None, target=None):

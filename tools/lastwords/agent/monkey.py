@@ -34,6 +34,7 @@ class SavedModule(dict):
         at = chain(frame)
         outside = [one for one in at if not (one[4] or "").startswith("gevent")]
         told, self.told = self.told, outside
+        imports.patched.setdefault(self.name, len(imports.seen))
         channel.write(
             "patch",
             module=self.name,
