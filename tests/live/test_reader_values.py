@@ -96,7 +96,7 @@ def test_large_values_are_cut_and_say_so(ask: Ask) -> None:
 
 def test_deep_values_are_cut(ask: Ask) -> None:
     seen, _ = ask("(lambda x: [x.__setitem__(slice(None), [list(x)]) for i in range(50)] and x)([])")
-    assert (seen.repr, seen.truncated) == ("[[[[[[[...]]]]]]]", True)
+    assert (seen.repr, seen.truncated) == ("[" * 21 + "..." + "]" * 21, True)
 
 
 def test_an_instance_with_its_own_repr_is_not_run(ask: Ask) -> None:

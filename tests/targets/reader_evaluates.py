@@ -6,6 +6,27 @@ import sys
 import threading  # noqa: F401 - for the lines
 
 kept = []
+
+
+def raised(expression):
+    """The exception that evaluating the expression raises."""
+    try:
+        eval(expression)
+    except BaseException as error:
+        return error
+
+
+class Told(ValueError):
+    def __str__(self):
+        return "told"
+
+
+class Kept(ValueError):
+    def __init__(self, first, second):
+        super(Kept, self).__init__(first)
+        self.second = second
+
+
 sys.stdout.write("ready\n")
 sys.stdout.flush()
 while True:
@@ -15,8 +36,8 @@ while True:
     value = eval(line)
     kept.append(value)
     try:
-        shown = repr(value)
-    except ValueError:  # an int with more digits than Python prints
+        shown = str(value) if isinstance(value, BaseException) and line.startswith("raised(") else repr(value)
+    except (ValueError, RuntimeError):  # an int with more digits than Python prints; what contains itself
         shown = ""
     if sys.version_info[0] == 2:
         shown = shown.decode("latin-1")

@@ -12,7 +12,7 @@ from posixpath import basename
 from lastwords.capture.memory import ReadError
 from lastwords.cpython.attributes import read_tuple
 from lastwords.cpython.numbers import read_int
-from lastwords.cpython.structs import LONG, UNICODE, Structs
+from lastwords.cpython.structs import INT, LONG, UNICODE, Structs
 from lastwords.cpython.text import read_bytes_prefix, read_text_prefix, writable
 from lastwords.cpython.types import Kind, find_definer, is_subtype, type_of
 from lastwords.cpython.values import Printer, printer_text
@@ -158,7 +158,7 @@ def _syntax_error_text(structs: Structs, address: int) -> str:
     )
     text = _str(structs, message) if message else "None"
     name = basename(_str(structs, file)) if file and _is_string(structs, file) else None
-    number = read_int(structs, line) if line and structs.type_flags(line) & LONG else None
+    number = read_int(structs, line) if line and structs.type_flags(line) & (INT | LONG) else None
     if name is None and number is None:
         return text
     if number is None:

@@ -22,7 +22,7 @@ class Printer:
     structs: Structs
     characters: int = 2000
     items: int = 100
-    depth: int = 6
+    depth: int = 20
     truncated: bool = False
     inside: list[int] = field(default_factory=list)
 
