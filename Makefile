@@ -20,7 +20,7 @@ test: setup pythons environments ## all tests, on every Python of this machine (
 .PHONY: lint
 lint: setup ## ruff, mypy --strict, shellcheck
 	@sh tools/setup/machine.sh shellcheck
-	@$(PY) -m ruff check .
+	@$(PY) -m ruff check --output-format concise .
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
 	@shellcheck .ci/run tools/setup/*.sh

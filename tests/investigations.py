@@ -64,7 +64,7 @@ def _investigate(name: str, interpreter: Interpreter, environment: Environment) 
     REPORTS.mkdir(parents=True, exist_ok=True)
     document = (REPORTS / f"{name}.json").relative_to(CHECKOUT)
     program = PROGRAMS / f"investigation_{name}.py"
-    options = ["--fail-on", "finding", "--json", str(document)]
+    options = ["--fail-on", "finding", "--json", str(document), "--text", "-"]
     command = [str(LASTWORDS), "run", *options, "--", str(environment.python), str(program)]
     shown = [*(f"{key}={value}" for key, value in environment.env.items()), *command]
     version = ".".join(map(str, interpreter.version))
