@@ -6,7 +6,7 @@ import pytest
 
 import sample_reports as sample
 from lastwords import diagnose
-from lastwords.model import Caught, Descriptor, ExceptionValue, Exit, Finding, Frame, Report, Value
+from lastwords.model import Caught, Descriptor, ExceptionValue, Exit, Finding, Frame, Report, Thread, Value
 from sample_reports import caught, native, python
 
 WRITE = "_PyErr_WriteUnraisableMsg"
@@ -96,7 +96,7 @@ def extension(*functions: str | None) -> list[Frame]:
 def test_an_extension_that_drops_what_its_callback_raised() -> None:
     finding = judge(caught(stack=extension("on_field", "parse_packet")))
     assert (finding.code, finding.certainty) == ("callback-failed", "certain")
-    assert "callback of on_field in packet.so" in finding.title
+    assert finding.title.startswith("the callback work of on_field in packet.so raised ValueError")
     assert judge(caught(stack=extension(None))).certainty == "likely"
 
 
@@ -224,3 +224,119 @@ def test_every_finding_has_a_fix_and_an_explanation() -> None:
     reports = [sample.original(), crash(), sample.report(flush_error()), sample.report(hook_error())]
     for finding in (finding for report in reports for finding in diagnose.diagnose(report)):
         assert finding.explanation and finding.fix and finding.evidence
+
+
+def test_a_greenlet_that_was_dropped_is_no_callback_of_its_library() -> None:
+    killed = "_green_dealloc_kill_started_non_main_greenlet(greenlet::refs::BorrowedGreenlet)"
+    finding = judge(caught(stack=extension(killed, "green_dealloc")))
+    assert (finding.code, finding.certainty) == ("finalizer-failed", "certain")
+    assert finding.title.startswith("killing an abandoned greenlet: work raised ValueError at app.py:3")
+
+
+def test_a_finalizer_that_an_atexit_callback_set_off_is_a_finalizer() -> None:
+    stack = native(WRITE, "slot_tp_finalize", "subtype_dealloc", "partial_dealloc", "atexit_callfuncs")
+    assert codes(caught(stack=stack)) == {"finalizer-failed"}
+
+
+def test_an_extension_that_prints_by_itself_swallowed_nothing_unseen() -> None:
+    assert codes(caught(how="printed", stack=extension("decode"))) == {"exception-swallowed"}
+
+
+def test_a_frame_of_an_unknown_library_is_not_an_extensions() -> None:
+    stack = [*native(WRITE), Frame(kind="native", function="f"), *native(EVAL)]
+    assert codes(caught(stack=stack)) == {"exception-swallowed"}
+
+
+def test_python_frames_in_a_merged_stack_end_the_level() -> None:
+    stack = [*native(WRITE, "f"), python("work", "/srv/app.py", 3), *native("slot_tp_finalize")]
+    assert codes(caught(stack=stack)) == {"exception-swallowed"}
+
+
+def test_frames_that_c_code_adds_are_not_what_was_called() -> None:
+    made_up = Frame(kind="python", function="'calling callback function'", file="_ctypes/callbacks.c", line=315)
+    frames = [python("compare", "/srv/app.py", 5), made_up]
+    finding = judge(caught(how="printed", stack=native("PyErr_PrintEx", "_CallPythonObject"), traceback=frames))
+    assert finding.title == "the ctypes callback compare raised ValueError at app.py:5; it had nobody to tell"
+
+
+def test_the_loop_over_atexit_callbacks_of_27_is_not_what_was_called() -> None:
+    loop = python("_run_exitfuncs", "/usr/lib/python2.7/atexit.py", 24)
+    frames = [python("close", "/srv/app.py", 3), loop]
+    finding = judge(caught(how="printed", stack=native("PyErr_PrintEx", "call_sys_exitfunc"), traceback=frames))
+    assert finding.title.startswith("the atexit callback close raised")
+
+
+def test_a_weakref_finalize_that_is_no_exit_is_one_too() -> None:
+    frames = [python("clean", "/srv/app.py", 3), python("__call__", "/usr/lib/python3.12/weakref.py", 590)]
+    stack = native(WRITE, "handle_callback", "PyObject_ClearWeakRefs")
+    assert "weakref.finalize" in {
+        one.title.split(":")[0]
+        for one in diagnose.diagnose(sample.report(caught(stack=native(WRITE, "unknown"), traceback=frames)))
+    }
+    frames[1].file = "/srv/mine.py"
+    assert codes(caught(stack=stack, traceback=frames)) == {"callback-failed"}
+
+
+def test_evidence_names_the_line_the_exit_from_python_and_the_dropper() -> None:
+    running = python("main", "/srv/app.py", 30, "del client")
+    stack = native(WRITE, "slot_tp_finalize", "subtype_dealloc")
+    finding = judge(caught(stack=stack, traceback=DEL, python_stack=[running]))
+    assert [(one.text, one.line) for one in finding.evidence] == [
+        ("ValueError was raised here", 7),
+        ("it left __del__, which has no Python caller to tell", 9),
+        ("this Python code was running when it was dropped", 30),
+        ("the C function slot_tp_finalize had it last", None),
+    ]
+
+
+def test_a_single_frame_is_told_once() -> None:
+    finding = judge(caught(stack=native(WRITE, "slot_tp_finalize"), python_stack=[python("work", "/srv/app.py", 3)]))
+    assert [subject.line for subject in finding.subjects] == [None, 3]
+    assert [one.line for one in finding.evidence if one.line] == [3, 3]
+
+
+def test_the_same_again_is_one_finding_about_all() -> None:
+    stack = native(WRITE, "_CallPythonObject")
+    report = sample.report(*(caught(stack=stack, id=f"exception-{number}") for number in (1, 2, 3)))
+    [finding] = diagnose.diagnose(report)
+    assert [one.id for one in finding.subjects if one.id] == ["exception-1", "exception-2", "exception-3"]
+
+
+def test_what_failed_before_as_well_did_not_fail_for_the_phase() -> None:
+    stack = native(WRITE, "invoke_gc_callback")
+    early = caught(type="NameError", stack=stack)
+    late = caught(type="NameError", stack=stack, phase="finalizing", id="exception-2")
+    assert [one.code for one in diagnose.diagnose(sample.report(early, late))] == ["callback-failed"]
+    assert [one.code for one in diagnose.diagnose(sample.report(late))] == ["callback-failed", "too-late"]
+
+
+def test_a_missing_hook_while_finalizing_did_not_fail() -> None:
+    stack = native("PyErr_Display", "PyErr_PrintEx", "file_dealloc")
+    assert "hook-failed" not in codes(hook_error(stack=stack, phase="finalizing"))
+    assert "hook-failed" not in codes(hook_error(stack=stack, exception=ExceptionValue(type="IOError")))
+
+
+def test_27_closes_its_standard_files_as_they_are_dropped() -> None:
+    error = ExceptionValue(type="exceptions.IOError", args=[Value(repr="32")])
+    stack = native("PyErr_PrintEx", "PyErr_Print", "file_dealloc", "dict_dealloc")
+    finding = judge(caught(how="printed", phase="finalizing", stack=stack, exception=error))
+    assert (finding.code, finding.certainty) == ("output-closed", "likely")
+
+
+def test_names_of_threads_are_looked_up() -> None:
+    report = sample.report(caught(how="thread", thread="thread-2"))
+    report.threads = [Thread(id=f"thread-{n}", moment="moment-1", name=f"pump {n}") for n in (1, 2)]
+    assert diagnose.diagnose(report)[0].title.startswith("thread pump 2 ended")
+
+
+def test_is_healthy_is_about_the_findings() -> None:
+    for report, expected in ((sample.report(), True), (crash(), False)):
+        report.findings = diagnose.diagnose(report)
+        assert diagnose.is_healthy(report) is expected
+    report.findings += diagnose.diagnose(sample.report())
+    assert not diagnose.is_healthy(report)
+
+
+def test_several_healthy_processes_are_counted() -> None:
+    report = sample.report(processes=[sample.process(), sample.process(id="process-2", pid=2)])
+    assert diagnose.diagnose(report)[0].title == "nothing was caught in 2 processes"

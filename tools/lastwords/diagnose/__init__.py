@@ -45,7 +45,7 @@ def diagnose(report: Report) -> list[Finding]:
     explained = {name for finding in found if finding.certainty != "possible" for name in _exceptions(finding)}
     found += exception_swallowed.diagnose(report, explained)
     found.sort(key=lambda finding: CERTAINTIES.index(finding.certainty))
-    return list(_without_symptoms(found)) or list(healthy.diagnose(report))
+    return list(_merge(_without_symptoms(found))) or list(healthy.diagnose(report))
 
 
 def is_healthy(report: Report) -> bool:
@@ -68,3 +68,13 @@ def _without_symptoms(findings: Iterable[Finding]) -> Iterator[Finding]:
             continue
         told.update({name: min(rank, told.get(name, rank)) for name in about})
         yield finding
+
+
+def _merge(findings: Iterable[Finding]) -> Iterator[Finding]:
+    """What happened again at the same place is one finding: the first, which is then about all of the exceptions."""
+    merged: dict[tuple[str | None, ...], Finding] = {}
+    for finding in findings:
+        first = merged.setdefault((finding.code, finding.title, finding.certainty, finding.process), finding)
+        if first is not finding:
+            first.subjects += [subject for subject in finding.subjects if subject not in first.subjects]
+    return iter(merged.values())

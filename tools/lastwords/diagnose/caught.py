@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import PurePath
 
-from lastwords.model import Caught, Certainty, Evidence, ExceptionValue, Frame, Report, Subject, ThreadingState
+from lastwords.model import Caught, Evidence, ExceptionValue, Frame, Report, Subject, ThreadingState
 
 # The functions that print or swallow: the one after them on the stack is the one that had the exception.
 FUNNELS = frozenset(
@@ -71,16 +71,6 @@ def c_callers(caught: Caught) -> list[Frame]:
     return level[printing[-1] + 1 :] if printing else level
 
 
-def match_caller(caught: Caught, names: dict[str, str]) -> tuple[str, Certainty] | None:
-    """What `names` says of the innermost C caller that is in it; certain if no frame inside that one lacks a name."""
-    callers = c_callers(caught)
-    for at, frame in enumerate(callers):
-        name = c_name(frame)
-        if name in names:
-            return names[name], "certain" if all(inner.function for inner in callers[:at]) else "likely"
-    return None
-
-
 def has_c_names(caught: Caught) -> bool:
     """Whether any of the C callers is known by name; a stripped interpreter shows none."""
     return any(frame.function for frame in c_callers(caught))
@@ -97,9 +87,17 @@ def raised_at(caught: Caught) -> Frame | None:
 
 
 def entered_at(caught: Caught) -> Frame | None:
-    """The outermost frame that the exception left: what the interpreter or C code had called."""
-    frames = traceback(caught)
+    """The outermost frame that the exception left: what the interpreter or C code had called.
+
+    Frames that C code adds by itself (`_ctypes/callbacks.c`) and 2.7's own loop over atexit callbacks are passed over.
+    """
+    frames = [frame for frame in traceback(caught) if not _is_made_up(frame)]
     return frames[-1] if frames else None
+
+
+def _is_made_up(frame: Frame) -> bool:
+    of_atexit = frame.function == "_run_exitfuncs" and is_of_module(frame, "atexit")
+    return of_atexit or (frame.file or "").endswith((".c", ".pyx"))
 
 
 def is_of_module(frame: Frame, module: str) -> bool:

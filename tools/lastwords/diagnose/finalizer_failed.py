@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from lastwords.diagnose.c_functions import FINALIZER, find_dropper
 from lastwords.diagnose.caught import (
     basic_evidence,
     entered_at,
     has_c_names,
     is_of_module,
-    match_caller,
     subjects,
     summary,
     what_was_called,
@@ -18,25 +18,6 @@ from lastwords.model import Caught, Certainty, Finding, Report
 
 CODE = "finalizer-failed"
 
-# C function (Objects/typeobject.c, genobject.c, object.c, Modules/gcmodule.c; greenlet's own) -> what it runs.
-FINALIZERS = {
-    "slot_tp_finalize": "__del__",
-    "slot_tp_del": "__del__",
-    "instance_dealloc": "__del__",
-    "_PyGen_Finalize": "closing an abandoned generator",
-    "gen_del": "closing an abandoned generator",
-    "gen_close": "closing an abandoned generator",
-    "gen_dealloc": "closing an abandoned generator",
-    "iobase_finalize": "closing an abandoned file",
-    "sock_finalize": "closing an abandoned socket",
-    "_green_dealloc_kill_started_non_main_greenlet": "killing an abandoned greenlet",
-    "kill_greenlet": "killing an abandoned greenlet",
-    "green_dealloc": "killing an abandoned greenlet",
-    "PyObject_CallFinalizer": "a finalizer",
-    "PyObject_CallFinalizerFromDealloc": "a finalizer",
-    "finalize_garbage": "a finalizer",
-    "subtype_dealloc": "a finalizer",
-}
 FIX = {
     "__del__": "Let __del__ use only what is surely there: set attributes before anything in __init__ can raise, "
     "or ask with getattr(self, name, None). Better: close explicitly (a `with` block), and keep __del__ short.",
@@ -65,7 +46,10 @@ def diagnose(report: Report) -> Iterator[Finding]:
 def _match(caught: Caught) -> tuple[str, Certainty] | None:
     if _is_weakref_finalize(caught):
         return "weakref.finalize", "certain"
-    return match_caller(caught, FINALIZERS) or _guess(caught)
+    dropper = find_dropper(caught)
+    if dropper:
+        return (dropper.what, dropper.certainty) if dropper.kind == FINALIZER else None
+    return _guess(caught)
 
 
 def _is_weakref_finalize(caught: Caught) -> bool:

@@ -53,7 +53,8 @@ def _displayed_by_the_printer(caught: Caught) -> bool:
     names = [c_name(frame) for frame in caught.stack[:3]]
     display = any(name in ("PyErr_Display", "_PyErr_Display") for name in names)
     printer = [name for name in names if name not in ("PyErr_Display", "_PyErr_Display", "PyErr_DisplayException")]
-    return caught.how == "printed" and display and printer[:1] in (["PyErr_PrintEx"], ["_PyErr_PrintEx"])
+    shown = caught.how == "printed" and caught.phase != "finalizing" and raised_at(caught) is not None
+    return shown and display and printer[:1] in (["PyErr_PrintEx"], ["_PyErr_PrintEx"])
 
 
 def _finding(caught: Caught, hook: str, certainty: Certainty) -> Finding:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterator
 
-from lastwords.diagnose.caught import basic_evidence, has_c_names, match_caller, subjects, traceback, type_name
+from lastwords.diagnose.c_functions import OUTPUT, find_dropper
+from lastwords.diagnose.caught import basic_evidence, c_callers, c_name, has_c_names, subjects, traceback, type_name
 from lastwords.model import Caught, Certainty, Evidence, Finding, Process, Report, Subject
 
 CODE = "output-closed"
 
-FLUSHERS = {"flush_std_files": "flush", "flush_io": "flush"}
 OUTPUT_ERRORS = frozenset({"OSError", "IOError", "BrokenPipeError", "ValueError"})
 TEXT_FILES = frozenset({"_io.TextIOWrapper", "TextIOWrapper"})
 STANDARD = (1, 2)
@@ -36,12 +36,13 @@ def diagnose(report: Report) -> Iterator[Finding]:
 
 
 def _match(caught: Caught) -> Certainty | None:
-    if match_caller(caught, FLUSHERS):
-        return "certain"
+    dropper = find_dropper(caught)
+    if dropper and dropper.kind == OUTPUT:
+        return dropper.certainty
     if traceback(caught) or caught.phase == "running" or type_name(caught.exception) not in OUTPUT_ERRORS:
         return None
-    if match_caller(caught, {"file_dealloc": "close"}):  # 2.7 closes its standard files as their last reference goes
-        return "likely"
+    if any(c_name(frame) == "file_dealloc" for frame in c_callers(caught)):
+        return "likely"  # 2.7 closes its standard files as their last references go
     is_text = caught.object is not None and caught.object.type in TEXT_FILES
     return "likely" if is_text and not has_c_names(caught) else None
 

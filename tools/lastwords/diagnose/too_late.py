@@ -25,9 +25,10 @@ PHASES = {"shutdown": "the shutdown", "finalizing": "finalization"}
 
 def diagnose(report: Report) -> Iterator[Finding]:
     """One finding for each exception that came of running too late."""
+    earlier = [raised_at(caught) for caught in report.exceptions if caught.phase == "running"]
     for caught in report.exceptions:
         match = _match(caught) if caught.phase != "running" and caught.how != "uncaught" else None
-        if match:
+        if match and raised_at(caught) not in earlier:  # what failed before as well does not fail for the phase
             yield _finding(caught, *match)
 
 
