@@ -9,6 +9,7 @@ import pytest
 import sample_reports as sample
 from lastwords import diagnose
 from lastwords.diagnose.patches import patched_too_late
+from lastwords.frames import own_frame
 from lastwords.model import ActiveThread, Finding, Imports, Process, Report, Value
 
 CODE = "monkey-patch-order"
@@ -66,7 +67,30 @@ def half_read(report: Report) -> None:
     report.threading[0].error = "the dictionary changed"
 
 
-@pytest.mark.parametrize("change", [drop_imports, drop_greenlet_ident, half_read])
+def patch_of_another_module(report: Report) -> None:
+    report.imports.patches[0].module = "os"
+
+
+def patch_of_other_attributes(report: Report) -> None:
+    report.imports.patches[0].attributes = ["local"]
+
+
+def drop_the_arguments(report: Report) -> None:
+    assert report.exceptions[0].exception
+    report.exceptions[0].exception.args = []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        drop_imports,
+        drop_greenlet_ident,
+        half_read,
+        patch_of_another_module,
+        patch_of_other_attributes,
+        drop_the_arguments,
+    ],
+)
 def test_with_a_fact_missing_it_is_only_likely(change: Change) -> None:
     report = sample.original()
     change(report)
@@ -110,6 +134,13 @@ def another_key(report: Report) -> None:
     report.exceptions[0].exception.args = [Value(type="int", repr="12")]
 
 
+def the_native_key(report: Report) -> None:
+    assert report.exceptions[0].exception
+    report.exceptions[0].exception.args = [Value(type="int", repr=str(sample.NATIVE))]
+    report.threading[0].current_ident = None
+    report.threading[0].active[0].key = sample.NATIVE + 1
+
+
 def patched_before_the_import(report: Report) -> None:
     report.imports = sample.imports(import_order=5, patch_order=2)
 
@@ -129,6 +160,7 @@ def state_of_another_moment(report: Report) -> None:
         entry_was_removed,
         entry_is_there,
         another_key,
+        the_native_key,
         patched_before_the_import,
         state_of_another_moment,
     ],
@@ -181,3 +213,30 @@ def test_patched_too_late_leaves_out_what_came_in_time_or_by_gevent_itself() -> 
         sample.python("<module>", "/venv/lib/gevent/hub.py", 3, "import threading")
     )
     assert patched_too_late(report) == []
+
+
+def test_an_import_before_the_programs_first_line_has_no_importer() -> None:
+    report = sample.original()
+    report.imports.watched[0].first_importer = []
+    finding = first(report)
+    assert (finding.code, finding.certainty) == (CODE, "certain")
+    assert finding.title == "threading was imported before gevent patched it (app.py:5)"
+    assert "before the program's first line" in " ".join(evidence.text for evidence in finding.evidence)
+
+
+def test_an_import_in_the_child_is_younger_than_the_patch_before_the_fork() -> None:
+    report = sample.original()
+    report.processes.append(Process(id="process-2", pid=4712, ppid=4711))
+    report.exceptions[0].process = "process-2"
+    report.imports.watched[0].process = "process-2"
+    assert CODE not in {finding.code for finding in diagnose.diagnose(report)}
+
+
+def test_gevents_frames_are_told_by_module_or_directory() -> None:
+    frames = [
+        sample.python("patch_item", "/odd/place.py", 1, module="gevent.monkey"),
+        sample.python("<module>", "/srv/gevent/app.py", 2, module="__main__"),
+    ]
+    assert own_frame(frames) is frames[1]
+    assert own_frame(frames[:1]) is frames[0]
+    assert own_frame([]) is None

@@ -38,7 +38,8 @@ def test_everything_that_was_read_is_told() -> None:
         "during the shutdown",
         "CPython 2.7.18, gevent 1.0.2, exit code 0: python app.py",
         "      monkey.patch_all()",
-        "      /srv/app.py:5  gevent.monkey.patch_thread()",
+        "  import threading\n      /srv/pool.py:7  import threading\n      /srv/app.py:1  import pool\n",
+        "  patch of threading\n      /srv/app.py:5  gevent.monkey.patch_thread()",
     ):
         assert fact in text
 
@@ -155,3 +156,10 @@ def test_wrapping_loses_no_word(text: str, width: int) -> None:
 
 def test_long_messages_are_cut_and_counted() -> None:
     assert clean_lines("\n".join("abc"), limit=2) == ["a", "b", "... and 1 more lines"]
+
+
+def test_imports_that_came_in_time_are_left_out_and_v_shows_them() -> None:
+    report = sample.original()
+    report.imports = sample.imports(import_order=5, patch_order=2)
+    assert not any("import threading" in line for line in render(report)[-8:])
+    assert "  import gevent.monkey" in render(report, details=True)

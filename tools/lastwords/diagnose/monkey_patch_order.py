@@ -20,7 +20,8 @@ from lastwords.diagnose.caught import (
     threading_state,
     type_name,
 )
-from lastwords.diagnose.patches import TooLate, find_record, own_frame, pair_up, patched_too_late
+from lastwords.diagnose.patches import TooLate, find_record, pair_up, patched_too_late
+from lastwords.frames import own_frame
 from lastwords.model import ActiveThread, Caught, Certainty, Evidence, Finding, Frame, Patch, Report, ThreadingState
 
 CODE = "monkey-patch-order"
@@ -128,7 +129,7 @@ def _certainty(case: Case) -> Certainty | None:
     read = case.missing is not None and case.missing == case.state.current_ident and case.state.error is None
     if case.missing is not None and case.state.current_ident not in (None, case.missing):
         return None
-    return "certain" if read and case.threading and case.threading.import_at and case.threading.patch_at else "likely"
+    return "certain" if read and case.threading and case.threading.patch_at else "likely"
 
 
 def _finding(case: Case, certainty: Certainty) -> Finding:
@@ -178,6 +179,8 @@ def _evidence(case: Case) -> Iterator[Evidence]:
     state, late = case.state, case.threading
     yield from evidence(raised_at(case.caught), "KeyError was raised by threading itself, on its registry of threads")
     yield from evidence(late.import_at if late else None, "threading was imported first here")
+    if late and late.import_at is None:
+        yield Evidence(text="threading was loaded before the program's first line, by a .pth file or by site itself")
     for frame in late.imported.first_importer[1:] if late else []:
         yield from evidence(frame, "which was itself imported here")
     yield from evidence(own_frame(case.patch.at) if case.patch else None, "gevent's patch was applied here, afterwards")

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import PurePath
 from typing import TypeVar
 
+from lastwords.frames import is_patchers, own_frame
 from lastwords.model import Frame, Patch, Process, Report, WatchedImport
 
-PATCHER = "gevent"
 Record = TypeVar("Record", Patch, WatchedImport)
 
 
@@ -41,7 +40,7 @@ def patched_too_late(report: Report) -> list[TooLate]:
     """
     pairs = [pair_up(report, patch.process, patch.module, patch) for patch in report.imports.patches]
     late = {(pair.process, pair.module): pair for pair in reversed(pairs) if pair and pair.before}
-    kept = [pair for pair in late.values() if not any(map(_is_patchers, pair.imported.first_importer))]
+    kept = [pair for pair in late.values() if not any(map(is_patchers, pair.imported.first_importer))]
     return sorted(kept, key=lambda pair: (pair.process, pair.imported.order))
 
 
@@ -79,14 +78,3 @@ def _lineage(report: Report, process: str) -> Iterator[str]:
         current = by_pid.get(current.ppid) if current.ppid else None
         if current and current.id not in seen:
             yield current.id
-
-
-def own_frame(frames: list[Frame]) -> Frame | None:
-    """The innermost frame outside gevent; where there is none but gevent's, the innermost."""
-    return next((frame for frame in frames if not _is_patchers(frame)), next(iter(frames), None))
-
-
-def _is_patchers(frame: Frame) -> bool:
-    if frame.module is not None:
-        return frame.module.split(".")[0] == PATCHER
-    return PATCHER in PurePath(frame.file or "").parent.parts[-2:]

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from lastwords.model import Evidence, Exit, Finding, Frame, Process, Report
+from lastwords.frames import is_patchers, own_frames
+from lastwords.model import Evidence, Exit, Finding, Frame, Patch, Process, Report
 from lastwords.report.clean import clean
 from lastwords.report.exceptions import format_caught
 from lastwords.report.layout import Page, shorten
@@ -118,24 +119,34 @@ def _format_trace(page: Page, report: Report, process: Process) -> Iterator[str]
 
 
 def _format_imports(page: Page, report: Report, process: Process) -> Iterator[str]:
-    """Who imported the patched modules, and where the patch came; the whole chains only with details."""
-    patches = [patch for patch in report.imports.patches if patch.process == process.id]
-    patched = {patch.module for patch in patches}
+    """Imports older than the patch of their module and not gevent's own, and where the patches came; with details all, frame by frame."""
     watched = [one for one in report.imports.watched if one.process == process.id]
-    shown = [one for one in watched if page.details or one.module in patched]
+    patches = sorted((one for one in report.imports.patches if one.process == process.id), key=lambda one: one.order)
+    patched_at = {patch.module: patch.order for patch in reversed(patches)}
+    early = [one for one in watched if one.order < patched_at.get(one.module, 0)]
+    shown = watched if page.details else [one for one in early if not any(map(is_patchers, one.first_importer))]
     if not shown and not patches:
         return
     yield ""
     yield page.heading("Imports and patches, in their order")
     for one in sorted(shown, key=lambda one: one.order):
-        yield from _format_step(page, f"import {one.module}", one.first_importer)
-    for patch in sorted(patches, key=lambda patch: patch.order):
-        yield from _format_step(page, f"patch of {patch.module}: {', '.join(patch.attributes)}", patch.at)
+        yield from page.wrap(f"import {one.module}", "  ", hanging="      ")
+        yield from page.chain(one.first_importer) if one.first_importer else ["      before the program's first line"]
+    for frame, modules in _group(patches):
+        yield from page.wrap(f"patch of {', '.join(modules)}", "  ", hanging="      ")
+        yield from page.chain(frame)
 
 
-def _format_step(page: Page, what: str, frames: list[Frame]) -> Iterator[str]:
-    yield from page.wrap(what, "  ", hanging="      ")
-    yield from page.chain(frames)
+def _group(patches: list[Patch]) -> Iterator[tuple[list[Frame], list[str]]]:
+    """The patches that one line of the program asked for: that line with its callers, and the modules."""
+    groups: dict[tuple[str | None, int | None], tuple[list[Frame], list[str]]] = {}
+    for patch in patches:
+        frames = own_frames(patch.at)
+        place = (frames[0].file, frames[0].line) if frames else (None, None)
+        modules = groups.setdefault(place, (frames, []))[1]
+        if patch.module not in modules:
+            modules.append(patch.module)
+    yield from groups.values()
 
 
 def _format_problems(page: Page, report: Report) -> Iterator[str]:

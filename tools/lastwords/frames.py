@@ -1,0 +1,26 @@
+"""Whose code a frame is: pure functions of the model's frames, for diagnoses and reports alike."""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+
+from lastwords.model import Frame
+
+PATCHER = "gevent"
+
+
+def is_patchers(frame: Frame) -> bool:
+    """Whether the frame is gevent's own code: by its module's name where that was read, else by its directory."""
+    if frame.module is not None:
+        return frame.module.split(".")[0] == PATCHER
+    return PATCHER in PurePath(frame.file or "").parent.parts[-2:]
+
+
+def own_frames(frames: list[Frame]) -> list[Frame]:
+    """The frames outside gevent, innermost first; all of them where there are none but gevent's."""
+    return [frame for frame in frames if not is_patchers(frame)] or frames
+
+
+def own_frame(frames: list[Frame]) -> Frame | None:
+    """The innermost frame outside gevent; where there is none but gevent's, the innermost."""
+    return next(iter(own_frames(frames)), None)
