@@ -119,7 +119,7 @@ def _format_trace(page: Page, report: Report, process: Process) -> Iterator[str]
 
 
 def _format_imports(page: Page, report: Report, process: Process) -> Iterator[str]:
-    """Imports older than the patch of their module and not gevent's own, and where the patches came; with details all, frame by frame."""
+    """Imports older than the patch of their module, but gevent's own; where patches came; with details all."""
     watched = [one for one in report.imports.watched if one.process == process.id]
     patches = sorted((one for one in report.imports.patches if one.process == process.id), key=lambda one: one.order)
     patched_at = {patch.module: patch.order for patch in reversed(patches)}
