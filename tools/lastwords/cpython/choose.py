@@ -57,7 +57,7 @@ def choose_layout(memory: Memory, image: Image, name: str) -> Structs:
     what = f"CPython {release}" if release else "CPython"
     raise TargetError(
         f"{name} is {what} ({image.path}), but its objects do not lie where they should ({'; '.join(problems)}).",
-        "Is it a debug build or a patched one? See: python3 -c 'import sysconfig; print(sysconfig.get_config_vars())'",
+        f"readelf -n {image.path}    # a debug build or a patched one? its build-id, to report it",
     )
 
 
@@ -120,7 +120,7 @@ def _refuse_free_threaded(memory: Memory, image: Image, name: str) -> None:
         raise TargetError(
             f"{name} is free-threaded CPython {release} ({image.path}), whose objects have another form;"
             f" lastwords reads {SUPPORTED} with a GIL.",
-            f"Run the program with the usual python{release}.",
+            f"python{release} PROGRAM    # the build with a GIL",
         )
 
 

@@ -161,7 +161,7 @@ def open_image(pid: int | None, memory: CachedMemory, image: Image) -> Interpret
     if not head:
         raise TargetError(
             f"{name} has no interpreter: Python is just starting there, or has finished.",
-            f"Try again, or see what it does: cat /proc/{pid}/stack /proc/{pid}/wchan",
+            f"lastwords doctor {pid}",
         )
     return Interpreter(pid, memory, image, checked, head)
 
@@ -171,21 +171,26 @@ def find_image(pid: int, maps: Sequence[procfs.Mapping], proc: Path = procfs.PRO
     image = elf.find_python_image(pid, maps, proc)
     if image is not None:
         return image
-    executable = _read_executable(pid, proc)
+    if not maps:
+        raise _explain_no_memory(pid, proc)
+    executable = procfs.read_link(pid, "exe", proc)
     if elf.find_image(pid, maps, ("rpython_startup_code", "pypy_main_startup"), proc):
         raise TargetError(
             f"Process {pid} ({executable}) is PyPy; lastwords reads CPython 2.7 and 3.6 to 3.15 only.",
-            f"Run the program with CPython, or see its C stack: gdb -p {pid} -batch -ex 'thread apply all bt'",
+            f"gdb -p {pid} -batch -ex 'thread apply all bt'    # its C stack at least",
         )
     fact = f"Process {pid} ({executable}) is not Python: none of its {_count_files(maps)} mapped files holds CPython."
     raise TargetError(fact, f"ps -o pid,ppid,args --ppid {pid}    # is it one of its children?")
 
 
-def _read_executable(pid: int, proc: Path) -> str:
-    try:
-        return procfs.read_link(pid, "exe", proc)
-    except OSError:
-        return "which has no executable: a zombie or a kernel thread"
+def _explain_no_memory(pid: int, proc: Path) -> TargetError:
+    status = procfs.read_status(pid, proc)
+    if status.state in "ZX":
+        what = "is a zombie: it has ended, and only its exit status is left for its parent"
+        return TargetError(f"Process {pid} {what} {status.ppid}.", f"ps -o pid,stat,args -p {status.ppid}")
+    return TargetError(
+        f"Process {pid} ({status.name}) has no memory of its own: it is a kernel thread.", "pgrep -af python"
+    )
 
 
 def _count_files(maps: Sequence[procfs.Mapping]) -> int:
@@ -199,9 +204,9 @@ def explain_refusal(pid: int, error: Exception, proc: Path) -> SetupError | Targ
     except procfs.ProcessGoneError:
         return TargetError(f"Process {pid} ended while it was read.", "pgrep -af python")
     if status.state in "ZX":
-        return TargetError(f"Process {pid} is a zombie: it has ended, only its exit status is left.", "")
+        return _explain_no_memory(pid, proc)
     scope = procfs.read_ptrace_scope(proc)
     if isinstance(error, PermissionError) or "not permitted" in str(error):
         reason = f"yama's ptrace_scope is {scope}" if scope else f"it runs as user {status.uid}"
-        return SetupError(f"The memory of process {pid} may not be read: {reason}.", f"sudo lastwords attach {pid}")
+        return SetupError(f"The memory of process {pid} may not be read: {reason}.", f"sudo lastwords doctor {pid}")
     return TargetError(f"Process {pid} could not be read as CPython: {error}.", f"lastwords doctor {pid}")
