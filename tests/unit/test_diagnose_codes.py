@@ -340,3 +340,50 @@ def test_is_healthy_is_about_the_findings() -> None:
 def test_several_healthy_processes_are_counted() -> None:
     report = sample.report(processes=[sample.process(), sample.process(id="process-2", pid=2)])
     assert diagnose.diagnose(report)[0].title == "nothing was caught in 2 processes"
+
+
+WEAKREF = "/usr/lib/python3.12/weakref.py"
+
+
+@pytest.mark.parametrize(
+    "one",
+    [
+        caught(
+            how="printed", python_stack=[python("_run", WEAKREF, 3)], stack=native("PyErr_Display", "sys_excepthook")
+        ),
+        caught(traceback=[python("__init__", WEAKREF, 3)], stack=native(WRITE, "unknown")),
+        caught(traceback=[python("__call__", "/srv/weak.py", 3)], stack=native(WRITE, "unknown")),
+        caught(traceback=[python("__call__", WEAKREF, 3)], how="thread"),
+        caught(traceback=DEL, stack=native(WRITE, "unknown")),
+        caught(traceback=DEL, how="thread"),
+        caught(stack=native(None)),
+    ],
+)
+def test_what_is_like_a_finalizer_and_is_none(one: Caught) -> None:
+    assert codes(one) == {"exception-swallowed"}
+
+
+def test_a_finalizer_that_is_not_known_by_name_is_named_by_its_object_or_kind() -> None:
+    stack = native(WRITE, "_PyGen_Finalize")
+    one = caught(stack=stack, traceback=[])
+    assert judge(one).title == "closing an abandoned generator raised ValueError, and nobody could catch it"
+    named = caught(stack=stack, traceback=[], object=Value(repr="<generator rows>"))
+    assert judge(named).title.startswith("closing an abandoned generator: <generator rows> raised ValueError")
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"how": "unraisable"},
+        {"stack": native("PyErr_PrintEx", "PyRun_SimpleFile")},
+        {"stack": native("PyErr_Display", "file_dealloc")},
+    ],
+)
+def test_what_is_like_a_failing_sys_hook_and_is_none(more: dict[str, object]) -> None:
+    shown = {"stack": native("PyErr_Display", "PyErr_PrintEx", "PyRun_SimpleFile")}
+    assert "hook-failed" not in codes(hook_error(**(shown | more)))
+
+
+def test_another_function_of_threading_is_no_failing_hook() -> None:
+    during = python("_bootstrap_inner", "/usr/lib/python3.12/threading.py", 1075)
+    assert "hook-failed" not in codes(hook_error(python_stack=[during]))
