@@ -79,6 +79,8 @@ def environment_for(interpreter: Interpreter, *requirements: str) -> Environment
                 shutil.rmtree(root, ignore_errors=True)
                 _build(interpreter, root, requirements)
                 (root / "ready").write_text("\n".join(requirements) + "\n")
+    for startup in root.glob("lib/python*/site-packages/hunter.pth"):
+        startup.unlink(missing_ok=True)  # it imports hunter, and so `threading`, at every start: before the program
     return environment
 
 

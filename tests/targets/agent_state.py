@@ -19,7 +19,8 @@ def tell(when):
         keys = sorted([(key == thread.get_ident(), type(one).__name__) for key, one in threading._active.items()])
     print("%s modules %r" % (when, ORDERED(sys.modules)))
     print("%s active %r" % (when, keys))
-    print("%s attributes %r" % (when, [repr(vars(threading).get(name)) for name in ("excepthook", "_active_limbo_lock")] if threading else None))
+    names = vars(threading) if threading is not None else {}
+    print("%s attributes %r" % (when, [repr(names.get(name)) for name in ("excepthook", "_active_limbo_lock")]))
     sys.stdout.flush()
 
 

@@ -101,7 +101,7 @@ def find_spec(self, name, path=None, target=None):
     """The spec that the other finders have, made to tell when its module starts and ends loading."""
     if name not in WATCHED or channel.muted:
         return None
-    for finder in sys.meta_path[sys.meta_path.index(self) + 1 :]:
+    for finder in after(self, sys.meta_path):
         try:
             spec = finder.find_spec(name, path, target)
         except Exception:  # importlib asks again, and then it fails without a frame of ours
@@ -111,6 +111,12 @@ def find_spec(self, name, path=None, target=None):
                 spec.__class__ = WatchedSpec
             return spec
     return None
+
+
+def after(finder, finders):
+    """Those behind `finder`; whether they are equal is not asked, for that could be the program's code."""
+    places = [at for at, one in enumerate(finders) if one is finder]
+    return finders[places[0] + 1 :] if places else []
 
 
 def find_module(self, name, path=None):

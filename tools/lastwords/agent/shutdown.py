@@ -51,6 +51,9 @@ def import_hunter():
     collects = gc.isenabled()
     gc.disable()
     filters = quiet_warnings()
+    path = sys.path[:]
+    if hunter_directory:  # hunter's own place, which no `site` looks into (see `capture/agent.py`)
+        sys.path.insert(0, hunter_directory)
     try:
         import hunter
 
@@ -58,6 +61,7 @@ def import_hunter():
     except Exception:
         return None, describe(sys.exc_info()[1])
     finally:
+        sys.path[:] = path
         sys.dont_write_bytecode = writes
         for name in [name for name in list(sys.modules) if name not in before]:
             kept.append(sys.modules.pop(name))

@@ -58,12 +58,12 @@ class Channel(object):
 
 
 class Orders(object):
-    """What the launcher put into the environment: `fd=N zip=N path=absent|empty|given`."""
+    """What the launcher put into the environment: `fd=N zip=N path=absent|empty|given hunter=DIR`."""
 
     def __init__(self, text):
         self.fd = self.zip = -1
-        self.path = "absent"
-        for word in text.split(" "):
+        self.path, self.hunter = "absent", ""
+        for word in text.split(" ", 3):
             name, _, value = word.partition("=")
             setattr(self, name, int(value) if value.isdigit() else value)
 
@@ -132,6 +132,7 @@ def start():
     for name in JOINED:
         exec(compile(read_ours(name), name, "exec"), OURS)
     shutdown["source"] = read_ours("shutdown.py")
+    shutdown["hunter"] = orders.hunter and orders.hunter + "/%d.%d" % sys.version_info[:2]
     forget_our_path()
     posix.close(orders.zip)
     OURS["channel"] = Channel(orders.fd)
@@ -147,6 +148,7 @@ def start():
         executable=sys.executable,
         cwd=posix.getcwd(),
         ppid=posix.getppid(),
+        hunter_at_start="hunter" in sys.modules,
         implementation=getattr(getattr(sys, "implementation", None), "name", "cpython"),
     )
     imports.already_there()

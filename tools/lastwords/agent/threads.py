@@ -123,6 +123,7 @@ def arm_at_exit():
     if frame is None and not shutdown["armed"]:
         shutdown["armed"] = True
         namespace = {"agent": OURS, "channel": channel, "clock": shutdown["clock"], "sys": sys}
+        namespace["hunter_directory"] = shutdown["hunter"]
         try:
             exec(compile(shutdown["source"], "shutdown.py", "exec"), namespace)
             namespace["arm"]()

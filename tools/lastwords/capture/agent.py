@@ -21,6 +21,7 @@ import struct
 import zipfile
 from collections.abc import Mapping
 from importlib import resources
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -40,6 +41,7 @@ class Channel:
     def __init__(self) -> None:
         self.records = _high_memfd("lastwords-records")
         self.archive = _high_memfd("lastwords-agent")
+        self.hunter = hunter_directory(os.environ)
         _write_all(self.archive, agent_archive())
 
     @property
@@ -49,7 +51,8 @@ class Channel:
 
     def environ(self, environ: Mapping[str, str]) -> dict[str, str]:
         """The program's environment with the agent in it."""
-        return agent_environ(environ, self.records, self.archive)
+        self.hunter = hunter_directory(environ)
+        return agent_environ(environ, self.records, self.archive, self.hunter)
 
     def read(self, process_id: ProcessId = default_process_id) -> Said:
         """All that agents have written so far; may be called again while the program runs.
@@ -57,7 +60,7 @@ class Channel:
         `process_id` gives the report's id of the process with this pid.
         """
         size = os.fstat(self.records).st_size
-        return read_records(os.pread(self.records, size, 0), process_id)
+        return read_records(os.pread(self.records, size, 0), process_id, self.hunter)
 
     def close(self) -> None:
         """Close our ends; those of the program stay."""
@@ -71,14 +74,25 @@ class Channel:
         self.close()
 
 
-def agent_environ(environ: Mapping[str, str], records: int, archive: int) -> dict[str, str]:
+def hunter_directory(environ: Mapping[str, str]) -> Path:
+    """Where hunter is looked for first, by Python version (`DIR/3.12`): LASTWORDS_HUNTER, or beside the user's data.
+
+    Installed as usual, hunter puts a `hunter.pth` beside it that imports hunter, and so `threading`, at each start
+    of that Python: that alone makes the bug that is looked for. A directory of its own has no such effect.
+    """
+    given = environ.get("LASTWORDS_HUNTER")
+    data = environ.get("XDG_DATA_HOME") or str(Path(environ.get("HOME") or "/nonexistent", ".local/share"))
+    return Path(given) if given else Path(data, "lastwords", "hunter")
+
+
+def agent_environ(environ: Mapping[str, str], records: int, archive: int, hunter: Path) -> dict[str, str]:
     """`environ` with the archive first on PYTHONPATH and the agent's orders. Both are undone by the agent."""
     changed = dict(environ)
     path = environ.get("PYTHONPATH")
     ours = f"/proc/self/fd/{archive}"
     changed["PYTHONPATH"] = f"{ours}:{path}" if path else ours
     state = "absent" if path is None else "given" if path else "empty"
-    changed[ORDERS] = f"fd={records} zip={archive} path={state}"
+    changed[ORDERS] = f"fd={records} zip={archive} path={state} hunter={hunter}"
     return changed
 
 
@@ -96,7 +110,7 @@ def add_to(report: Report, said: Said) -> None:
     report.imports.patches += said.imports.patches
     report.exceptions += said.exceptions
     report.trace += said.trace
-    report.problems += said.problems
+    report.problems += said.problems + said.untraced
 
 
 def _add_to_process(process: Process, said: Said) -> None:

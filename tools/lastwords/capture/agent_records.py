@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import linecache
+import shlex
 import stat
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -41,7 +42,10 @@ class Hello:
 
 @dataclass
 class Said:
-    """All that agents said. `spoke` are the pids of which there is any record, `traced` those with a trace."""
+    """All that agents said. `spoke` are the pids of which there is any record, `traced` those with a trace.
+
+    `ended` are those that were seen to reach `threading._shutdown`; `untraced` says why they were not traced there.
+    """
 
     hellos: dict[int, Hello] = field(default_factory=dict)
     spoke: set[int] = field(default_factory=set)
@@ -50,13 +54,19 @@ class Said:
     exceptions: list[Caught] = field(default_factory=list)
     trace: list[TraceCall] = field(default_factory=list)
     traced: set[int] = field(default_factory=set)
+    ended: set[int] = field(default_factory=set)
     problems: list[str] = field(default_factory=list)
+    untraced: list[str] = field(default_factory=list)
     process_id: ProcessId = default_process_id
+    hunter: Path = Path("hunter")
 
 
-def read_records(data: bytes, process_id: ProcessId = default_process_id) -> Said:
-    """What the records in `data` say. Never raises: what cannot be read is a problem."""
-    said = Said(process_id=process_id)
+def read_records(data: bytes, process_id: ProcessId = default_process_id, hunter: Path = Path("hunter")) -> Said:
+    """What the records in `data` say. Never raises: what cannot be read is a problem.
+
+    `hunter` is the directory that the advice to install it names.
+    """
+    said = Said(process_id=process_id, hunter=hunter)
     records, damaged = _parse(data)
     if damaged:
         said.problems.append(f"{damaged} of the agent's records could not be read; what they told is missing")
@@ -140,6 +150,12 @@ class _Reading:
         names = ("pid", "ppid", "version", "executable", "cwd", "implementation")
         self.said.hellos[self.pid] = Hello(**{name: record[name] for name in names})
         self.cwd = record["cwd"]
+        if record["hunter_at_start"]:
+            self.said.problems.append(
+                f"process {self.pid}: hunter.pth of {record['executable']} imported hunter, and so threading, before "
+                "the program: who else imports threading first cannot be told. Remove it; hunter is found without:  "
+                f"{self._pip()}"
+            )
 
     def _read_libraries(self, record: Record) -> None:
         self.said.libraries.setdefault(self.pid, {}).update(record["versions"])
@@ -201,13 +217,15 @@ class _Reading:
 
     def _read_traced(self, record: Record) -> None:
         self.at_exit = True
+        self.said.ended.add(self.pid)
         self.said.traced.add(self.pid)
         if record["hunter"]:
             self.said.libraries.setdefault(self.pid, {})["hunter"] = record["hunter"]
 
     def _read_untraced(self, record: Record) -> None:
         self.at_exit = True
-        self.said.problems.append(self._why_untraced(record))
+        self.said.ended.add(self.pid)
+        self.said.untraced.append(self._why_untraced(record))
 
     def _why_untraced(self, record: Record) -> str:
         why, place = record["why"], f"process {self.pid}"
@@ -228,11 +246,14 @@ class _Reading:
         return f"{place}: the trace of the shutdown broke off ({record.get('error')})"
 
     def _pip(self) -> str:
+        """The command that installs hunter for this very interpreter, where no `site` looks."""
         hello = self.said.hellos.get(self.pid)
         if hello is None:
-            return "python -m pip install 'hunter>=3.4'"
-        wanted = "hunter==3.3.8" if hello.version.startswith("2.") else "'hunter>=3.4'"
-        return f"{hello.executable} -m pip install {wanted}"
+            return f"python -m pip install --target {shlex.quote(str(self.said.hunter / 'X.Y'))} 'hunter>=3.4'"
+        version = ".".join(hello.version.split()[0].split(".")[:2])
+        wanted = "hunter==3.3.8" if version.startswith("2.") else "'hunter>=3.4'"
+        target = shlex.quote(str(self.said.hunter / version))
+        return f"{shlex.quote(hello.executable)} -m pip install --target {target} {wanted}"
 
     def _read_unwatched(self, record: Record) -> None:
         self.said.problems.append(

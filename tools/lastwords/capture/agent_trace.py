@@ -29,6 +29,8 @@ class _Tree:
         self.source = source
         self.roots: list[TraceCall] = []
         self.calls: dict[int, TraceCall] = {}
+        self.callers: dict[int, int | None] = {}
+        self.raised: dict[int, TraceCall] = {}  # by the caller: the call into C whose exception it is about to see
         self.began: float | None = None
 
     def add(self, record: Record) -> None:
@@ -51,6 +53,7 @@ class _Tree:
             arguments=dict(record["args"]),
         )
         self.calls[record["id"]] = call
+        self.callers[record["id"]] = record["parent"]
         parent = self.calls.get(record["parent"]) if record["parent"] is not None else None
         (parent.calls if parent else self.roots).append(call)
 
@@ -60,6 +63,9 @@ class _Tree:
 
     def _raise(self, record: Record) -> None:
         """What comes up straight out of a call that returned nothing is what ended that call."""
+        into_c = self.raised.pop(record["id"], None)
+        if into_c is not None:
+            into_c.exception = record["text"]
         out_of = self.calls.get(record["out_of"]) if record["out_of"] is not None else None
         if out_of is not None and out_of.result in (None, "None"):
             out_of.exception, out_of.result = record["text"], None
@@ -69,4 +75,7 @@ class _Tree:
         assert self.began is not None and call.start is not None  # the call came before
         call.seconds = max(record["t"] - self.began - call.start, 0.0)
         call.exception = record.get("exception") or ("an exception" if record.get("raised") else None)
+        caller = self.callers[record["id"]]
+        if record.get("raised") and caller is not None:
+            self.raised[caller] = call
         call.result = None if call.exception else record["value"]

@@ -6,18 +6,29 @@ import os
 import signal
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from lastwords import __version__
 from lastwords.capture.agent import Channel, add_to
+from lastwords.capture.agent_records import Said
 from lastwords.capture.forward import SignalForwarder
 from lastwords.capture.launch import find_program, launch
 from lastwords.model import Exit, Process, Report, Tool
 
 
-def watch(argv: Sequence[str], environ: Mapping[str, str]) -> tuple[Report, Exit]:
-    """Run the program to its end; the report of what the agent said, and how the program ended.
+@dataclass(frozen=True)
+class Watched:
+    """What the agent said of a program, how the program ended, and what of its imports may have been missed."""
+
+    report: Report
+    ended: Exit
+    unseen: list[str]
+
+
+def watch(argv: Sequence[str], environ: Mapping[str, str]) -> Watched:
+    """Run the program to its end.
 
     Raises NotFoundError, NotExecutableError. A signal sent to us goes to the program.
     """
@@ -37,7 +48,20 @@ def watch(argv: Sequence[str], environ: Mapping[str, str]) -> tuple[Report, Exit
     )
     report = Report(tool=Tool(version=__version__), mode="trace", captured_at=started, processes=[process])
     add_to(report, said)
-    return report, ended
+    silences = _silences(said, process, ended)
+    report.problems += silences
+    return Watched(report, ended, said.problems + silences)
+
+
+def _silences(said: Said, process: Process, ended: Exit) -> list[str]:
+    """A program that has threading and ended by itself passes `threading._shutdown`; the agent sees that."""
+    has_threading = any(one.process == process.id and one.module == "threading" for one in said.imports.watched)
+    if not has_threading or ended.code is None or process.pid in said.ended:
+        return []
+    return [
+        f"process {process.pid}: the agent did not see the end of the program (it closed all descriptors, or ended by "
+        "os._exit or exec); what came after its last record is missing"
+    ]
 
 
 def _stop_with(pid: int) -> None:

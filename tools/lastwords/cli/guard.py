@@ -8,12 +8,12 @@ from collections.abc import Iterable, Iterator
 import click
 
 from lastwords.capture.launch import end_as
-from lastwords.capture.watched import watch
+from lastwords.capture.watched import Watched, watch
 from lastwords.cli.commands import help_settings
 from lastwords.cli.output import print_messages, verbosity, verbosity_options
 from lastwords.diagnose.patches import TooLate, patched_too_late
 from lastwords.errors import ExitCode
-from lastwords.model import Frame, Report
+from lastwords.model import Frame
 from lastwords.report.clean import clean
 
 EPILOG = """
@@ -30,19 +30,19 @@ Inside a program, after it has patched:
 @click.option("--ignore", multiple=True, metavar="MODULE", help="A module that may be imported early; repeatable.")
 @verbosity_options
 @click.argument("program", nargs=-1, required=True, type=click.UNPROCESSED)
-def command(program: tuple[str, ...], ignore: tuple[str, ...]) -> int:  # noqa: RET503 (end_as does not return)
+def command(program: tuple[str, ...], ignore: tuple[str, ...]) -> int:
     """Run PROGRAM; exit with 70 if a module that gevent patches was imported before the patch.
 
     Imports by gevent itself and by the interpreter's own start do not count. Else ends as the program ends.
     """
-    report, ended = watch(program, os.environ)
-    late = [one for one in patched_too_late(report) if one.module not in ignore]
+    watched = watch(program, os.environ)
+    late = [one for one in patched_too_late(watched.report) if one.module not in ignore]
     if late:
         print_messages(format_verdict(late))
         return int(ExitCode.FINDING)
     if verbosity() >= 0:
-        print_messages(_reservations(report))
-    end_as(ended)
+        print_messages(_reservations(watched))
+    return end_as(watched.ended)
 
 
 def format_verdict(late: Iterable[TooLate]) -> Iterator[str]:
@@ -67,10 +67,10 @@ def _line(frame: Frame) -> str:
     return f"    {clean(frame.file or '?')}:{frame.line}{source}"
 
 
-def _reservations(report: Report) -> Iterator[str]:
+def _reservations(watched: Watched) -> Iterator[str]:
     """What the verdict does not rest on: a program in which the agent did not run is not known to be in order."""
-    if not any(process.executable for process in report.processes):
-        yield f"lastwords: imports were not watched, so this says nothing; the agent: {report.processes[0].agent}"
-    for problem in report.problems:
-        if "trace" not in problem:
-            yield f"lastwords: {problem}"
+    processes = watched.report.processes
+    if not any(process.executable for process in processes):
+        yield f"lastwords: imports were not watched, so this says nothing; the agent: {processes[0].agent}"
+    for problem in watched.unseen:
+        yield f"lastwords: {problem}"

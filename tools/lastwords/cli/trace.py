@@ -22,7 +22,8 @@ EPILOG = """
 \b
 Examples:
   lastwords trace -- python app.py
-  lastwords trace --chrome trace.json -- python app.py     (open it at https://ui.perfetto.dev)
+  lastwords trace --chrome trace.json -- python app.py
+  (open trace.json at https://ui.perfetto.dev)
 """
 
 
@@ -46,10 +47,10 @@ def command(program: tuple[str, ...], json_file: str | None, chrome_file: str | 
 
     hunter must be installed for the Python that runs PROGRAM. Ends as the program ends.
     """
-    report, ended = watch(program, os.environ)
-    report.findings = diagnose(report)
-    _write(report, TraceFiles(json_file, chrome_file, text_file))
-    end_as(ended)
+    watched = watch(program, os.environ)
+    watched.report.findings = diagnose(watched.report)
+    _write(watched.report, TraceFiles(json_file, chrome_file, text_file))
+    end_as(watched.ended)
 
 
 def _write(report: Report, files: TraceFiles) -> None:
