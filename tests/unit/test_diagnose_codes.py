@@ -138,14 +138,30 @@ def test_a_failing_thread_hook() -> None:
     assert "hook-failed" not in codes(hook_error(python_stack=[during]))
 
 
+SHOWN = ("PyErr_Display", "_PyErr_PrintEx", "PyErr_PrintEx", "PyRun_SimpleFile")
+
+
+def first_error(**more: object) -> Caught:
+    """The exception that the hook was to tell of, as it is when printing begins."""
+    settings: dict[str, object] = {"how": "uncaught", "id": "exception-0", "stack": native(*SHOWN[2:])}
+    return caught(**(settings | more))  # type: ignore[arg-type]
+
+
+def hook_findings(*exceptions: Caught) -> list[Finding]:
+    return [one for one in diagnose.diagnose(sample.report(*exceptions)) if one.code == "hook-failed"]
+
+
 def test_a_failing_sys_hook_is_shown_by_the_printer_itself() -> None:
-    finding = judge(hook_error(stack=native("PyErr_Display", "_PyErr_PrintEx", "PyRun_SimpleFile")))
-    assert (finding.code, finding.certainty) == ("hook-failed", "likely")
+    again = first_error(how="printed", id="exception-2", stack=native(*SHOWN))
+    [finding] = hook_findings(first_error(), hook_error(stack=native(*SHOWN)), again)
+    assert finding.certainty == "likely"
+    assert finding.title == "sys.excepthook failed itself: NameError at app.py:3, while telling of ValueError"
 
 
-def test_the_interpreters_own_hook_is_no_failing_one() -> None:
-    stack = native("PyErr_Display", "sys_excepthook", "cfunction_vectorcall", "_PyErr_PrintEx")
-    assert "hook-failed" not in codes(hook_error(stack=stack))
+def test_a_missing_sys_hook_did_not_fail() -> None:
+    assert hook_findings(first_error(), first_error(how="printed", id="exception-2", stack=native(*SHOWN))) == []
+    assert hook_findings(hook_error(stack=native(*SHOWN))) == []
+    assert hook_findings(first_error(process="process-2"), hook_error(stack=native(*SHOWN))) == []
 
 
 def flush_error(**more: object) -> Caught:
@@ -310,12 +326,6 @@ def test_what_failed_before_as_well_did_not_fail_for_the_phase() -> None:
     assert [one.code for one in diagnose.diagnose(sample.report(late))] == ["callback-failed", "too-late"]
 
 
-def test_a_missing_hook_while_finalizing_did_not_fail() -> None:
-    stack = native("PyErr_Display", "PyErr_PrintEx", "file_dealloc")
-    assert "hook-failed" not in codes(hook_error(stack=stack, phase="finalizing"))
-    assert "hook-failed" not in codes(hook_error(stack=stack, exception=ExceptionValue(type="IOError")))
-
-
 def test_27_closes_its_standard_files_as_they_are_dropped() -> None:
     error = ExceptionValue(type="exceptions.IOError", args=[Value(repr="32")])
     stack = native("PyErr_PrintEx", "PyErr_Print", "file_dealloc", "dict_dealloc")
@@ -377,11 +387,12 @@ def test_a_finalizer_that_is_not_known_by_name_is_named_by_its_object_or_kind() 
         {"how": "unraisable"},
         {"stack": native("PyErr_PrintEx", "PyRun_SimpleFile")},
         {"stack": native("PyErr_Display", "file_dealloc")},
+        {"stack": native("PyErr_Display", "sys_excepthook", "cfunction_vectorcall", "_PyErr_PrintEx")},
+        {"exception": ExceptionValue(type="IOError")},
     ],
 )
 def test_what_is_like_a_failing_sys_hook_and_is_none(more: dict[str, object]) -> None:
-    shown = {"stack": native("PyErr_Display", "PyErr_PrintEx", "PyRun_SimpleFile")}
-    assert "hook-failed" not in codes(hook_error(**(shown | more)))
+    assert hook_findings(first_error(), hook_error(**({"stack": native(*SHOWN)} | more))) == []
 
 
 def test_another_function_of_threading_is_no_failing_hook() -> None:

@@ -31,6 +31,7 @@ def everything() -> Report:
             ("unraisable", "KeyboardInterrupt", stack),
             ("unraisable", "ImportError", sample.native("_PyErr_WriteUnraisableMsg", "flush_std_files")),
             ("unraisable", "OSError", sample.native("PyErr_WriteUnraisable") + sample.native("f", library="/x.so")),
+            ("uncaught", "ValueError", sample.native("PyErr_PrintEx", "PyRun_SimpleFile")),
             ("printed", "NameError", sample.native("PyErr_Display", "_PyErr_PrintEx", "PyRun_SimpleFile")),
             ("thread", "ValueError", []),
             ("greenlet", "ValueError", []),

@@ -19,6 +19,8 @@ from lastwords.model import Caught, Certainty, Evidence, Finding, Report, Subjec
 
 CODE = "hook-failed"
 
+_DISPLAYS = frozenset({"PyErr_Display", "_PyErr_Display", "PyErr_DisplayException", "_PyErr_DisplayException"})
+_PRINTERS = frozenset({"PyErr_PrintEx", "_PyErr_PrintEx"})
 EXPLANATION = (
     "The interpreter calls the hook to tell of an exception that nobody caught. The hook raised one itself, so the "
     "first exception was not told the way the program meant it to be."
@@ -31,30 +33,38 @@ FIX = (
 
 def diagnose(report: Report) -> Iterator[Finding]:
     """One finding for each hook that failed."""
-    for caught in report.exceptions:
-        match = _match(caught)
+    for at, caught in enumerate(report.exceptions):
+        match = _match(caught, report.exceptions[:at])
         if match:
             yield _finding(caught, *match)
 
 
-def _match(caught: Caught) -> tuple[str, Certainty] | None:
+def _match(caught: Caught, earlier: list[Caught]) -> tuple[str, Certainty] | None:
     if caught.how in ("uncaught", "fatal"):
         return None
     during = next(iter(caught.python_stack), None)
     if during and during.function == "invoke_excepthook" and is_of_module(during, "threading"):
         return "threading.excepthook", "certain"
-    if _displayed_by_the_printer(caught):
+    if _is_shown_by_the_printer(caught) and _is_another(caught, earlier):
         return "sys.excepthook", "likely"
     return None
 
 
-def _displayed_by_the_printer(caught: Caught) -> bool:
-    """PyErr_PrintEx itself shows an exception with a traceback only where sys.excepthook failed or is missing."""
+def _is_shown_by_the_printer(caught: Caught) -> bool:
+    """PyErr_PrintEx itself shows an exception only where sys.excepthook failed or is missing."""
     names = [c_name(frame) for frame in caught.stack[:3]]
-    display = any(name in ("PyErr_Display", "_PyErr_Display") for name in names)
-    printer = [name for name in names if name not in ("PyErr_Display", "_PyErr_Display", "PyErr_DisplayException")]
-    shown = caught.how == "printed" and caught.phase != "finalizing" and raised_at(caught) is not None
-    return shown and display and printer[:1] in (["PyErr_PrintEx"], ["_PyErr_PrintEx"])
+    shower = next((name for name in names if name not in _DISPLAYS), None)
+    return caught.how == "printed" and names[:1] != [shower] and shower in _PRINTERS
+
+
+def _is_another(caught: Caught, earlier: list[Caught]) -> bool:
+    """It is shown before the exception that the hook was to tell of; that one was stopped at when printing began."""
+    printed = [
+        raised_at(one)
+        for one in earlier
+        if one.process == caught.process and any(c_name(frame) in _PRINTERS for frame in one.stack[:4])
+    ]
+    return raised_at(caught) is not None and bool(printed) and raised_at(caught) not in printed
 
 
 def _finding(caught: Caught, hook: str, certainty: Certainty) -> Finding:
