@@ -398,3 +398,37 @@ def test_what_is_like_a_failing_sys_hook_and_is_none(more: dict[str, object]) ->
 def test_another_function_of_threading_is_no_failing_hook() -> None:
     during = python("_bootstrap_inner", "/usr/lib/python3.12/threading.py", 1075)
     assert "hook-failed" not in codes(hook_error(python_stack=[during]))
+
+
+THREADING = "/usr/lib/python3.12/threading.py"
+GEVENT_THREAD = "/venv/lib/gevent/thread.py"
+
+
+@pytest.mark.parametrize(
+    ("kind", "phase", "function", "file", "expected"),
+    [
+        ("RuntimeError", "shutdown", "start", THREADING, True),
+        ("RuntimeError", "finalizing", "start", THREADING, True),
+        ("RuntimeError", "finalizing", "get_ident", GEVENT_THREAD, True),
+        ("NameError", "finalizing", "work", "/srv/app.py", True),
+        ("ValueError", "shutdown", "start", THREADING, False),
+        ("RuntimeError", "shutdown", "join", THREADING, False),
+        ("RuntimeError", "shutdown", "start", "/srv/app.py", False),
+        ("RuntimeError", "shutdown", "get_ident", GEVENT_THREAD, False),
+        ("ValueError", "finalizing", "get_ident", GEVENT_THREAD, False),
+        ("RuntimeError", "finalizing", "work", "/srv/app.py", False),
+        ("NameError", "shutdown", "work", "/srv/app.py", False),
+        ("ImportError", "shutdown", "work", "/srv/app.py", False),
+    ],
+)
+def test_what_ran_too_late(kind: str, phase: str, function: str, file: str, expected: bool) -> None:
+    frames = [python(function, file, 4)]
+    one = caught(type=kind, phase=phase, traceback=frames, stack=native(WRITE, "x"))  # type: ignore[arg-type]
+    assert ("too-late" in codes(one)) is expected
+    one.phase = "running"
+    assert "too-late" not in codes(one)
+
+
+def test_the_programs_own_end_is_not_too_late() -> None:
+    frames = [python("start", THREADING, 4)]
+    assert "too-late" not in codes(caught(type="RuntimeError", phase="shutdown", how="uncaught", traceback=frames))

@@ -240,3 +240,34 @@ def test_gevents_frames_are_told_by_module_or_directory() -> None:
     assert own_frame(frames) is frames[1]
     assert own_frame(frames[:1]) is frames[0]
     assert own_frame([]) is None
+
+
+def test_the_evidence_is_all_there_in_the_order_of_the_story() -> None:
+    assert [(one.text, one.line or one.value) for one in first(sample.original()).evidence] == [
+        ("KeyError was raised by threading itself, on its registry of threads", 893),
+        ("threading was imported first here", 7),
+        ("which was itself imported here", 1),
+        ("gevent's patch was applied here, afterwards", 5),
+        ("the key that is missing (the exception's argument)", "139999007000000"),
+        ("what get_ident returns in this thread: the id of its greenlet", "139999007000000 (0x7f540f14c5c0)"),
+        ("get_ident is gevent's: get_ident", "gevent.thread"),
+        ("the thread's native ident", "139999000001344 (0x7f540ea9fb40)"),
+        ("the keys of threading._active", "139999000001344 (MainThread)"),
+    ]
+
+
+def test_a_patch_off_the_main_thread_is_evidence() -> None:
+    report = sample.original()
+    report.imports.patches[0].thread = sample.NATIVE + 8192
+    texts = [one.text for one in first(report).evidence]
+    assert "the thread that patched, which is not the main one" in texts
+
+
+def test_other_processes_imports_and_patches_do_not_count() -> None:
+    report = sample.original()
+    report.processes.append(Process(id="process-2", pid=4712, ppid=1))
+    for record in [*report.imports.watched, *report.imports.patches]:
+        record.process = "process-2"
+    finding = first(report)
+    assert finding.certainty == "likely"
+    assert places(finding) == []
