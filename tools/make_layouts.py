@@ -1,19 +1,19 @@
 """Writes the shipped layouts: one JSON file per CPython release, out of the DWARF of real builds.
 
-    python tools/make_layouts.py 3.11=/path/to/libpython3.11.so.1.0 3.14=/path/to/python3.14.debug ...
+    python tools/make_layouts.py 3.11.7 "a build with -g" /path/to/libpython3.11.so.1.0
 
-Needs drgn. A release's name may be left out where the path tells it (`libpython3.11.so.1.0`).
+Needs drgn. Give the exact release, where the build comes from, and the file with its DWARF; as often as you like.
 """
 
 from __future__ import annotations
 
 import json
-import re
 import sys
 from pathlib import Path
 
 import drgn
 import msgspec
+from elftools.elf.elffile import ELFFile
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
@@ -41,12 +41,13 @@ FORMATS = {
 }
 
 
-def make_layout(release: str, path: Path) -> Layout:
-    """The layout of the build at `path`."""
+def make_layout(exact: str, origin: str, path: Path) -> Layout:
+    """The layout of the build at `path`; `exact` is its release ("3.11.7")."""
     program = dwarf.open_dwarf(path)
+    release = exact.rpartition(".")[0]
     return Layout(
         release=release,
-        provenance=describe(program, path),
+        provenance={"release": exact, "origin": origin, **describe(program, path)},
         formats=FORMATS[release],
         structs=dwarf.read_structs(program),
         debug_offsets=read_debug_offsets(program),
@@ -54,16 +55,17 @@ def make_layout(release: str, path: Path) -> Layout:
 
 
 def describe(program: drgn.Program, path: Path) -> dict[str, str]:
-    """Which build this is: file name, build-id, and the compiler that its DWARF names."""
+    """Which build this is: its build-id, and the compiler that its DWARF names."""
     module = next(iter(program.modules()))
-    build_id = module.build_id.hex() if module.build_id else ""
-    return {"source": "DWARF", "file": path.name, "build_id": build_id, "compiler": find_compiler(path)}
+    return {"build_id": module.build_id.hex() if module.build_id else "", "compiler": find_compiler(path)}
 
 
 def find_compiler(path: Path) -> str:
-    """The compiler as `.debug_str` names it ("GNU C11 12.2.0"), without its options."""
-    found = re.search(rb"GNU C\d* [\d.]+(?: \d{8})?", path.read_bytes())
-    return found.group().decode() if found else ""
+    """The compiler as DW_AT_producer names it ("GNU C11 12.2.0"), without its options."""
+    with path.open("rb") as file:
+        first = next(ELFFile(file).get_dwarf_info().iter_CUs()).get_top_DIE()
+        producer = first.attributes["DW_AT_producer"].value.decode()
+    return str(producer.partition(" -")[0])
 
 
 def read_debug_offsets(program: drgn.Program) -> dict[str, int]:
@@ -97,14 +99,11 @@ def format_struct(struct: Struct) -> dict[str, object]:
 
 
 def main(arguments: list[str]) -> None:
-    """Writes one file per argument."""
-    for argument in arguments:
-        release, _, path = argument.rpartition("=")
-        if not release:
-            found = re.search(r"python(\d\.\d+)", path)
-            release = found.group(1) if found else ""
-        layout = make_layout(release, Path(path))
-        target = OUTPUT / f"{release}.json"
+    """Writes one file for every three arguments."""
+    for at in range(0, len(arguments), 3):
+        exact, origin, path = arguments[at : at + 3]
+        layout = make_layout(exact, origin, Path(path))
+        target = OUTPUT / f"{layout.release}.json"
         target.write_text(format_layout(layout))
         sys.stdout.write(f"{target.name}: {len(layout.structs)} structs, {layout.provenance['compiler']}\n")
 

@@ -20,7 +20,6 @@ TYPE_NAMES = {
     "PyThreadState": ("struct _ts",),
     "PyFrameObject": ("struct _frame",),
     "_PyInterpreterFrame": ("_PyInterpreterFrame", "struct _PyInterpreterFrame"),
-    "_gil_runtime_state": ("struct _gil_runtime_state",),
     "PyDictKeysObject": ("struct _dictkeysobject",),
     "PyDictValues": ("struct _dictvalues",),
     "PyTracebackObject": ("PyTracebackObject", "struct _traceback"),
