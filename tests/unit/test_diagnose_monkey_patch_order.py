@@ -266,8 +266,9 @@ def test_a_patch_off_the_main_thread_is_evidence() -> None:
 def test_other_processes_imports_and_patches_do_not_count() -> None:
     report = sample.original()
     report.processes.append(Process(id="process-2", pid=4712, ppid=1))
-    for record in [*report.imports.watched, *report.imports.patches]:
-        record.process = "process-2"
+    report.imports.patches[0].process = "process-2"
+    for watched in report.imports.watched:
+        watched.process = "process-2"
     finding = first(report)
     assert finding.certainty == "likely"
     assert places(finding) == []
