@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 
 from harness import Target
 from interpreters import Interpreter as Python
 from lastwords import cpython
+from lastwords.cpython import choose
+from lastwords.cpython.layouts import Field, Struct, load_layout
 from lastwords.model import ExceptionValue, Frame
+from needs import need
 
 Start = Callable[..., Target]
 Described = tuple[Target, dict[str, Any]]
@@ -143,3 +149,33 @@ def test_builtin_functions_have_an_address_in_the_interpreter(described: Describ
     assert address is not None
     assert interp.image.start <= address < interp.image.end
     assert cpython.read_builtin_function_address(interp, "sys", "path") is None
+
+
+@pytest.mark.interpreters("debug_symbols")
+def test_a_build_that_the_table_does_not_fit_is_read_by_its_dwarf(
+    interpreter: Python, start_target: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    need(importlib.util.find_spec("drgn"), "drgn")
+    target = start_target(interpreter, "reader_describes.py", "3")
+    shipped = load_layout(interpreter.minor)
+    assert shipped is not None
+    name = "PyDictKeysObject" if shipped.has("PyDictKeysObject") else "PyDictObject"
+    wrong = {**shipped.structs, name: Struct(8, dict.fromkeys(shipped.structs[name].fields, Field(0, 8)))}
+    monkeypatch.setattr(choose, "load_layout", lambda _: msgspec.structs.replace(shipped, structs=wrong))
+    monkeypatch.setattr(choose, "_known", {})
+    interp = cpython.open_process(target.pid)
+    assert interp.layout.provenance == {"origin": "DWARF of the target's own file"}
+    assert interp.layout.structs.keys() == shipped.structs.keys()
+    assert [cpython.read_stack(interp, address).error for address, _, _ in interp.threads()] == [None] * 3
+
+
+def test_a_forked_child_opens_fast(interpreter: Python, start_target: Start) -> None:
+    """The goal is 2 ms; the bound is for a machine under load."""
+    target = start_target(interpreter, "reader_describes.py", "3")
+    cpython.open_process(target.pid)
+    times = []
+    for _ in range(5):
+        start = time.perf_counter()
+        cpython.open_process(target.pid)
+        times.append(time.perf_counter() - start)
+    assert min(times) < 0.005

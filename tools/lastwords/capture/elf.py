@@ -58,13 +58,14 @@ class ElfFile:
 
 @dataclass(frozen=True)
 class Image:
-    """An ELF file in a process: [start, end) and the load bias."""
+    """An ELF file in a process: [start, end) and the load bias; `file` is how we could open it, if at all."""
 
     path: str
     start: int
     end: int
     bias: int
     elf: ElfFile
+    file: Path | None = None
 
     def address(self, symbol: str) -> int | None:
         """Where the symbol is in the process; None where the file does not tell."""
@@ -168,8 +169,8 @@ _known: dict[tuple[int, int, int, int], ElfFile | None] = {}
 KNOWN_LIMIT = 512
 
 
-def open_mapped(pid: int, mapping: Mapping, proc: Path = PROC) -> ElfFile | None:
-    """The ELF file behind a mapping, None where there is none or it cannot be had any more."""
+def open_mapped(pid: int, mapping: Mapping, proc: Path = PROC) -> tuple[ElfFile, Path] | None:
+    """The ELF file behind a mapping and how it was opened, None where it is none or cannot be had any more."""
     directory = proc / str(pid)
     exact = directory / "map_files" / f"{mapping.start:x}-{mapping.end:x}"  # needs CAP_SYS_ADMIN
     named = Path(f"{directory}/root{mapping.path}")
@@ -179,7 +180,8 @@ def open_mapped(pid: int, mapping: Mapping, proc: Path = PROC) -> ElfFile | None
         except OSError:
             continue
         if path is exact or _is_same_file(found, mapping):
-            return _read_known(path, found)
+            elf = _read_known(path, found)
+            return (elf, path) if elf is not None else None
     return None
 
 
@@ -235,11 +237,11 @@ def _is_file(mapping: Mapping) -> bool:
 def open_image(pid: int, maps: Sequence[Mapping], path: str, proc: Path = PROC) -> Image | None:
     """The ELF file that a process has mapped as `path`, and its load bias."""
     parts = [mapping for mapping in maps if mapping.path == path]
-    elf = open_mapped(pid, parts[0], proc) if parts else None
-    bias = find_bias(elf, parts) if elf is not None else None
-    if elf is None or bias is None:
+    opened = open_mapped(pid, parts[0], proc) if parts else None
+    bias = find_bias(opened[0], parts) if opened is not None else None
+    if opened is None or bias is None:
         return None
-    return Image(path=path, start=parts[0].start, end=parts[-1].end, bias=bias, elf=elf)
+    return Image(path=path, start=parts[0].start, end=parts[-1].end, bias=bias, elf=opened[0], file=opened[1])
 
 
 def find_bias(elf: ElfFile, parts: Sequence[Mapping]) -> int | None:

@@ -6,9 +6,11 @@ table; the DWARF of the target's own file, where drgn is there to read it.
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import struct
 from collections.abc import Iterator
+from pathlib import Path
 
 from lastwords.capture.elf import ElfFile, Image
 from lastwords.capture.memory import Memory, ReadError
@@ -56,7 +58,7 @@ def choose_layout(memory: Memory, image: Image, name: str) -> Structs:
         problems.append(f"{candidate.release}: {problem}")
     what = f"CPython {release}" if release else "CPython"
     raise TargetError(
-        f"{name} is {what} ({image.path}), but its objects do not lie where they should ({'; '.join(problems)}).",
+        f"{name} is {what} ({image.path}), but its objects do not lie where they should ({'; '.join(dict.fromkeys(problems))}).",
         f"readelf -n {image.path}    # a debug build or a patched one? its build-id, to report it",
     )
 
@@ -84,12 +86,27 @@ def _remember(image: Image, layout: Layout) -> None:
 
 
 def _candidates(release: str | None, image: Image) -> Iterator[Layout]:
-    """The release's own layout, or, where the file does not tell (static, stripped, before 3.11), all that may be."""
+    """The release's own layout, or, where the file does not tell (static, stripped, before 3.11), all that may be.
+
+    At last what the file's own DWARF says: a build with other options than those of the table.
+    """
     releases = [release] if release else [name for name in shipped_releases() if _may_be(name, image)]
-    for name in releases:
-        layout = load_layout(name)
-        if layout is not None:
-            yield layout
+    layouts = [layout for name in releases if (layout := load_layout(name)) is not None]
+    yield from layouts
+    if image.file is not None and image.elf.has_dwarf and importlib.util.find_spec("drgn"):
+        yield from _layouts_of_dwarf(layouts, image.file)
+
+
+def _layouts_of_dwarf(layouts: list[Layout], file: Path) -> Iterator[Layout]:
+    from lastwords.cpython.layouts import dwarf  # noqa: PLC0415 - drgn may not be there
+
+    try:
+        structs = dwarf.read_structs(dwarf.open_dwarf(file))
+    except (LookupError, OSError, ValueError):
+        return
+    provenance = {"origin": "DWARF of the target's own file"}
+    for layout in layouts:
+        yield Layout(layout.release, provenance, layout.formats, structs, layout.debug_offsets)
 
 
 def _may_be(release: str, image: Image) -> bool:
