@@ -1,0 +1,435 @@
+"""gdb's side of `lastwords run`: tell lastwords what stopped, do the few things that it asks for.
+
+Sourced after unraisable.gdb, whose breakpoints it takes over. Every event and every answer is one line, a record
+separator and a JSON object, written to gdb's terminal; lastwords' side is lastwords/capture/gdb.py. Orders come
+as `lw {"do": ..., "id": ...}`. In non-stop mode only the thread that hit something stands still; it holds the GIL,
+so what lastwords reads of the interpreter meanwhile holds still too. Python 3.6 and newer (gdb's own).
+"""
+
+import json
+import os
+import re
+import threading
+import time
+
+import gdb
+
+SEPARATOR = "\x1e"
+WATCH_CHILDREN = os.environ.get("LASTWORDS_SESSION") != "no-children"
+LIBPYTHON = "libpython"
+MAX_FRAMES = 200
+# A thread that lastwords does not resume within this time (because it was frozen, say) is resumed by gdb itself.
+PATIENCE_SECONDS = float(os.environ.get("LASTWORDS_PATIENCE", "20"))
+REGISTERS = ("pc", "sp", "rdi", "rsi", "rdx", "rcx", "r8", "r9", "fs_base")
+
+
+def emit(**fields):
+    # type: (**object) -> None
+    """Write one event or answer."""
+    gdb.write("\n" + SEPARATOR + json.dumps(fields) + "\n")
+    gdb.flush()
+
+
+def run(command):
+    # type: (str) -> str
+    """Run a gdb command, its output returned."""
+    return gdb.execute(command, to_string=True)
+
+
+def find_thread(tid):
+    # type: (int) -> gdb.InferiorThread | None
+    """The thread with kernel id `tid`, or None."""
+    for inferior in gdb.inferiors():
+        for thread in inferior.threads():
+            if thread.ptid[1] == tid:
+                return thread
+    return None
+
+
+class Stopped:
+    """The threads that stand still for lastwords, by tid, and since when."""
+
+    def __init__(self):
+        # type: () -> None
+        self.since = {}  # type: dict[int, float]
+        self.traps = set()  # type: set[int]  # stopped by a SIGTRAP that is the program's own
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def add(self, tid, signal=None):
+        # type: (int, str | None) -> None
+        """From now on."""
+        self.since[tid] = time.monotonic()
+        if signal == "SIGTRAP":
+            self.traps.add(tid)
+
+    def resume(self, tid):
+        # type: (int) -> None
+        """Let it go on; a thread that is gone or runs needs nothing."""
+        self.since.pop(tid, None)
+        thread = find_thread(tid)
+        if thread is not None and thread.is_valid() and not thread.is_running():
+            thread.switch()
+            run("signal SIGTRAP &" if tid in self.traps else "continue &")
+        self.traps.discard(tid)
+
+    def _watch(self):
+        # type: () -> None
+        while True:
+            time.sleep(1)
+            late = time.monotonic() - PATIENCE_SECONDS
+            for tid, since in list(self.since.items()):
+                if since < late:
+                    gdb.post_event(lambda tid=tid: self.resume(tid))
+
+
+stopped = Stopped()
+processes = {}  # type: dict[int, int]  # pid -> inferior number, while it is watched
+loaded = set()  # type: set[tuple[int, str]]  # (inferior, library) whose symbols were read
+
+
+def read_registers():
+    # type: () -> dict[str, int]
+    """Those of the selected thread that lastwords asks for; `return_address` is the word at sp (at an entry)."""
+    values = {}
+    for name in REGISTERS:
+        try:
+            values[name] = int(gdb.parse_and_eval("(unsigned long) $" + name))
+        except gdb.error:
+            continue
+    return values
+
+
+def on_stop(event):
+    # type: (gdb.StopEvent) -> None
+    """A thread stopped: at a catchpoint (handled here), a breakpoint or a signal (lastwords handles it)."""
+    thread = getattr(event, "inferior_thread", None) or gdb.selected_thread()
+    if thread is None or not thread.is_valid():
+        return
+    caught = next(iter(getattr(event, "breakpoints", ())), None)
+    # Asked now: a temporary breakpoint is gone by the time that the posted function runs.
+    handler = find_handler(caught) if caught is not None else None
+    location = caught.location if caught is not None else None
+    signal = getattr(event, "stop_signal", None)
+    gdb.post_event(lambda: guarded(handle_stop, thread, handler, location, signal))
+
+
+def guarded(function, *arguments):
+    # type: (object, *object) -> None
+    """A process may vanish at any moment: an error of gdb is an event, not an end."""
+    try:
+        function(*arguments)
+    except (gdb.error, OSError, RuntimeError) as error:
+        emit(event="error", text="{}: {}".format(function.__name__, error))
+
+
+def handle_stop(thread, handler, location, signal):
+    # type: (gdb.InferiorThread, object, str | None, str | None) -> None
+    """Do what session.py does itself at a stop, or tell lastwords."""
+    if not thread.is_valid() or thread.is_running():
+        return  # it is gone, or has been resumed: nothing stands still for it
+    thread.switch()
+    if handler is not None:
+        handler(thread)
+        return
+    stopped.add(thread.ptid[1], signal)
+    emit(
+        event="stop",
+        pid=thread.ptid[0],
+        tid=thread.ptid[1],
+        location=location,
+        signal=signal if signal and signal != "0" else None,
+        registers=read_registers(),
+    )
+
+
+def find_handler(caught):
+    # type: (gdb.Breakpoint) -> object
+    """What session.py itself does at a catchpoint, or at an entry; None for lastwords' breakpoints."""
+    if caught.type == gdb.BP_BREAKPOINT and (caught.location or "").startswith("*"):
+        return on_load
+    return CATCHPOINTS.get(caught.number)
+
+
+def on_fork(thread):
+    # type: (gdb.InferiorThread) -> None
+    """The parent goes on; the child stands at its first instruction until its breakpoints are in."""
+    parent = thread.inferior
+    run("continue &")
+    for inferior in gdb.inferiors():
+        if inferior.pid and inferior.pid not in processes:
+            for child in inferior.threads():
+                adopt(child, parent.pid)
+
+
+def adopt(child, parent):
+    # type: (gdb.InferiorThread, int) -> None
+    """Watch a forked child: the symbols of libpython in its program space, then let it go on."""
+    inferior = child.inferior
+    processes[inferior.pid] = inferior.num
+    if child.is_running():
+        emit(event="error", text="process {} ran before its breakpoints were in".format(inferior.pid))
+        return
+    child.switch()
+    run("sharedlibrary " + LIBPYTHON)
+    emit(event="fork", pid=inferior.pid, parent=parent)
+    run("continue &")
+
+
+def on_exec(thread):
+    # type: (gdb.InferiorThread) -> None
+    """Another program: lastwords decides whether it is worth watching."""
+    processes[thread.ptid[0]] = thread.inferior.num
+    loaded.difference_update([key for key in loaded if key[0] == thread.inferior.num])
+    stopped.add(thread.ptid[1])
+    emit(event="exec", pid=thread.ptid[0], tid=thread.ptid[1])
+
+
+def do_watch(order):
+    # type: (dict[str, int]) -> dict[str, object]
+    """After an exec: stop once more at the program's entry, when the loader has mapped its libraries, and go on."""
+    thread = find_thread(order["tid"])
+    if thread is not None:
+        thread.switch()
+        gdb.Breakpoint("*{:#x}".format(order["entry"]), internal=True, temporary=True)
+    stopped.resume(order["tid"])
+    return {}
+
+
+def on_load(thread):
+    # type: (gdb.InferiorThread) -> None
+    """libpython is mapped: read its symbols, which puts the breakpoints in."""
+    run("sharedlibrary " + LIBPYTHON)
+    emit(event="loaded", pid=thread.ptid[0])
+    run("continue &")
+
+
+def on_exited(event):
+    # type: (gdb.ExitedEvent) -> None
+    """A process ended: lastwords' own waitpid or /proc says how; here only that it is gone."""
+    inferior = event.inferior
+    gone = [pid for pid, number in processes.items() if number == inferior.num]
+    for pid in gone:
+        del processes[pid]
+        emit(event="exited", pid=pid, code=getattr(event, "exit_code", None), signal=exit_signal())
+    if inferior.num != 1:
+        gdb.post_event(lambda: guarded(remove, inferior.num))
+
+
+def exit_signal():
+    # type: () -> int | None
+    """The signal that ended the last process, or None: gdb's `$_exitsignal` is void then."""
+    value = gdb.parse_and_eval("$_exitsignal")
+    return None if value.type.code == gdb.TYPE_CODE_VOID else int(value)
+
+
+def remove(number):
+    # type: (int) -> None
+    """Forget an inferior that has ended or was let go."""
+    run("inferior 1")
+    run("remove-inferiors {}".format(number))
+
+
+def do_attach(order):
+    # type: (dict[str, int]) -> dict[str, object]
+    """Attach to the process that waits before its exec; it goes on waiting."""
+    said = run("attach {}".format(order["pid"]))
+    if WATCH_CHILDREN:
+        run("set detach-on-fork off")
+    processes[order["pid"]] = gdb.selected_inferior().num
+    run("continue -a &")
+    return {"said": said}
+
+
+def do_resume(order):
+    # type: (dict[str, int]) -> dict[str, object]
+    """Let a stopped thread go on."""
+    stopped.resume(order["tid"])
+    return {}
+
+
+def do_let_go(order):
+    # type: (dict[str, int]) -> dict[str, object]
+    """Detach from a process, breakpoints out; it runs on by itself."""
+    number = processes.pop(order["pid"])
+    for tid in [tid for tid in stopped.since if find_thread(tid) and find_thread(tid).inferior.num == number]:
+        del stopped.since[tid]
+    run("inferior 1")
+    run("detach inferiors {}".format(number))
+    if number != 1:
+        remove(number)
+    return {}
+
+
+def do_stack(order):
+    # type: (dict[str, int]) -> dict[str, object]
+    """The C stack of a stopped thread, innermost first."""
+    thread = find_thread(order["tid"])
+    if thread is None:
+        return {"frames": [], "problem": "the thread is gone"}
+    thread.switch()
+    while True:
+        missing = find_unread_library(thread.inferior.num)
+        if missing is None:
+            return read_frames()
+        loaded.add((thread.inferior.num, missing))
+        run("sharedlibrary " + re.escape(missing))
+
+
+def find_unread_library(inferior):
+    # type: (int) -> str | None
+    """The first library on the stack whose symbols (and unwind tables) gdb has not read yet."""
+    frame = gdb.newest_frame()
+    for _ in range(MAX_FRAMES):
+        if frame is None:
+            return None
+        library = gdb.solib_name(frame.pc())
+        if library and (inferior, library) not in loaded:
+            return library
+        frame = older(frame)
+    return None
+
+
+def older(frame):
+    # type: (gdb.Frame) -> gdb.Frame | None
+    """The caller's frame, or None at the end and where gdb cannot unwind."""
+    try:
+        return frame.older()
+    except gdb.error:
+        return None
+
+
+def read_frames():
+    # type: () -> dict[str, object]
+    """The selected thread's frames as JSON; `problem` says why they end early."""
+    frames = []
+    frame = gdb.newest_frame()
+    problem = None
+    while frame is not None and len(frames) < MAX_FRAMES:
+        frames.append(describe_frame(frame))
+        reason = frame.unwind_stop_reason()
+        if reason not in (gdb.FRAME_UNWIND_NO_REASON, gdb.FRAME_UNWIND_OUTERMOST):
+            problem = gdb.frame_stop_reason_string(reason)
+        frame = older(frame)
+    return {"frames": frames, "problem": problem}
+
+
+def describe_frame(frame):
+    # type: (gdb.Frame) -> dict[str, object]
+    """One frame: names as gdb has them, None where it has not."""
+    sal = frame.find_sal()
+    return {
+        "function": frame.name(),
+        "file": sal.symtab.filename if sal.symtab else None,
+        "line": sal.line if sal.symtab else None,
+        "library": gdb.solib_name(frame.pc()) or (frame.function() and gdb.current_progspace().filename),
+        "address": frame.pc(),
+        "inlined": frame.type() == gdb.INLINE_FRAME,
+        "arguments": describe_arguments(frame),
+    }
+
+
+def describe_arguments(frame):
+    # type: (gdb.Frame) -> str | None
+    """The function's arguments as `name=value`, scalars and pointers only."""
+    try:
+        symbols = [symbol for symbol in (frame.function().symtab and frame.block()) or () if symbol.is_argument]
+        return ", ".join(describe_argument(frame, symbol) for symbol in symbols)
+    except (gdb.error, RuntimeError, AttributeError):
+        return None  # no debug information for this frame
+
+
+def describe_argument(frame, symbol):
+    # type: (gdb.Frame, gdb.Symbol) -> str
+    """`name=value` of one argument."""
+    try:
+        text = symbol.value(frame).format_string(
+            raw=True, symbols=False, deref_refs=False, max_elements=60, max_depth=0, address=False
+        )
+    except (gdb.error, UnicodeError):
+        text = "<unreadable>"
+    return "{}={}".format(symbol.name, text)
+
+
+def do_interrupt(order):
+    # type: (dict[str, int]) -> dict[str, object]
+    """Ask every other running thread of a process to stop; each that does is an event of its own."""
+    number = processes.get(order["pid"])
+    asked = []
+    for inferior in gdb.inferiors():
+        if inferior.num == number:
+            for thread in inferior.threads():
+                if thread.is_running():
+                    thread.switch()
+                    run("interrupt")
+                    asked.append(thread.ptid[1])
+    return {"tids": asked}
+
+
+def do_read(order):
+    # type: (dict[str, int]) -> dict[str, object]
+    """Memory of a process, as hexadecimal digits: for lastwords, where the kernel refuses it but not gdb."""
+    number = processes[order["pid"]]
+    for inferior in gdb.inferiors():
+        if inferior.num == number:
+            return {"data": bytes(inferior.read_memory(order["address"], order["size"])).hex()}
+    raise gdb.error("the process is gone")
+
+
+def do_status(order):
+    # type: (dict[str, int]) -> dict[str, object]
+    """Where each breakpoint is in the program space of a process: which functions it has."""
+    return {"locations": [bp.location for bp in gdb.breakpoints() if not bp.pending and bp.location]}
+
+
+ORDERS = {
+    "attach": do_attach,
+    "watch": do_watch,
+    "resume": do_resume,
+    "let_go": do_let_go,
+    "stack": do_stack,
+    "interrupt": do_interrupt,
+    "read": do_read,
+    "status": do_status,
+}
+
+
+class Order(gdb.Command):
+    """Do what lastwords asks for: one JSON object, answered by one."""
+
+    def __init__(self):
+        # type: () -> None
+        super().__init__("lw", gdb.COMMAND_RUNNING)
+
+    def invoke(self, argument, from_tty):
+        # type: (str, bool) -> None
+        """gdb calls this."""
+        order = json.loads(argument)
+        try:
+            answer = ORDERS[order["do"]](order)
+        except (gdb.error, gdb.MemoryError, OSError, RuntimeError, KeyError, AttributeError) as error:
+            answer = {"error": "{}: {}".format(type(error).__name__, error)}
+        emit(answer=order["id"], **answer)
+
+
+def catch(what):
+    # type: (str) -> int
+    """Set a catchpoint; its number."""
+    return int(run("catch " + what).split()[1])
+
+
+def take_over():
+    # type: () -> None
+    """unraisable.gdb's breakpoints stop without printing, and what they stop is told to lastwords."""
+    for breakpoint in gdb.breakpoints():
+        breakpoint.commands = ""
+        breakpoint.silent = True
+
+
+take_over()
+CATCHPOINTS = {catch("exec"): on_exec, catch("load " + LIBPYTHON): on_load}
+if WATCH_CHILDREN:
+    CATCHPOINTS.update({catch("fork"): on_fork, catch("vfork"): on_fork})
+Order()
+gdb.events.stop.connect(on_stop)
+gdb.events.exited.connect(on_exited)
+emit(event="ready", gdb=gdb.VERSION)

@@ -1,0 +1,239 @@
+"""gdb, driven by pexpect: one session, one protocol.
+
+gdb attaches to a process that waits before its exec (capture/launch.py), follows the exec and the children, and
+tells by JSON lines what stopped (gdb_scripts/session.py). Nothing that gdb prints for people is read.
+
+gdb lives in a session of its own on a pseudo-terminal of pexpect's: when lastwords dies, whatever the signal, the
+terminal closes and gdb's SIGHUP handler takes the breakpoints out and detaches. gdb is only ever ended by TERM
+or HUP: a SIGKILL would leave its breakpoints behind, and the program would die of SIGTRAP.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import time
+from collections import deque
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import pexpect
+
+from lastwords.errors import SetupError
+
+_EVENT = b"\x1e(\\{.*?\\})\r?\n"
+_START_SECONDS = 30.0
+_ANSWER_SECONDS = 30.0
+_END_SECONDS = 5.0
+
+# As early as gdb takes them: before it reads a symbol, asks a question, or goes to the network.
+_EARLY_SETTINGS = (
+    "set pagination off",
+    "set width 0",
+    "set height 0",
+    "set confirm off",
+    "set style enabled off",
+    "set editing off",
+    "set auto-load off",
+    "set debuginfod enabled off",
+    "set breakpoint pending on",
+    "set print thread-events off",
+    "set print inferior-events off",
+)
+# Only the hit thread stops; children are watched; only libpython's symbols are read before they are needed.
+_SESSION_SETTINGS = (
+    "set non-stop on",
+    "set mi-async on",
+    "set schedule-multiple on",
+    "set auto-solib-add off",
+    # Not needed to see threads, and gdb 13 waits in it for ever for a process that shares a vforked one's program.
+    "set libthread-db-search-path /nonexistent",
+    "handle all nostop noprint pass",
+)
+_AFTER_SCRIPTS = (
+    "handle SIGINT nostop noprint pass",
+    "handle SIGTRAP stop print nopass",  # gdb's own; one of the program's is passed on by session.py
+    *(f"handle {name} stop print pass" for name in ("SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGABRT")),
+)
+
+Event = dict[str, Any]
+
+
+class GdbEnded(Exception):  # noqa: N818  # it says what happened, to us; users get a SetupError or a problem line
+    """gdb is gone or does not answer; the programs it watched run on by themselves."""
+
+
+def scripts_directory() -> Path:
+    """Where gdb's scripts are: inside the installed package, or beside it in a checkout."""
+    packaged = Path(str(resources.files("lastwords"))) / "gdb_scripts"
+    return packaged if packaged.is_dir() else Path(__file__).resolve().parents[3] / "gdb_scripts"
+
+
+def find_gdb() -> str:
+    """The path of gdb. Raises SetupError."""
+    path = shutil.which(os.environ.get("LASTWORDS_GDB", "gdb"))
+    if path is None:
+        raise SetupError(
+            "gdb is not installed (nothing called gdb on PATH), so nothing can be watched.",
+            "Install it:  apt-get install gdb   (or dnf, apk, pacman)\nWithout gdb there is:  lastwords trace",
+        )
+    return path
+
+
+class GdbSession:
+    """A running gdb. Use it as a context manager: at its end gdb has let everything go and is reaped."""
+
+    def __init__(self, path: str, watch_children: bool, cache: Path | None) -> None:
+        self.version: str | None = None
+        self._events: deque[Event] = deque()
+        self._orders = 0
+        self._gdb = pexpect.spawn(
+            path,
+            _arguments(cache, watch_children),
+            env=_environment(os.environ, watch_children),
+            echo=False,
+            timeout=_START_SECONDS,
+            maxread=65536,
+            preexec_fn=_unblock_signals,
+        )
+        self._gdb.delaybeforesend = None
+        self._transcript: list[bytes] = []
+        self._begin()
+
+    @property
+    def pid(self) -> int:
+        """gdb's process id."""
+        assert isinstance(self._gdb.pid, int)
+        return self._gdb.pid
+
+    def _begin(self) -> None:
+        """Read up to session.py's first word. Raises SetupError with what gdb said instead."""
+        try:
+            ready = self._read(time.monotonic() + _START_SECONDS)
+        except GdbEnded:
+            ready = None
+        if ready is None or ready.get("event") != "ready":
+            self.close()
+            said = _last_lines(b"".join(self._transcript))
+            raise SetupError(
+                f"gdb did not start as it should; it said: {said or 'nothing'}",
+                "lastwords needs gdb 9 or newer with Python:  gdb -batch -ex 'python print(1)'",
+            )
+        self.version = ready["gdb"]
+
+    def attach(self, pid: int) -> None:
+        """Attach to a process that waits before its exec, and let it wait on. Raises SetupError."""
+        answer = self.order("attach", pid=pid)
+        if not _is_traced_by(pid, self.pid):
+            said = answer.get("error") or _last_lines(str(answer.get("said")).encode())
+            raise SetupError(f"gdb could not attach to process {pid}; it said: {said}", "Ask:  lastwords doctor")
+
+    def order(self, do: str, **arguments: int) -> Event:
+        """Ask session.py for something; its answer. Raises GdbEnded."""
+        self._orders += 1
+        identity = self._orders
+        order = json.dumps({"do": do, "id": identity, **arguments})
+        try:
+            self._gdb.sendline(f"lw {order}".encode())
+        except OSError as error:
+            raise GdbEnded("gdb's terminal is closed") from error
+        deadline = time.monotonic() + _ANSWER_SECONDS
+        while True:
+            event = self._read(deadline)
+            if event is None:
+                raise GdbEnded(f"gdb did not answer within {_ANSWER_SECONDS:.0f} s")
+            if event.get("answer") == identity:
+                return event
+            self._events.append(event)
+
+    def next_event(self, timeout: float) -> Event | None:
+        """The next thing that happened, or None after `timeout` seconds. Raises GdbEnded."""
+        if self._events:
+            return self._events.popleft()
+        return self._read(time.monotonic() + timeout)
+
+    def _read(self, deadline: float) -> Event | None:
+        while True:
+            try:
+                found = self._gdb.expect([_EVENT, pexpect.TIMEOUT], timeout=max(0.0, deadline - time.monotonic()))
+            except (pexpect.EOF, OSError) as error:
+                self._transcript.append(bytes(self._gdb.before or b"")[-4096:])
+                raise GdbEnded("gdb ended by itself") from error
+            if found == 1:
+                self._transcript.append(bytes(self._gdb.before or b"")[-4096:])
+                return None
+            with contextlib.suppress(ValueError):
+                event = json.loads(self._gdb.match.group(1))
+                if isinstance(event, dict):
+                    return event
+
+    def close(self) -> None:
+        """Make gdb let go of everything and end; reap it."""
+        with contextlib.suppress(OSError):
+            os.kill(self.pid, signal.SIGTERM)
+            os.kill(self.pid, signal.SIGCONT)  # were it stopped, it could not obey
+        deadline = time.monotonic() + _END_SECONDS
+        while self._gdb.isalive() and time.monotonic() < deadline:
+            with contextlib.suppress(pexpect.EOF, pexpect.TIMEOUT, OSError):  # its last words would block it
+                self._gdb.expect(pexpect.EOF, timeout=0.05)
+        with contextlib.suppress(pexpect.ExceptionPexpect, OSError):
+            self._gdb.ptyproc.fileobj.close()  # closing the terminal hangs up
+
+    def __enter__(self) -> GdbSession:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+def _arguments(cache: Path | None, watch_children: bool) -> list[str]:
+    scripts = scripts_directory()
+    early = [argument for setting in _EARLY_SETTINGS for argument in ("-iex", setting)]
+    index = [f"set index-cache directory {cache}", "set index-cache enabled on"] if cache else []
+    commands = [
+        *index,
+        *_SESSION_SETTINGS,
+        f"source {scripts / 'unraisable.gdb'}",
+        f"source {scripts / 'session.py'}",
+        *_AFTER_SCRIPTS,
+    ]
+    return [
+        "-nx",
+        "-q",
+        "-eiex",
+        "set python ignore-environment on",
+        *early,
+        *(argument for command in commands for argument in ("-ex", command)),
+    ]
+
+
+def _environment(environ: Mapping[str, str], watch_children: bool) -> dict[str, str]:
+    """What gdb gets: nothing of the program's that its own Python, readline or terminal would act on."""
+    kept = {
+        name: value for name, value in environ.items() if not name.startswith(("PYTHON", "LASTWORDS", "LC_", "LD_"))
+    }
+    session = "children" if watch_children else "no-children"
+    return {**kept, "TERM": "dumb", "LC_ALL": "C.UTF-8", "LASTWORDS_SESSION": session}
+
+
+def _unblock_signals() -> None:
+    """gdb must hear HUP and TERM, which lastwords blocks to forward them."""
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def _is_traced_by(pid: int, tracer: int) -> bool:
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
+    return f"TracerPid:\t{tracer}\n" in status
+
+
+def _last_lines(output: bytes, count: int = 2) -> str:
+    lines = [line.strip() for line in output.decode(errors="backslashreplace").splitlines()]
+    return " / ".join([line for line in lines if line and line != "(gdb)"][-count:])

@@ -1,0 +1,113 @@
+"""What the interpreter prints above the traceback of a swallowed exception, in the words of its release.
+
+2.7 `PyErr_WriteUnraisable` (Python/errors.c) writes one line that ends in "ignored". 3.x writes "Exception ignored
+in: "; from 3.8 the caller may say more (`err_msg`), and from 3.13 it may pass a format with arguments
+(`PyErr_FormatUnraisable`, gh-108082).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from lastwords.cpython import Interpreter, ReadError, read_value
+from lastwords.model import ExceptionValue
+from lastwords.watch.stops import Stop
+
+_CONVERSION = re.compile(r"%[-0-9.]*(?:l|ll|z|t)?([RSAUVTNspdiuxc%])")
+
+
+def find_object(stop: Stop) -> int:
+    """The address of the object that the message is about (what raised), 0 if none is named."""
+    match stop.function:
+        case "PyErr_WriteUnraisable":
+            return stop.argument(0)
+        case "_PyErr_WriteUnraisableMsg":
+            return stop.argument(1)
+    return 0
+
+
+def read_message(interp: Interpreter, stop: Stop, exception: ExceptionValue | None) -> str | None:
+    """The message's line(s) above the traceback, without the newline; None where nothing is known to be printed."""
+    try:
+        match stop.function:
+            case "PyErr_FormatUnraisable":
+                return f"{_format(interp, stop)}:"
+            case "PyErr_WriteUnraisable" if interp.has("PyStringObject"):
+                return _old_message(interp, stop.argument(0), exception)
+            case "PyErr_WriteUnraisable":
+                return _about(interp, None, stop.argument(0))
+            case "_PyErr_WriteUnraisableMsg":
+                added = interp.c_string(stop.argument(0)) if stop.argument(0) else None
+                return _about(interp, added, stop.argument(1))
+            case "Py_FatalError":
+                return f"Fatal Python error: {interp.c_string(stop.argument(0))}"
+            case "_Py_FatalErrorFunc":
+                function, text = (interp.c_string(stop.argument(index)) for index in (0, 1))
+                return f"Fatal Python error: {function}: {text}"
+            case "_Py_FatalErrorFormat":
+                return f"Fatal Python error: {interp.c_string(stop.argument(0))}: {_format(interp, stop, 1)}"
+    except ReadError as error:
+        return f"(the message could not be read: {error})"
+    return None
+
+
+def _about(interp: Interpreter, added: str | None, subject: int) -> str | None:
+    """3.x: `added` is what the caller adds to "Exception ignored"."""
+    begin = f"Exception ignored {added}" if added else "Exception ignored in"
+    if not subject or _repr(interp, subject) == "None":
+        return f"{begin}:" if added else None
+    return f"{begin}: {_repr(interp, subject)}"
+
+
+def _old_message(interp: Interpreter, subject: int, exception: ExceptionValue | None) -> str:
+    """2.7: type, repr of the value, repr of the object, on one line."""
+    kind = (exception.type if exception else None) or "<unknown>"
+    name = kind.removeprefix("exceptions.")
+    value = f": {_old_value(name, exception)}" if exception and (exception.args or exception.value) else ""
+    return f"Exception {name}{value} in {_repr(interp, subject)} ignored"
+
+
+def _old_value(name: str, exception: ExceptionValue) -> str:
+    """repr() of a 2.7 exception: a tuple's, after the class's own name."""
+    shown = [argument.repr or "?" for argument in exception.args]
+    inside = f"{shown[0]}," if len(shown) == 1 else ", ".join(shown)
+    return f"{name.rpartition('.')[2]}({inside})"
+
+
+def _repr(interp: Interpreter, address: int) -> str:
+    value = read_value(interp, address)
+    return value.repr if value.repr is not None else f"<{value.missing or 'unreadable'}>"
+
+
+def _format(interp: Interpreter, stop: Stop, first: int = 0) -> str:
+    """`PyErr_FormatUnraisable(format, ...)`: conversions of `PyUnicode_FromFormat`, arguments in registers."""
+    template = interp.c_string(stop.argument(first))
+    arguments = iter(range(first + 1, 6))
+    return _CONVERSION.sub(lambda found: _convert(interp, stop, found, arguments), template)
+
+
+def _convert(interp: Interpreter, stop: Stop, found: re.Match[str], arguments: Iterator[int]) -> str:
+    if found[1] == "%":
+        return "%"
+    index = next(arguments, None)
+    if index is None:
+        return found[0]  # on the stack, not in a register: the conversion is shown as it is
+    word = stop.argument(index)
+    match found[1]:
+        case "s":
+            return interp.c_string(word)
+        case "R" | "A":
+            return _repr(interp, word)
+        case "S" | "U":
+            return _text(interp, word)
+        case "p" | "x":
+            return f"{word:#x}"
+        case "d" | "i" | "u":
+            return str(word & 0xFFFFFFFF if "l" not in found[0] and "z" not in found[0] else word)
+    return found[0]
+
+
+def _text(interp: Interpreter, address: int) -> str:
+    shown = _repr(interp, address)
+    return shown[1:-1] if shown[:1] in "'\"" and len(shown) > 1 else shown

@@ -1,0 +1,78 @@
+"""Which function of the interpreter stopped, and whether that is news.
+
+One swallowed exception passes several functions on its way to the terminal (PyErr_PrintEx, _PyErr_PrintEx,
+PyErr_Display ...), each deeper in the stack than the last. The first is the event; the others are the same one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Family = Literal["unraisable", "printed", "fatal"]
+
+# By family, in the order in which one calls the next (Python/errors.c, pythonrun.c, pylifecycle.c).
+CHAINS: dict[Family, tuple[str, ...]] = {
+    "unraisable": ("PyErr_WriteUnraisable", "_PyErr_WriteUnraisableMsg", "PyErr_FormatUnraisable"),
+    "printed": ("PyErr_PrintEx", "_PyErr_PrintEx", "PyErr_Display", "_PyErr_Display"),
+    "fatal": ("Py_FatalError", "_Py_FatalErrorFunc", "_Py_FatalErrorFormat"),
+}
+FAMILIES: dict[str, Family] = {name: family for family, names in CHAINS.items() for name in names}
+
+
+@dataclass(frozen=True)
+class Stop:
+    """A thread that stands still, at the entry of `function` or with `signal` on its way to it."""
+
+    pid: int
+    tid: int
+    function: str | None
+    signal: str | None
+    registers: dict[str, int]
+
+    @property
+    def family(self) -> Family | None:
+        """What kind of function it is; None for a signal."""
+        return FAMILIES.get(self.function or "")
+
+    @property
+    def ident(self) -> int:
+        """`pthread_self()` of the thread: on x86-64 the base of fs."""
+        return self.registers.get("fs_base", 0)
+
+    def argument(self, index: int) -> int:
+        """The function's integer argument, in the order of the System V ABI."""
+        return self.registers.get(("rdi", "rsi", "rdx", "rcx", "r8", "r9")[index], 0)
+
+
+def stop_from_event(event: dict[str, Any]) -> Stop:
+    """What gdb's side says of a stop, as data."""
+    registers = {str(name): int(value) for name, value in event["registers"].items()}
+    return Stop(int(event["pid"]), int(event["tid"]), event["location"], event["signal"], registers)
+
+
+@dataclass
+class OpenStops:
+    """The functions that each thread has entered and not left yet, outermost first: (tid) -> stops."""
+
+    by_thread: dict[int, list[tuple[Stop, int]]] = field(default_factory=dict)
+
+    def is_news(self, stop: Stop, exception: int) -> bool:
+        """Whether `stop` begins something; `exception` is the exception's address, 0 where it has none yet.
+
+        It does not where an open stop of the same family, earlier in the chain, called it for the same exception.
+        """
+        opened = [(other, address) for other, address in self.by_thread.get(stop.tid, []) if _encloses(other, stop)]
+        self.by_thread[stop.tid] = [*opened, (stop, exception)]
+        return not any(
+            other.family == stop.family and (not address or not exception or address == exception)
+            for other, address in opened
+        )
+
+
+def _encloses(outer: Stop, inner: Stop) -> bool:
+    """Whether `outer` may be active still: it has the higher stack pointer, or jumped to the next of its chain."""
+    if outer.registers["sp"] != inner.registers["sp"]:
+        return outer.registers["sp"] > inner.registers["sp"]
+    chain = CHAINS[outer.family] if outer.family else ()
+    return inner.function in chain and chain.index(str(outer.function)) < chain.index(inner.function)

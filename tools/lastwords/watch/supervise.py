@@ -1,0 +1,210 @@
+"""gdb's events, one after the other: what stopped is read and goes on.
+
+Everything read goes straight into the report, so that nothing is lost if gdb or a process is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections import deque
+from typing import Any
+
+from lastwords.capture.gdb import GdbSession
+from lastwords.capture.launch import Child
+from lastwords.capture.procfs import ProcessGoneError
+from lastwords.cpython import Interpreter, ReadError, open_process, read_threading
+from lastwords.errors import LastwordsError, SetupError
+from lastwords.model import Capture, Caught, Exit, Moment, Report
+from lastwords.watch.crashes import Crash, deadly, halt, new_moment, read_c_stack, read_crash
+from lastwords.watch.gdb_memory import GdbMemory
+from lastwords.watch.messages import read_message
+from lastwords.watch.processes import Processes, read_entry
+from lastwords.watch.stops import OpenStops, Stop, stop_from_event
+from lastwords.watch.swallowed import find_exception, make_signature, read_caught
+
+_TICK_SECONDS = 0.2  # how often we look whether the program has ended without gdb's saying so
+
+
+class Supervisor:
+    """Listens to gdb until the program has ended."""
+
+    def __init__(self, session: GdbSession, processes: Processes, report: Report) -> None:
+        self.session = session
+        self.processes = processes
+        self.report = report
+        self.unresolved: set[int] = set()
+        self._waiting: deque[dict[str, Any]] = deque()
+        self._readers: dict[int, Interpreter] = {}
+        self._open = OpenStops()
+        self._known: dict[tuple[object, ...], Caught] = {}
+        self._fatal: dict[int, str] = {}
+        self._crashes: dict[int, Crash] = {}
+
+    def listen(self, child: Child, linger: float) -> None:
+        """Until `child` has ended, and for its children at most `linger` seconds longer. Raises GdbEnded."""
+        while child.poll() is None:
+            self._handle_next()
+        deadline = time.monotonic() + linger
+        self._drain()
+        while self.processes.others() and time.monotonic() < deadline:
+            self._handle_next()
+        for crash in deadly(self._crashes, child.pid, child.wait()):
+            self._report(crash)
+        self._let_go_of_children()
+
+    def _handle_next(self) -> None:
+        event = self._waiting.popleft() if self._waiting else self.session.next_event(_TICK_SECONDS)
+        if event is not None:
+            self._handle(event)
+
+    def _drain(self) -> None:
+        """What gdb has said already, although the program is gone."""
+        while (event := self.session.next_event(0.0)) is not None:
+            self._handle(event)
+
+    def _handle(self, event: dict[str, Any]) -> None:
+        handler = getattr(self, f"_on_{event.get('event')}", None)
+        if handler is not None:
+            handler(event)
+
+    def _on_error(self, event: dict[str, Any]) -> None:
+        self.report.problems.append(f"gdb: {event['text']}")
+
+    def _on_fork(self, event: dict[str, Any]) -> None:
+        self.processes.fork(event["parent"], event["pid"])
+
+    def _on_exec(self, event: dict[str, Any]) -> None:
+        pid, tid = event["pid"], event["tid"]
+        self._readers.pop(pid, None)
+        try:
+            is_python = self.processes.execute(pid)
+            entry = read_entry(pid) if is_python else None
+        except (ProcessGoneError, OSError):
+            is_python, entry = False, None
+        if entry is not None:
+            self.session.order("watch", tid=tid, entry=entry)
+        elif pid == self.processes.main.pid:
+            self.session.order("resume", tid=tid)  # a shell, env, a shim: what it runs next may be Python
+        else:
+            self.processes.let_go(pid)
+            self.session.order("let_go", pid=pid)
+
+    def _on_exited(self, event: dict[str, Any]) -> None:
+        pid = event["pid"]
+        if pid == self.processes.main.pid:
+            return  # its exit is the launcher's to tell
+        ended = (
+            Exit(code=event["code"], signal=event["signal"]) if event["code"] is not None or event["signal"] else None
+        )
+        for crash in deadly(self._crashes, pid, ended):
+            self._report(crash)
+        self.processes.end(pid, ended)
+        self._readers.pop(pid, None)
+
+    def _on_stop(self, event: dict[str, Any]) -> None:
+        stop = stop_from_event(event)
+        standing = [stop.tid]
+        try:
+            if stop.signal in ("SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGABRT"):
+                standing = self._read_crash(stop)
+            elif stop.family == "fatal":
+                self._remember_message(stop)
+            elif stop.family is not None:
+                self._read_swallowed(stop)
+        finally:
+            for tid in reversed(standing):
+                self.session.order("resume", tid=tid)
+
+    def _read_swallowed(self, stop: Stop) -> None:
+        started = time.monotonic()
+        process = self.processes.watched[stop.pid]
+        caught = Caught(id=f"exception-{len(self.report.exceptions) + 1}", process=process.id, how="unraisable")
+        try:
+            interpreter = self._reader(stop.pid)
+            process.python = process.python or interpreter.python
+            tstate = interpreter.find_thread(stop.ident)
+            if tstate is None:
+                raise ReadError(f"no PyThreadState belongs to thread {stop.tid}")
+            if not self._open.is_news(stop, find_exception(interpreter, stop, tstate)):
+                return
+            read_caught(interpreter, stop, tstate, caught)
+        except (LastwordsError, ReadError) as error:
+            interpreter = None
+            caught.error = str(error)
+        if _is_exit(stop, caught) or self._is_known(stop, caught):
+            return
+        self._add(stop, caught, interpreter, started)
+
+    def _is_known(self, stop: Stop, caught: Caught) -> bool:
+        """Count it if it is an event that was seen before, from the same place."""
+        known = self._known.setdefault(make_signature(stop, caught), caught)
+        if known is not caught:
+            known.count += 1
+        return known is not caught
+
+    def _add(self, stop: Stop, caught: Caught, interpreter: Interpreter | None, started: float) -> None:
+        caught.stack, problem = read_c_stack(self.session, stop.tid)
+        caught.error = caught.error or problem
+        moment = Moment(
+            id=f"moment-{len(self.report.moments) + 1}",
+            process=caught.process,
+            reason="unraisable",
+            capture=Capture(method="gdb and process_vm_readv"),
+        )
+        caught.moment = moment.id
+        if interpreter is not None:
+            with contextlib.suppress(ReadError):
+                self.report.threading.append(read_threading(interpreter, stop.ident, moment.id))
+        moment.capture.pause_ms = round((time.monotonic() - started) * 1000, 3)
+        moment.capture.complete = caught.error is None
+        self.report.moments.append(moment)
+        self.report.exceptions.append(caught)
+
+    def _reader(self, pid: int) -> Interpreter:
+        """The interpreter of a process, its memory as it is now. Raises LastwordsError."""
+        reader = self._readers.get(pid)
+        if reader is None:
+            try:
+                reader = open_process(pid)
+            except SetupError:  # forbidden to us (yama, a user namespace), not to gdb
+                reader = open_process(pid, GdbMemory(self.session, pid))
+            self._readers[pid] = reader
+        reader.refresh()
+        return reader
+
+    def _remember_message(self, stop: Stop) -> None:
+        with contextlib.suppress(LastwordsError, ReadError):
+            message = read_message(self._reader(stop.pid), stop, None)
+            if message is not None:
+                self._fatal[stop.pid] = message
+
+    def _read_crash(self, stop: Stop) -> list[int]:
+        """Read every thread of the process; the tids of those that stand still now."""
+        started = time.monotonic()
+        process = self.processes.watched[stop.pid]
+        halted = halt(self.session, stop)
+        self._waiting.extend(halted.others)
+        moment = new_moment(f"moment-{len(self.report.moments) + len(self._crashes) + 1}", process.id, started)
+        crash = read_crash(self.session, halted, self._reader, moment, self._fatal.pop(stop.pid, None))
+        moment.capture.pause_ms = round((time.monotonic() - started) * 1000, 3)
+        self._crashes[stop.pid] = crash
+        return [one.tid for one in halted.stops]
+
+    def _report(self, crash: Crash) -> None:
+        self.report.moments.append(crash.moment)
+        self.report.exceptions.append(crash.caught)
+        self.report.threads.extend(crash.threads)
+
+    def _let_go_of_children(self) -> None:
+        for pid in self.processes.others():
+            self.report.problems.append(
+                f"process {pid} outlived the program; it was let go and runs on unwatched (--linger SECONDS waits)"
+            )
+            self.session.order("let_go", pid=pid)
+
+
+def _is_exit(stop: Stop, caught: Caught) -> bool:
+    """`PyErr_PrintEx` ends the program on SystemExit: nothing is swallowed."""
+    kind = caught.exception.type if caught.exception else None
+    return stop.family == "printed" and kind in ("SystemExit", "exceptions.SystemExit")

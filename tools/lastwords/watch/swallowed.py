@@ -1,0 +1,94 @@
+"""An exception that is being swallowed or printed, read from the thread that gdb has stopped.
+
+The thread holds the GIL, so that nothing of the interpreter moves while it is read.
+"""
+
+from __future__ import annotations
+
+from lastwords.cpython import (
+    Interpreter,
+    ReadError,
+    read_exception,
+    read_pending_exception,
+    read_stack,
+    read_value,
+)
+from lastwords.model import Caught, ExceptionValue, Frame, How
+from lastwords.watch.messages import find_object, read_message
+from lastwords.watch.stops import Stop
+
+# PyErr_Display(type, value, traceback); _PyErr_Display(file, type, value, traceback) (3.8, Python/pythonrun.c).
+_SHOWN = {"PyErr_Display": 1, "_PyErr_Display": 2}
+
+
+def find_exception(interp: Interpreter, stop: Stop, tstate: int) -> int:
+    """The address of the exception of a stop; 0 where there is no instance (yet). Raises ReadError."""
+    if stop.function in _SHOWN:
+        return stop.argument(_SHOWN[stop.function])
+    if interp.has("PyThreadState", "current_exception"):
+        return interp.number(tstate, "PyThreadState", "current_exception")
+    return interp.number(tstate, "PyThreadState", "curexc_value")
+
+
+def read_caught(interp: Interpreter, stop: Stop, tstate: int, caught: Caught) -> None:
+    """Fill in what the interpreter knows of the exception. Never raises: what is missing is `caught.error`."""
+    try:
+        stack = read_stack(interp, tstate)
+        caught.python_stack, caught.error = stack.frames, stack.error
+        caught.exception = _read(interp, stop, tstate)
+        caught.phase = interp.phase()
+    except ReadError as error:
+        caught.error = f"{caught.error}; {error}" if caught.error else str(error)
+    subject = find_object(stop)
+    if subject:
+        caught.object = read_value(interp, subject)
+    caught.message = read_message(interp, stop, caught.exception)
+    caught.how = decide_how(interp, stop, caught)
+
+
+def _read(interp: Interpreter, stop: Stop, tstate: int) -> ExceptionValue | None:
+    if stop.function in _SHOWN:
+        value = stop.argument(_SHOWN[stop.function])
+        return read_exception(interp, value) if value else None
+    return read_pending_exception(interp, tstate)
+
+
+def decide_how(interp: Interpreter, stop: Stop, caught: Caught) -> How:
+    """How the exception left the program, from where it was stopped and what the thread was running."""
+    if stop.family == "unraisable":
+        return "unraisable"
+    if not caught.python_stack:
+        return "uncaught" if stop.tid == stop.pid and caught.phase == "running" else _at_the_root(stop)
+    return "thread" if _in_thread_hook(caught.python_stack) else "printed"
+
+
+def _at_the_root(stop: Stop) -> How:
+    """With no Python frame left: a thread's end, or in the main thread a callback at exit."""
+    return "printed" if stop.tid == stop.pid else "thread"
+
+
+def _in_thread_hook(frames: list[Frame]) -> bool:
+    """Whether it is printed for a thread that ends: `threading.excepthook`, called by the thread's first function."""
+    return any(frame.function == "_bootstrap" for frame in frames[-1:]) and any(
+        frame.function in ("_bootstrap_inner", "invoke_excepthook") for frame in frames[:2]
+    )
+
+
+def make_signature(stop: Stop, caught: Caught) -> tuple[object, ...]:
+    """What makes two exceptions the same event from the same place: process, function, type, and all places."""
+    kind = caught.exception.type if caught.exception else None
+    traceback = caught.exception.traceback if caught.exception else []
+    return (
+        stop.pid,
+        stop.function,
+        kind,
+        caught.how,
+        caught.phase,
+        tuple(_place(frame) for frame in traceback),
+        tuple(_place(frame) for frame in caught.python_stack),
+        stop.registers.get("return_address"),
+    )
+
+
+def _place(frame: Frame) -> tuple[str | None, str | None, int | None]:
+    return frame.file, frame.function, frame.line
