@@ -13,6 +13,7 @@ from lastwords.cpython import (
     read_stack,
     read_value,
 )
+from lastwords.cpython.structs import EXCEPTION
 from lastwords.model import Caught, ExceptionValue, Frame, How
 from lastwords.watch.messages import find_object, read_message
 from lastwords.watch.stops import Stop
@@ -27,7 +28,9 @@ def find_exception(interp: Interpreter, stop: Stop, tstate: int) -> int:
         return stop.argument(_SHOWN[stop.function])
     if interp.has("PyThreadState", "current_exception"):
         return interp.number(tstate, "PyThreadState", "current_exception")
-    return interp.number(tstate, "PyThreadState", "curexc_value")
+    value = interp.number(tstate, "PyThreadState", "curexc_value")
+    # A type's argument until it is normalised: a str, a tuple, nothing.
+    return value if value and interp.type_flags(value) & EXCEPTION else 0
 
 
 def read_caught(interp: Interpreter, stop: Stop, tstate: int, caught: Caught) -> None:
