@@ -179,3 +179,14 @@ def test_a_forked_child_opens_fast(interpreter: Python, start_target: Start) -> 
         cpython.open_process(target.pid)
         times.append(time.perf_counter() - start)
     assert min(times) < 0.005
+
+
+def test_without_a_name_the_release_is_found_by_its_objects(
+    described: Described, interpreter: Python, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A static, stripped executable before 3.11 does not say which release it is."""
+    target, facts = described
+    monkeypatch.setattr(choose, "find_release", lambda *_: None)
+    monkeypatch.setattr(choose, "_known", {})
+    interp = cpython.open_process(target.pid)
+    assert (interp.layout.release, interp.version) == (interpreter.minor, facts["version"])

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from lastwords.capture.elf import ElfFile, Image
 from lastwords.capture.memory import Memory, ReadError
-from lastwords.cpython.dicts import find_item
+from lastwords.cpython.dicts import count_items, find_item
 from lastwords.cpython.layouts import Field, Layout, Struct, load_layout, shipped_releases
 from lastwords.cpython.layouts.fields import DEBUG_OFFSETS
 from lastwords.cpython.numbers import read_int
@@ -53,12 +53,14 @@ def choose_layout(memory: Memory, image: Image, name: str) -> Structs:
         structs = Structs(memory, layout)
         problem = find_misfit(structs, image)
         if problem is None:
-            _remember(image, layout)
+            if find_head(structs, image):  # before that nothing but types was checked
+                _remember(image, layout)
             return structs
         problems.append(f"{candidate.release}: {problem}")
     what = f"CPython {release}" if release else "CPython"
+    said = "; ".join(dict.fromkeys(problems))
     raise TargetError(
-        f"{name} is {what} ({image.path}), but its objects do not lie where they should ({'; '.join(dict.fromkeys(problems))}).",
+        f"{name} is {what} ({image.path}), but its objects do not lie where they should ({said}).",
         f"readelf -n {image.path}    # a debug build or a patched one? its build-id, to report it",
     )
 
@@ -190,7 +192,11 @@ def _check_threads(structs: Structs, head: int) -> None:
 def _check_version(structs: Structs, head: int) -> None:
     """`sys.hexversion` says the layout's release, as long as there is one."""
     sys_dict = structs.number(head, "PyInterpreterState", "sysdict")
-    found = find_item(structs, sys_dict, "hexversion") if sys_dict else None
+    if not sys_dict or not count_items(structs, sys_dict):
+        return
+    found = find_item(structs, sys_dict, "hexversion")
+    if not found and not find_item(structs, sys_dict, "modules"):
+        raise ReadError("sys has neither hexversion nor modules")
     if not found or type_of(structs, found).is_static("NoneType"):  # module teardown has come by
         return
     number = read_int(structs, found)
