@@ -52,6 +52,7 @@ def check(name: str, error: LastwordsError, **words: object) -> None:
     said = f"{error.fact}\n{error.help}\n".replace(choose.SUPPORTED, "<supported>")
     for word, value in words.items():
         said = said.replace(str(value), f"<{word}>")
+    said = re.sub(r"its \d+ mapped", "its <files>", said)
     assert re.sub(r"0x[0-9a-f]{5,}", "<address>", said) == (GOLDEN / f"{name}.txt").read_text()
 
 
@@ -73,10 +74,9 @@ def test_not_python() -> None:
         path = os.path.realpath(str(sleep))
         wait_until(lambda: procfs.read_link(target.pid, "exe") == path, "sleep is executed")
         wait_until(lambda: "libc" in str(procfs.read_maps(target.pid)), "libc is loaded")
-        files = {mapping.path for mapping in procfs.read_maps(target.pid) if mapping.path.startswith("/")}
         with pytest.raises(TargetError) as caught:
             cpython.open_process(target.pid)
-        check("not_python", caught.value, pid=target.pid, path=path, files=f"{len(files)} mapped")
+        check("not_python", caught.value, pid=target.pid, path=path)
 
 
 def test_zombie() -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 PAGE = 4096
+AHEAD = 4 * PAGE  # what is read of one page is often followed by what is beside it
 ADDRESS_LIMIT = 1 << 64
 READ_LIMIT = 64 << 20  # no single object that we ask for is larger; a size above this is not a size
 BATCH_LIMIT = 1024  # IOV_MAX: ranges per process_vm_readv
@@ -181,7 +182,7 @@ class CachedMemory:
             return page[start : start + size]
         _check(address, size)
         pages = range(address - start, address + size, PAGE)
-        self._fetch(pages)
+        self._fetch(range(address & -AHEAD, (address & -AHEAD) + AHEAD, PAGE) if len(pages) == 1 else pages)
         parts = [self._pages[number] for number in pages]
         if None in parts:
             return self.memory.read(address, size)  # says what is wrong, or a part of a page is there

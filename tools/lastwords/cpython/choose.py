@@ -47,19 +47,33 @@ def choose_layout(memory: Memory, image: Image, name: str) -> Structs:
             "pip install --upgrade lastwords",
         )
     _refuse_free_threaded(memory, image, name)
-    problems = []
+    problems: list[str] = []
+    possible: list[Structs] = []
     for candidate in _candidates(release, image):
-        layout = with_debug_offsets(memory, image, candidate)
-        structs = Structs(memory, layout)
-        problem = find_misfit(structs, image)
-        if problem is None:
-            if find_head(structs, image):  # before that nothing but types was checked
-                _remember(image, layout)
-            return structs
-        problems.append(f"{candidate.release}: {problem}")
+        structs = Structs(memory, with_debug_offsets(memory, image, candidate))
+        try:
+            if is_confirmed(structs, image):
+                _remember(image, structs.layout)
+                return structs
+            possible.append(structs)
+        except ReadError as error:
+            problems.append(f"{candidate.release}: {error}")
+    if len(possible) == 1 or (possible and release):
+        return possible[0]
+    raise _explain_misfit(name, release, image, problems, bool(possible))
+
+
+def _explain_misfit(
+    name: str, release: str | None, image: Image, problems: list[str], is_undecided: bool
+) -> TargetError:
     what = f"CPython {release}" if release else "CPython"
+    if is_undecided:
+        fact = (
+            f"{name} is {what} ({image.path}), just starting or nearly gone: it does not say yet which release it is."
+        )
+        return TargetError(fact, f"{image.path} --version")
     said = "; ".join(dict.fromkeys(problems))
-    raise TargetError(
+    return TargetError(
         f"{name} is {what} ({image.path}), but its objects do not lie where they should ({said}).",
         f"readelf -n {image.path}    # a debug build or a patched one? its build-id, to report it",
     )
@@ -160,18 +174,17 @@ def with_debug_offsets(memory: Memory, image: Image, layout: Layout) -> Layout:
     return Layout(layout.release, layout.provenance, layout.formats, structs, layout.debug_offsets)
 
 
-def find_misfit(structs: Structs, image: Image) -> str | None:
-    """What contradicts the layout in the live objects; None where all agrees, or there is no interpreter yet."""
-    try:
-        _check_types(structs, image)
-        head = find_head(structs, image)
-        if not head:
-            return None
-        _check_threads(structs, head)
-        _check_version(structs, head)
-    except ReadError as error:
-        return str(error)
-    return None
+def is_confirmed(structs: Structs, image: Image) -> bool:
+    """Whether the live objects agree with the layout, down to `sys.hexversion`; False where there is no `sys` to ask.
+
+    Raises ReadError for what contradicts the layout.
+    """
+    _check_types(structs, image)
+    head = find_head(structs, image)
+    if not head:
+        return False
+    _check_threads(structs, head)
+    return _check_version(structs, head)
 
 
 def _check_types(structs: Structs, image: Image) -> None:
@@ -189,16 +202,17 @@ def _check_threads(structs: Structs, head: int) -> None:
         raise ReadError("the first thread does not belong to the interpreter")
 
 
-def _check_version(structs: Structs, head: int) -> None:
-    """`sys.hexversion` says the layout's release, as long as there is one."""
+def _check_version(structs: Structs, head: int) -> bool:
+    """Whether `sys.hexversion` says the layout's release; False while there is none, or module teardown has come by."""
     sys_dict = structs.number(head, "PyInterpreterState", "sysdict")
     if not sys_dict or not count_items(structs, sys_dict):
-        return
+        return False
     found = find_item(structs, sys_dict, "hexversion")
     if not found and not find_item(structs, sys_dict, "modules"):
         raise ReadError("sys has neither hexversion nor modules")
-    if not found or type_of(structs, found).is_static("NoneType"):  # module teardown has come by
-        return
+    if not found or type_of(structs, found).is_static("NoneType"):
+        return False
     number = read_int(structs, found)
     if f"{number >> 24 & 255}.{number >> 16 & 255}" != structs.layout.release:
         raise ReadError(f"sys.hexversion is {number:#x}")
+    return True

@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import cached_property
 
 from lastwords.capture.memory import Memory, ReadError
-from lastwords.cpython.layouts import Layout
+from lastwords.cpython.layouts import Field, Layout
 
 POINTER = 8
 CODE_UNIT = 2  # bytes of an instruction from 3.6 on
@@ -28,6 +28,7 @@ class Structs:
         self.layout = layout
         self.names: dict[int, dict[str, int]] = {}  # the items of dicts that were searched in this moment, by address
         self.nesting = 0  # exceptions whose text is being told: one may contain itself
+        self._fields: dict[tuple[str, str], Field] = {}
         self.flags: dict[int, int] = {}
         self.kinds: dict[int, object] = {}  # what has been read of types in this moment, by address
 
@@ -42,11 +43,13 @@ class Structs:
 
     def number(self, address: int, struct: str, field: str) -> int:
         """An unsigned field of the struct at `address`: a pointer, a size, a flag, a bit field."""
-        where = self.layout.field(struct, field)
+        where = self._fields.get((struct, field)) or self._find_field(struct, field)
         value = int.from_bytes(self.memory.read(address + where.offset, where.size), "little")
-        if where.bits is not None and where.shift is not None:
-            return value >> where.shift & (1 << where.bits) - 1
-        return value
+        return value if where.bits is None else where.of(value)
+
+    def _find_field(self, struct: str, field: str) -> Field:
+        where = self._fields[struct, field] = self.layout.field(struct, field)
+        return where
 
     def signed(self, address: int, struct: str, field: str) -> int:
         """A signed field."""

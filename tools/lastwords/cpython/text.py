@@ -68,10 +68,16 @@ def _read_unicode(structs: Structs, address: int, limit: int) -> tuple[str, bool
     length = structs.signed(address, "PyASCIIObject", "length")
     if length < 0:
         raise ReadError(f"the string at {address:#x} has the length {length}")
-    kind = structs.number(address, "PyASCIIObject", "state.kind")
+    layout = structs.layout
+    state = structs.number(address, "PyASCIIObject", "state")
+    kind = layout.field("PyASCIIObject", "state.kind").of(state)
     if kind not in KINDS:
         return _read_not_ready(structs, address, limit)
-    start = _find_characters(structs, address)
+    if not layout.field("PyASCIIObject", "state.compact").of(state):
+        start = structs.number(address, "PyUnicodeObject", "data.any")
+    else:
+        is_ascii = layout.field("PyASCIIObject", "state.ascii").of(state)
+        start = address + layout.size("PyASCIIObject" if is_ascii else "PyCompactUnicodeObject")
     data = structs.memory.read(start, min(length, limit) * kind)
     return _decode(address, data, KINDS[kind]), length <= limit
 
@@ -81,13 +87,6 @@ def _decode(address: int, data: bytes, encoding: str) -> str:
         return data.decode(encoding, "surrogatepass")
     except UnicodeDecodeError as error:
         raise ReadError(f"the string at {address:#x} holds what is no character: {error.reason}") from None
-
-
-def _find_characters(structs: Structs, address: int) -> int:
-    if not structs.number(address, "PyASCIIObject", "state.compact"):
-        return structs.number(address, "PyUnicodeObject", "data.any")
-    is_ascii = structs.number(address, "PyASCIIObject", "state.ascii")
-    return address + structs.layout.size("PyASCIIObject" if is_ascii else "PyCompactUnicodeObject")
 
 
 def _read_not_ready(structs: Structs, address: int, limit: int) -> tuple[str, bool]:

@@ -21,6 +21,10 @@ class Field(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
     shift: int | None = None
     bits: int | None = None
 
+    def of(self, word: int) -> int:
+        """The bit field out of the word that it is part of; the word itself where it is none."""
+        return word if self.bits is None else word >> (self.shift or 0) & (1 << self.bits) - 1
+
 
 class Struct(msgspec.Struct, frozen=True):
     """A struct of the target: `size` in bytes, its fields by their dotted names."""

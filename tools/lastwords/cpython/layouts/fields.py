@@ -72,7 +72,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "tp_dictoffset",
     ),
     "PyHeapTypeObject": ("ht_name", "ht_qualname", "ht_cached_keys"),
-    "PyASCIIObject": ("length", "state.kind", "state.compact", "state.ascii", "wstr"),
+    "PyASCIIObject": ("length", "state", "state.kind", "state.compact", "state.ascii", "wstr"),
     "PyCompactUnicodeObject": ("wstr_length",),
     "PyUnicodeObject": ("length", "str", "data.any|data"),
     "PyStringObject": ("ob_sval",),
