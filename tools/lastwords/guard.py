@@ -98,16 +98,18 @@ def patched_attributes():
 
 def late_by_order(originals):
     """`sys.modules` keeps the order in which imports ended, where dicts keep any."""
-    if sys.version_info < (3, 6):
-        return []
-    names = list(sys.modules)
-    firsts = [number for number, name in enumerate(names) if name.split(".")[0] == "gevent"]
-    early = names[: firsts[0]] if firsts else []
     return [
         Late(name, "it stands before gevent in sys.modules")
-        for name in early
+        for name in before_gevent()
         if name in originals and not brought_by_interpreter(name)
     ]
+
+
+def before_gevent():
+    """The names that stand before gevent's first in `sys.modules`; none where dicts keep no order."""
+    names = list(sys.modules) if sys.version_info >= (3, 6) else []
+    firsts = [number for number, name in enumerate(names) if name.split(".")[0] == "gevent"]
+    return names[: firsts[0]] if firsts else []
 
 
 def brought_by_interpreter(name):
@@ -130,8 +132,9 @@ def late_by_locks(originals):
 def late_by_copies(originals):
     """`from time import sleep` before the patch: the importing module still has the unpatched function."""
     late = []
+    early = before_gevent()
     for name, module in list(sys.modules.items()):
-        if is_own(name, module):
+        if is_own(name, module, early):
             for patched in originals:
                 held = copies(module, originals[patched])
                 if held:
@@ -139,12 +142,17 @@ def late_by_copies(originals):
     return late
 
 
-def is_own(name, module):
-    """A module of the program's: neither gevent's nor the standard library's."""
+def is_own(name, module, early):
+    """A module of the program's, neither gevent's nor the standard library's; or installed, and there before gevent.
+
+    gevent itself, while it patches, has installed packages imported (those of its entry points): that is in order.
+    """
     file = getattr(module, "__file__", None)
     if name.split(".")[0] == "gevent" or not isinstance(file, str):
         return False
-    return not os.path.dirname(os.path.abspath(file)).startswith(STDLIB) or "-packages" in file
+    if "-packages" in file:
+        return name in early
+    return not os.path.dirname(os.path.abspath(file)).startswith(STDLIB)
 
 
 def copies(module, attributes):
