@@ -11,8 +11,7 @@ _THREAD_STATES = ("_Py_tss_tstate", "(PyThreadState *) _PyRuntime.gilstate.tstat
 _MAX_TEXT = 200
 
 
-def find_thread_state():
-    # type: () -> gdb.Value | None
+def find_thread_state() -> "gdb.Value | None":
     """`PyThreadState *` of the running thread, or None."""
     for expression in _THREAD_STATES:
         try:
@@ -24,21 +23,18 @@ def find_thread_state():
     return None
 
 
-def has_field(value, name):
-    # type: (gdb.Value, str) -> bool
+def has_field(value: "gdb.Value", name: str) -> bool:
     """Whether the struct that `value` points to has a member `name`."""
     return any(field.name == name for field in value.type.target().strip_typedefs().fields())
 
 
-def type_name(instance):
-    # type: (gdb.Value) -> str
+def type_name(instance: "gdb.Value") -> str:
     """`tp_name` of a `PyObject *`."""
     kind = instance.cast(gdb.lookup_type("PyObject").pointer())["ob_type"]
     return kind["tp_name"].string(errors="backslashreplace", length=_MAX_TEXT).split("\0")[0]
 
 
-def string_text(instance):
-    # type: (gdb.Value) -> str
+def string_text(instance: "gdb.Value") -> str:
     """The text of a compact ASCII `str` (or a 2.7 `str`); else the type's name in brackets."""
     name = type_name(instance)
     if name == "str":
@@ -53,8 +49,7 @@ def string_text(instance):
     return "<" + name + ">"
 
 
-def describe_pending(state):
-    # type: (gdb.Value) -> str
+def describe_pending(state: "gdb.Value") -> str:
     """Type and first argument of the pending exception."""
     if has_field(state, "current_exception"):  # 3.12
         value = state["current_exception"]
@@ -74,12 +69,10 @@ def describe_pending(state):
 class Exception_(gdb.Command):
     """Print the pending exception of the selected thread."""
 
-    def __init__(self):
-        # type: () -> None
+    def __init__(self) -> None:
         super().__init__("lw-exception", gdb.COMMAND_DATA)
 
-    def invoke(self, argument, from_tty):
-        # type: (str, bool) -> None
+    def invoke(self, argument: str, from_tty: bool) -> None:
         """gdb calls this."""
         try:
             state = find_thread_state()

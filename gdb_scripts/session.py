@@ -6,38 +6,41 @@ as `lw {"do": ..., "id": ...}`. In non-stop mode only the thread that hit someth
 so what lastwords reads of the interpreter meanwhile holds still too. Python 3.6 and newer (gdb's own).
 """
 
+import functools
 import json
 import os
-import re
+import pathlib
+import sys
 import threading
 import time
+from typing import Any, Callable, Dict, Optional
 
 import gdb
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))  # gdb sources this file: it is no package's
+import stack
+
+Handler = Callable[["gdb.InferiorThread"], None]
 SEPARATOR = "\x1e"
 WATCH_CHILDREN = os.environ.get("LASTWORDS_SESSION") != "no-children"
 LIBPYTHON = "libpython"
-MAX_FRAMES = 200
 # A thread that lastwords does not resume within this time (because it was frozen, say) is resumed by gdb itself.
 PATIENCE_SECONDS = float(os.environ.get("LASTWORDS_PATIENCE", "20"))
 REGISTERS = ("pc", "sp", "rdi", "rsi", "rdx", "rcx", "r8", "r9", "fs_base")
 
 
-def emit(**fields):
-    # type: (**object) -> None
+def emit(**fields: object) -> None:
     """Write one event or answer."""
     gdb.write("\n" + SEPARATOR + json.dumps(fields) + "\n")
     gdb.flush()
 
 
-def run(command):
-    # type: (str) -> str
+def run(command: str) -> str:
     """Run a gdb command, its output returned."""
     return gdb.execute(command, to_string=True)
 
 
-def find_thread(tid):
-    # type: (int) -> gdb.InferiorThread | None
+def find_thread(tid: int) -> "gdb.InferiorThread | None":
     """The thread with kernel id `tid`, or None."""
     for inferior in gdb.inferiors():
         for thread in inferior.threads():
@@ -46,24 +49,26 @@ def find_thread(tid):
     return None
 
 
+def inferior_threads(number: int) -> "list[gdb.InferiorThread]":
+    """The threads of inferior `number`."""
+    return [thread for inferior in gdb.inferiors() if inferior.num == number for thread in inferior.threads()]
+
+
 class Stopped:
     """The threads that stand still for lastwords, by tid, and since when."""
 
-    def __init__(self):
-        # type: () -> None
-        self.since = {}  # type: dict[int, float]
-        self.traps = set()  # type: set[int]  # stopped by a SIGTRAP that is the program's own
+    def __init__(self) -> None:
+        self.since: "dict[int, float]" = {}
+        self.traps: "set[int]" = set()  # stopped by a SIGTRAP that is the program's own
         threading.Thread(target=self._watch, daemon=True).start()
 
-    def add(self, tid, signal=None):
-        # type: (int, str | None) -> None
+    def add(self, tid: int, signal: "str | None" = None) -> None:
         """From now on."""
         self.since[tid] = time.monotonic()
         if signal == "SIGTRAP":
             self.traps.add(tid)
 
-    def resume(self, tid):
-        # type: (int) -> None
+    def resume(self, tid: int) -> None:
         """Let it go on; a thread that is gone or runs needs nothing."""
         self.since.pop(tid, None)
         thread = find_thread(tid)
@@ -72,23 +77,20 @@ class Stopped:
             run("signal SIGTRAP &" if tid in self.traps else "continue &")
         self.traps.discard(tid)
 
-    def _watch(self):
-        # type: () -> None
+    def _watch(self) -> None:
         while True:
             time.sleep(1)
             late = time.monotonic() - PATIENCE_SECONDS
             for tid, since in list(self.since.items()):
                 if since < late:
-                    gdb.post_event(lambda tid=tid: self.resume(tid))
+                    gdb.post_event(functools.partial(self.resume, tid))
 
 
 stopped = Stopped()
-processes = {}  # type: dict[int, int]  # pid -> inferior number, while it is watched
-loaded = set()  # type: set[tuple[int, str]]  # (inferior, library) whose symbols were read
+processes: "dict[int, int]" = {}  # pid -> inferior number, while it is watched
 
 
-def read_registers():
-    # type: () -> dict[str, int]
+def read_registers() -> Dict[str, int]:
     """Those of the selected thread that lastwords asks for; `return_address` is the word at sp (at an entry)."""
     values = {}
     for name in REGISTERS:
@@ -99,8 +101,7 @@ def read_registers():
     return values
 
 
-def on_stop(event):
-    # type: (gdb.StopEvent) -> None
+def on_stop(event: "gdb.StopEvent") -> None:
     """A thread stopped: at a catchpoint (handled here), a breakpoint or a signal (lastwords handles it)."""
     thread = getattr(event, "inferior_thread", None) or gdb.selected_thread()
     if thread is None or not thread.is_valid():
@@ -113,8 +114,7 @@ def on_stop(event):
     gdb.post_event(lambda: guarded(handle_stop, thread, handler, location, signal))
 
 
-def guarded(function, *arguments):
-    # type: (object, *object) -> None
+def guarded(function: Callable[..., None], *arguments: object) -> None:
     """A process may vanish at any moment: an error of gdb is an event, not an end."""
     try:
         function(*arguments)
@@ -122,8 +122,9 @@ def guarded(function, *arguments):
         emit(event="error", text="{}: {}".format(function.__name__, error))
 
 
-def handle_stop(thread, handler, location, signal):
-    # type: (gdb.InferiorThread, object, str | None, str | None) -> None
+def handle_stop(
+    thread: "gdb.InferiorThread", handler: Optional[Handler], location: "str | None", signal: "str | None"
+) -> None:
     """Do what session.py does itself at a stop, or tell lastwords."""
     if not thread.is_valid() or thread.is_running():
         return  # it is gone, or has been resumed: nothing stands still for it
@@ -142,16 +143,14 @@ def handle_stop(thread, handler, location, signal):
     )
 
 
-def find_handler(caught):
-    # type: (gdb.Breakpoint) -> object
+def find_handler(caught: "gdb.Breakpoint") -> Optional[Handler]:
     """What session.py itself does at a catchpoint, or at an entry; None for lastwords' breakpoints."""
     if caught.type == gdb.BP_BREAKPOINT and (caught.location or "").startswith("*"):
         return on_load
     return CATCHPOINTS.get(caught.number)
 
 
-def on_fork(thread):
-    # type: (gdb.InferiorThread) -> None
+def on_fork(thread: "gdb.InferiorThread") -> None:
     """The parent goes on; the child stands at its first instruction until its breakpoints are in."""
     parent = thread.inferior
     run("continue &")
@@ -161,8 +160,7 @@ def on_fork(thread):
                 adopt(child, parent.pid)
 
 
-def adopt(child, parent):
-    # type: (gdb.InferiorThread, int) -> None
+def adopt(child: "gdb.InferiorThread", parent: int) -> None:
     """Watch a forked child: the symbols of libpython in its program space, then let it go on."""
     inferior = child.inferior
     processes[inferior.pid] = inferior.num
@@ -175,17 +173,15 @@ def adopt(child, parent):
     run("continue &")
 
 
-def on_exec(thread):
-    # type: (gdb.InferiorThread) -> None
+def on_exec(thread: "gdb.InferiorThread") -> None:
     """Another program: lastwords decides whether it is worth watching."""
     processes[thread.ptid[0]] = thread.inferior.num
-    loaded.difference_update([key for key in loaded if key[0] == thread.inferior.num])
+    stack.forget_loaded(thread.inferior.num)
     stopped.add(thread.ptid[1])
     emit(event="exec", pid=thread.ptid[0], tid=thread.ptid[1])
 
 
-def do_watch(order):
-    # type: (dict[str, int]) -> dict[str, object]
+def do_watch(order: Dict[str, int]) -> Dict[str, Any]:
     """After an exec: stop once more at the program's entry, when the loader has mapped its libraries, and go on."""
     thread = find_thread(order["tid"])
     if thread is not None:
@@ -195,16 +191,14 @@ def do_watch(order):
     return {}
 
 
-def on_load(thread):
-    # type: (gdb.InferiorThread) -> None
+def on_load(thread: "gdb.InferiorThread") -> None:
     """libpython is mapped: read its symbols, which puts the breakpoints in."""
     run("sharedlibrary " + LIBPYTHON)
     emit(event="loaded", pid=thread.ptid[0])
     run("continue &")
 
 
-def on_exited(event):
-    # type: (gdb.ExitedEvent) -> None
+def on_exited(event: "gdb.ExitedEvent") -> None:
     """A process ended: lastwords' own waitpid or /proc says how; here only that it is gone."""
     inferior = event.inferior
     gone = [pid for pid, number in processes.items() if number == inferior.num]
@@ -215,22 +209,19 @@ def on_exited(event):
         gdb.post_event(lambda: guarded(remove, inferior.num))
 
 
-def exit_signal():
-    # type: () -> int | None
+def exit_signal() -> "int | None":
     """The signal that ended the last process, or None: gdb's `$_exitsignal` is void then."""
     value = gdb.parse_and_eval("$_exitsignal")
     return None if value.type.code == gdb.TYPE_CODE_VOID else int(value)
 
 
-def remove(number):
-    # type: (int) -> None
+def remove(number: int) -> None:
     """Forget an inferior that has ended or was let go."""
     run("inferior 1")
     run("remove-inferiors {}".format(number))
 
 
-def do_attach(order):
-    # type: (dict[str, int]) -> dict[str, object]
+def do_attach(order: Dict[str, int]) -> Dict[str, Any]:
     """Attach to the process that waits before its exec; it goes on waiting."""
     said = run("attach {}".format(order["pid"]))
     if WATCH_CHILDREN:
@@ -240,19 +231,17 @@ def do_attach(order):
     return {"said": said}
 
 
-def do_resume(order):
-    # type: (dict[str, int]) -> dict[str, object]
+def do_resume(order: Dict[str, int]) -> Dict[str, Any]:
     """Let a stopped thread go on."""
     stopped.resume(order["tid"])
     return {}
 
 
-def do_let_go(order):
-    # type: (dict[str, int]) -> dict[str, object]
+def do_let_go(order: Dict[str, int]) -> Dict[str, Any]:
     """Detach from a process, breakpoints out; it runs on by itself."""
     number = processes.pop(order["pid"])
-    for tid in [tid for tid in stopped.since if find_thread(tid) and find_thread(tid).inferior.num == number]:
-        del stopped.since[tid]
+    for thread in inferior_threads(number):
+        stopped.since.pop(thread.ptid[1], None)
     run("inferior 1")
     run("detach inferiors {}".format(number))
     if number != 1:
@@ -260,113 +249,27 @@ def do_let_go(order):
     return {}
 
 
-def do_stack(order):
-    # type: (dict[str, int]) -> dict[str, object]
+def do_stack(order: Dict[str, int]) -> Dict[str, Any]:
     """The C stack of a stopped thread, innermost first."""
     thread = find_thread(order["tid"])
     if thread is None:
         return {"frames": [], "problem": "the thread is gone"}
     thread.switch()
-    while True:
-        missing = find_unread_library(thread.inferior.num)
-        if missing is None:
-            return read_frames()
-        loaded.add((thread.inferior.num, missing))
-        run("sharedlibrary " + re.escape(missing))
+    return stack.read_stack(thread.inferior.num)
 
 
-def find_unread_library(inferior):
-    # type: (int) -> str | None
-    """The first library on the stack whose symbols (and unwind tables) gdb has not read yet."""
-    frame = gdb.newest_frame()
-    for _ in range(MAX_FRAMES):
-        if frame is None:
-            return None
-        library = gdb.solib_name(frame.pc())
-        if library and (inferior, library) not in loaded:
-            return library
-        frame = older(frame)
-    return None
-
-
-def older(frame):
-    # type: (gdb.Frame) -> gdb.Frame | None
-    """The caller's frame, or None at the end and where gdb cannot unwind."""
-    try:
-        return frame.older()
-    except gdb.error:
-        return None
-
-
-def read_frames():
-    # type: () -> dict[str, object]
-    """The selected thread's frames as JSON; `problem` says why they end early."""
-    frames = []
-    frame = gdb.newest_frame()
-    problem = None
-    while frame is not None and len(frames) < MAX_FRAMES:
-        frames.append(describe_frame(frame))
-        reason = frame.unwind_stop_reason()
-        if reason not in (gdb.FRAME_UNWIND_NO_REASON, gdb.FRAME_UNWIND_OUTERMOST):
-            problem = gdb.frame_stop_reason_string(reason)
-        frame = older(frame)
-    return {"frames": frames, "problem": problem}
-
-
-def describe_frame(frame):
-    # type: (gdb.Frame) -> dict[str, object]
-    """One frame: names as gdb has them, None where it has not."""
-    sal = frame.find_sal()
-    return {
-        "function": frame.name(),
-        "file": sal.symtab.filename if sal.symtab else None,
-        "line": sal.line if sal.symtab else None,
-        "library": gdb.solib_name(frame.pc()) or (frame.function() and gdb.current_progspace().filename),
-        "address": frame.pc(),
-        "inlined": frame.type() == gdb.INLINE_FRAME,
-        "arguments": describe_arguments(frame),
-    }
-
-
-def describe_arguments(frame):
-    # type: (gdb.Frame) -> str | None
-    """The function's arguments as `name=value`, scalars and pointers only."""
-    try:
-        symbols = [symbol for symbol in (frame.function().symtab and frame.block()) or () if symbol.is_argument]
-        return ", ".join(describe_argument(frame, symbol) for symbol in symbols)
-    except (gdb.error, RuntimeError, AttributeError):
-        return None  # no debug information for this frame
-
-
-def describe_argument(frame, symbol):
-    # type: (gdb.Frame, gdb.Symbol) -> str
-    """`name=value` of one argument."""
-    try:
-        text = symbol.value(frame).format_string(
-            raw=True, symbols=False, deref_refs=False, max_elements=60, max_depth=0, address=False
-        )
-    except (gdb.error, UnicodeError):
-        text = "<unreadable>"
-    return "{}={}".format(symbol.name, text)
-
-
-def do_interrupt(order):
-    # type: (dict[str, int]) -> dict[str, object]
+def do_interrupt(order: Dict[str, int]) -> Dict[str, Any]:
     """Ask every other running thread of a process to stop; each that does is an event of its own."""
-    number = processes.get(order["pid"])
     asked = []
-    for inferior in gdb.inferiors():
-        if inferior.num == number:
-            for thread in inferior.threads():
-                if thread.is_running():
-                    thread.switch()
-                    run("interrupt")
-                    asked.append(thread.ptid[1])
+    for thread in inferior_threads(processes[order["pid"]]):
+        if thread.is_running():
+            thread.switch()
+            run("interrupt")
+            asked.append(thread.ptid[1])
     return {"tids": asked}
 
 
-def do_read(order):
-    # type: (dict[str, int]) -> dict[str, object]
+def do_read(order: Dict[str, int]) -> Dict[str, Any]:
     """Memory of a process, as hexadecimal digits: for lastwords, where the kernel refuses it but not gdb."""
     number = processes[order["pid"]]
     for inferior in gdb.inferiors():
@@ -375,8 +278,7 @@ def do_read(order):
     raise gdb.error("the process is gone")
 
 
-def do_status(order):
-    # type: (dict[str, int]) -> dict[str, object]
+def do_status(order: Dict[str, int]) -> Dict[str, Any]:
     """Where each breakpoint is in the program space of a process: which functions it has."""
     return {"locations": [bp.location for bp in gdb.breakpoints() if not bp.pending and bp.location]}
 
@@ -396,12 +298,10 @@ ORDERS = {
 class Order(gdb.Command):
     """Do what lastwords asks for: one JSON object, answered by one."""
 
-    def __init__(self):
-        # type: () -> None
+    def __init__(self) -> None:
         super().__init__("lw", gdb.COMMAND_RUNNING)
 
-    def invoke(self, argument, from_tty):
-        # type: (str, bool) -> None
+    def invoke(self, argument: str, from_tty: bool) -> None:
         """gdb calls this."""
         order = json.loads(argument)
         try:
@@ -411,14 +311,12 @@ class Order(gdb.Command):
         emit(answer=order["id"], **answer)
 
 
-def catch(what):
-    # type: (str) -> int
+def catch(what: str) -> int:
     """Set a catchpoint; its number."""
     return int(run("catch " + what).split()[1])
 
 
-def take_over():
-    # type: () -> None
+def take_over() -> None:
     """unraisable.gdb's breakpoints stop without printing, and what they stop is told to lastwords."""
     for breakpoint in gdb.breakpoints():
         breakpoint.commands = ""

@@ -20,7 +20,7 @@ from collections import deque
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pexpect
 
@@ -102,6 +102,7 @@ class GdbSession:
             preexec_fn=_unblock_signals,
         )
         self._gdb.delaybeforesend = None
+        self._terminal: IO[bytes] = vars(self._gdb)["ptyproc"].fileobj
         self._transcript: list[bytes] = []
         self._begin()
 
@@ -162,15 +163,22 @@ class GdbSession:
             try:
                 found = self._gdb.expect([_EVENT, pexpect.TIMEOUT], timeout=max(0.0, deadline - time.monotonic()))
             except (pexpect.EOF, OSError) as error:
-                self._transcript.append(bytes(self._gdb.before or b"")[-4096:])
+                self._keep_transcript()
                 raise GdbEnded("gdb ended by itself") from error
             if found == 1:
-                self._transcript.append(bytes(self._gdb.before or b"")[-4096:])
+                self._keep_transcript()
                 return None
             with contextlib.suppress(ValueError):
-                event = json.loads(self._gdb.match.group(1))
+                match: Any = self._gdb.match
+                event = json.loads(match.group(1))
                 if isinstance(event, dict):
                     return event
+
+    def _keep_transcript(self) -> None:
+        """What gdb said outside the protocol: for the message, should it turn out to be its last."""
+        said: Any = self._gdb.before
+        if isinstance(said, bytes):
+            self._transcript.append(said[-4096:])
 
     def close(self) -> None:
         """Make gdb let go of everything and end; reap it."""
@@ -182,7 +190,7 @@ class GdbSession:
             with contextlib.suppress(pexpect.EOF, pexpect.TIMEOUT, OSError):  # its last words would block it
                 self._gdb.expect(pexpect.EOF, timeout=0.05)
         with contextlib.suppress(pexpect.ExceptionPexpect, OSError):
-            self._gdb.ptyproc.fileobj.close()  # closing the terminal hangs up
+            self._terminal.close()  # closing the terminal hangs up
 
     def __enter__(self) -> GdbSession:
         return self

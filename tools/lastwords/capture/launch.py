@@ -125,7 +125,12 @@ def launch(
         try:
             os.close(orders)
             os.close(answers)
-            _be_the_program(program, environ, keep_fds, mask, orders_in, answers_out)
+            _restore_dispositions()
+            _obey_orders(orders_in, answers_out)
+            for fd in keep_fds:
+                os.set_inheritable(fd, True)
+            signal.pthread_sigmask(signal.SIG_SETMASK, set(mask))
+            _execute(program, environ, answers_out)
         finally:
             os._exit(127)
     os.close(orders_in)
@@ -133,20 +138,8 @@ def launch(
     return Child(program, pid, orders, answers)
 
 
-def _be_the_program(
-    program: Program,
-    environ: Mapping[str, str],
-    keep_fds: Iterable[int],
-    mask: Iterable[int],
-    orders: int,
-    answers: int,
-) -> None:
-    """The child's side of `launch`: between fork and exec."""
-    _restore_signals(mask=None)
-    _obey_orders(orders, answers)
-    for fd in keep_fds:
-        os.set_inheritable(fd, True)
-    _restore_signals(mask)
+def _execute(program: Program, environ: Mapping[str, str], answers: int) -> None:
+    """Exec; comes back only with an error, which it has told."""
     try:
         os.execve(program.path, program.argv, environ)
     except OSError as error:
@@ -168,17 +161,15 @@ def _obey_orders(orders: int, answers: int) -> None:
             break
 
 
-def _restore_signals(mask: Iterable[int] | None) -> None:
-    """Undo what our own interpreter did to the dispositions, and (not None) set the signals blocked.
+def _restore_dispositions() -> None:
+    """Undo what our own interpreter did: it ignores SIGPIPE and SIGXFSZ, and handles SIGINT unless that was ignored.
 
-    CPython ignores SIGPIPE and SIGXFSZ, and handles SIGINT unless it was ignored; exec resets handlers only.
+    exec resets handlers only, not what is ignored.
     """
     for name in (signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(name, signal.SIG_DFL)
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-    if mask is not None:
-        signal.pthread_sigmask(signal.SIG_SETMASK, set(mask))
 
 
 def _exec_error(program: Program, number: int) -> NotFoundError | NotExecutableError:

@@ -8,7 +8,7 @@ in: "; from 3.8 the caller may say more (`err_msg`), and from 3.13 it may pass a
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from lastwords.cpython import Interpreter, ReadError, read_value
 from lastwords.model import ExceptionValue
@@ -29,27 +29,55 @@ def find_object(stop: Stop) -> int:
 
 def read_message(interp: Interpreter, stop: Stop, exception: ExceptionValue | None) -> str | None:
     """The message's line(s) above the traceback, without the newline; None where nothing is known to be printed."""
+    reader = _READERS.get(stop.function or "")
     try:
-        match stop.function:
-            case "PyErr_FormatUnraisable":
-                return f"{_format(interp, stop)}:"
-            case "PyErr_WriteUnraisable" if interp.has("PyStringObject"):
-                return _old_message(interp, stop.argument(0), exception)
-            case "PyErr_WriteUnraisable":
-                return _about(interp, None, stop.argument(0))
-            case "_PyErr_WriteUnraisableMsg":
-                added = interp.c_string(stop.argument(0)) if stop.argument(0) else None
-                return _about(interp, added, stop.argument(1))
-            case "Py_FatalError":
-                return f"Fatal Python error: {interp.c_string(stop.argument(0))}"
-            case "_Py_FatalErrorFunc":
-                function, text = (interp.c_string(stop.argument(index)) for index in (0, 1))
-                return f"Fatal Python error: {function}: {text}"
-            case "_Py_FatalErrorFormat":
-                return f"Fatal Python error: {interp.c_string(stop.argument(0))}: {_format(interp, stop, 1)}"
+        return reader(interp, stop, exception) if reader else None
     except ReadError as error:
         return f"(the message could not be read: {error})"
-    return None
+
+
+def _read_unraisable(interp: Interpreter, stop: Stop, exception: ExceptionValue | None) -> str | None:
+    """PyErr_WriteUnraisable(obj): the words changed with the language."""
+    if interp.has("PyStringObject"):
+        return _old_message(interp, stop.argument(0), exception)
+    return _about(interp, None, stop.argument(0))
+
+
+def _read_unraisable_msg(interp: Interpreter, stop: Stop, _: ExceptionValue | None) -> str | None:
+    """_PyErr_WriteUnraisableMsg(err_msg, obj)."""
+    added = interp.c_string(stop.argument(0)) if stop.argument(0) else None
+    return _about(interp, added, stop.argument(1))
+
+
+def _read_format(interp: Interpreter, stop: Stop, _: ExceptionValue | None) -> str | None:
+    """PyErr_FormatUnraisable(format, ...)."""
+    return f"{_format(interp, stop)}:"
+
+
+def _read_fatal(interp: Interpreter, stop: Stop, _: ExceptionValue | None) -> str | None:
+    """Py_FatalError(message)."""
+    return f"Fatal Python error: {interp.c_string(stop.argument(0))}"
+
+
+def _read_fatal_function(interp: Interpreter, stop: Stop, _: ExceptionValue | None) -> str | None:
+    """_Py_FatalErrorFunc(function, message)."""
+    function, text = (interp.c_string(stop.argument(index)) for index in (0, 1))
+    return f"Fatal Python error: {function}: {text}"
+
+
+def _read_fatal_format(interp: Interpreter, stop: Stop, _: ExceptionValue | None) -> str | None:
+    """_Py_FatalErrorFormat(function, format, ...)."""
+    return f"Fatal Python error: {interp.c_string(stop.argument(0))}: {_format(interp, stop, 1)}"
+
+
+_READERS = {
+    "PyErr_WriteUnraisable": _read_unraisable,
+    "_PyErr_WriteUnraisableMsg": _read_unraisable_msg,
+    "PyErr_FormatUnraisable": _read_format,
+    "Py_FatalError": _read_fatal,
+    "_Py_FatalErrorFunc": _read_fatal_function,
+    "_Py_FatalErrorFormat": _read_fatal_format,
+}
 
 
 def _about(interp: Interpreter, added: str | None, subject: int) -> str | None:
@@ -94,18 +122,23 @@ def _convert(interp: Interpreter, stop: Stop, found: re.Match[str], arguments: I
     if index is None:
         return found[0]  # on the stack, not in a register: the conversion is shown as it is
     word = stop.argument(index)
-    match found[1]:
-        case "s":
-            return interp.c_string(word)
-        case "R" | "A":
-            return _repr(interp, word)
-        case "S" | "U":
-            return _text(interp, word)
-        case "p" | "x":
-            return f"{word:#x}"
-        case "d" | "i" | "u":
-            return str(word & 0xFFFFFFFF if "l" not in found[0] and "z" not in found[0] else word)
-    return found[0]
+    if found[1] in "diu":
+        return str(word if "l" in found[0] or "z" in found[0] else word & 0xFFFFFFFF)
+    converters: dict[str, Callable[[Interpreter, int], str]] = {
+        "s": Interpreter.c_string,
+        "R": _repr,
+        "A": _repr,
+        "S": _text,
+        "U": _text,
+        "p": _hexadecimal,
+        "x": _hexadecimal,
+    }
+    converter = converters.get(found[1])
+    return converter(interp, word) if converter else found[0]
+
+
+def _hexadecimal(_: Interpreter, word: int) -> str:
+    return f"{word:#x}"
 
 
 def _text(interp: Interpreter, address: int) -> str:

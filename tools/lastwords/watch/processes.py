@@ -7,7 +7,10 @@ import struct
 from pathlib import Path
 
 from elftools.common.exceptions import ELFError
+from elftools.elf.dynamic import DynamicSection
 from elftools.elf.elffile import ELFFile
+from elftools.elf.hash import GNUHashSection
+from elftools.elf.sections import Section, SymbolTableSection
 
 from lastwords.capture import procfs
 from lastwords.capture.agent_records import default_process_id
@@ -98,16 +101,18 @@ def is_python_program(pid: int) -> bool:
 
 def _is_python(elf: ELFFile) -> bool:
     dynamic = elf.get_section_by_name(".dynamic")
-    if dynamic is None:
-        symbols = elf.get_section_by_name(".symtab")  # statically linked, libc included
-        return symbols is not None and any(symbols.get_symbol_by_name(name) for name in _MAIN)
-    if any(tag.needed.startswith("libpython") for tag in dynamic.iter_tags("DT_NEEDED")):
+    if isinstance(dynamic, DynamicSection) and any(
+        str(vars(tag).get("needed")).startswith("libpython") for tag in dynamic.iter_tags("DT_NEEDED")
+    ):
         return True
-    table = elf.get_section_by_name(".gnu.hash")
-    if table is not None:
-        return any(table.get_symbol(name) is not None for name in _MAIN)
-    symbols = elf.get_section_by_name(".dynsym")
-    return symbols is not None and any(symbols.get_symbol_by_name(name) for name in _MAIN)
+    hashes = elf.get_section_by_name(".gnu.hash")
+    if isinstance(hashes, GNUHashSection):
+        return any(hashes.get_symbol(name) is not None for name in _MAIN)
+    return any(_defines(elf.get_section_by_name(table)) for table in (".dynsym", ".symtab"))
+
+
+def _defines(symbols: Section | None) -> bool:
+    return isinstance(symbols, SymbolTableSection) and any(symbols.get_symbol_by_name(name) for name in _MAIN)
 
 
 def read_entry(pid: int) -> int | None:

@@ -86,7 +86,7 @@ def _watch(
         return trouble
     with session:
         try:
-            _release(child, session)
+            child.release()
             signals.start(child.pid, lambda: None)
             Supervisor(session, processes, report).listen(child, options.linger)
         except GdbEnded as ended:
@@ -107,11 +107,6 @@ def _attach(child: Child, options: Options) -> GdbSession:
         session.close()
         raise
     return session
-
-
-def _release(child: Child, session: GdbSession) -> None:
-    """Exec. A failure is told by the child itself, which needs gdb to let it run."""
-    child.release()
 
 
 def index_cache() -> Path | None:

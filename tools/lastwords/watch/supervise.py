@@ -123,9 +123,7 @@ class Supervisor:
         try:
             interpreter = self._reader(stop.pid)
             process.python = process.python or interpreter.python
-            tstate = interpreter.find_thread(stop.ident)
-            if tstate is None:
-                raise ReadError(f"no PyThreadState belongs to thread {stop.tid}")
+            tstate = _require_thread(interpreter, stop)
             if not self._open.is_news(stop, find_exception(interpreter, stop, tstate)):
                 return
             read_caught(interpreter, stop, tstate, caught)
@@ -202,6 +200,14 @@ class Supervisor:
                 f"process {pid} outlived the program; it was let go and runs on unwatched (--linger SECONDS waits)"
             )
             self.session.order("let_go", pid=pid)
+
+
+def _require_thread(interpreter: Interpreter, stop: Stop) -> int:
+    """The PyThreadState of the stopped thread. Raises ReadError."""
+    tstate = interpreter.find_thread(stop.ident)
+    if tstate is None:
+        raise ReadError(f"no PyThreadState belongs to thread {stop.tid}")
+    return tstate
 
 
 def _is_exit(stop: Stop, caught: Caught) -> bool:
