@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from lastwords.capture.memory import ReadError
 from lastwords.cpython.structs import DICT, POINTER, UNICODE, Structs
-from lastwords.cpython.text import read_text
+from lastwords.cpython.text import read_name
 
 ENTRIES_LIMIT = 1 << 18
 KEY_LIMIT = 4096  # characters of a key that is looked for
@@ -52,7 +52,7 @@ def named(structs: Structs, items: list[Item]) -> Iterator[tuple[str, int]]:
     structs.memory.read_many([(key, 64) for key, _ in items])  # one system call for all of them
     for key, value in items:
         try:
-            yield read_text(structs, key, KEY_LIMIT), value
+            yield read_name(structs, key, KEY_LIMIT), value
         except ReadError:
             continue
 
