@@ -20,11 +20,13 @@ ORDERED = str(TARGETS / "agent_ordered.py")
 ENDS = "import threading, sys; sys.exit(9)"
 
 
-def lastwords(*arguments: str, environment: Environment | None = None) -> subprocess.CompletedProcess[str]:
+def lastwords(
+    *arguments: str, environment: Environment | None = None, hunter: Path = Path("/nonexistent")
+) -> subprocess.CompletedProcess[str]:
     code = (
         f"import sys; sys.path.insert(0, {str(CHECKOUT / 'tools')!r}); from lastwords.cli import main; sys.exit(main())"
     )
-    environ = os.environ | (environment.env if environment else {}) | {"LASTWORDS_HUNTER": "/nonexistent"}
+    environ = os.environ | (environment.env if environment else {}) | {"LASTWORDS_HUNTER": str(hunter)}
     command = [sys.executable, "-I", "-c", code, *arguments]
     return subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60, check=False)
 
@@ -64,6 +66,20 @@ def test_trace_without_hunter_names_the_command(interpreter: Interpreter) -> Non
     done = lastwords("trace", "--", str(interpreter.path), "-c", ENDS)
     assert done.returncode == 9
     assert f"{interpreter.path} -m pip install --target /nonexistent/{interpreter.minor} 'hunter>=3.4'" in done.stderr
+
+
+@pytest.mark.interpreters(minors=("3.8", "3.12"))
+def test_trace_takes_hunter_from_its_own_directory(
+    interpreter: Interpreter, gevent_environment: Environment, tmp_path: Path
+) -> None:
+    (packages,) = gevent_environment.root.glob("lib/python*/site-packages")
+    (tmp_path / interpreter.minor).symlink_to(packages)
+    program = (
+        "import threading, atexit, sys; before = list(sys.path); atexit.register(lambda: print(sys.path == before))"
+    )
+    done = lastwords("trace", "--", str(interpreter.path), "-c", program, hunter=tmp_path)
+    assert (done.returncode, done.stdout) == (0, "True\n")
+    assert "as hunter saw it" in done.stderr
 
 
 def test_trace_of_no_program() -> None:
