@@ -8,10 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lastwords.capture.memory import ReadError
-from lastwords.cpython.attributes import find_attribute
+from lastwords.cpython.attributes import find_attribute, read_attributes
 from lastwords.cpython.callables import callable_name
 from lastwords.cpython.current_greenlet import find_current_greenlet
-from lastwords.cpython.dicts import find_item, read_items
+from lastwords.cpython.dicts import find_item, named, read_items
 from lastwords.cpython.interpreter import Interpreter
 from lastwords.cpython.modules import find_global, module_globals, read_module
 from lastwords.cpython.numbers import read_int
@@ -69,18 +69,24 @@ def _read_active(interp: Interpreter, variables: int) -> list[ActiveThread]:
 
 def _read_entry(interp: Interpreter, key: int, thread: int, native: set[int]) -> ActiveThread:
     number = read_int(interp, key)
+    attributes = dict(named(interp, read_attributes(interp, thread)))
     return ActiveThread(
         key=number,
-        name=_read_string(interp, _find_one(interp, thread, NAMES)),
+        name=_read_string(interp, _pick(attributes, NAMES)),
         type=type_name(interp, type_of(interp, thread)),
-        ident=_read_number(interp, _find_one(interp, thread, IDENTS)),
-        daemon=_read_flag(interp, _find_one(interp, thread, DAEMONS)),
+        ident=_read_number(interp, _pick(attributes, IDENTS)),
+        daemon=_read_flag(interp, _pick(attributes, DAEMONS)),
         is_native=number in native,
     )
 
 
 def _find_one(interp: Interpreter, address: int, names: tuple[str, ...]) -> int | None:
-    return next((found for name in names if (found := find_attribute(interp, address, name))), None)
+    attributes = dict(named(interp, read_attributes(interp, address)))
+    return _pick(attributes, names)
+
+
+def _pick(attributes: dict[str, int], names: tuple[str, ...]) -> int | None:
+    return next((attributes[name] for name in names if name in attributes), None)
 
 
 def _read_string(interp: Interpreter, address: int | None) -> str | None:
