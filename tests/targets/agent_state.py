@@ -24,6 +24,15 @@ def tell(when):
     sys.stdout.flush()
 
 
+def join(thread):
+    """2.7 lets `join` return a moment before the thread takes itself out of `_active`."""
+    import threading
+
+    thread.join()
+    while thread in list(threading._active.values()):
+        pass
+
+
 def plain():
     pass
 
@@ -33,7 +42,7 @@ def one_thread():
 
     thread = threading.Thread(target=plain)
     thread.start()
-    thread.join()
+    join(thread)
 
 
 def late_thread():
@@ -59,7 +68,7 @@ def thread_error():
     for function in (fails, sys.exit):
         thread = threading.Thread(target=function, name="worker")
         thread.start()
-        thread.join()
+        join(thread)
 
 
 def unprintable_error():
@@ -75,7 +84,7 @@ def unprintable_error():
 
     thread = threading.Thread(target=fails, name="worker")
     thread.start()
-    thread.join()
+    join(thread)
 
 
 def exit_code():
