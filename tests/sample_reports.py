@@ -111,7 +111,7 @@ def original() -> Report:
     return report(
         swallowed,
         moments=[moment()],
-        processes=[process(python=Python(version="2.7.18", implementation="CPython"), libraries={"gevent": "1.0.2"})],
+        processes=[process(python=Python(version="2.7.18", implementation="cpython"), libraries={"gevent": "1.0.2"})],
         threading=[threading_state()],
         imports=imports(),
     )

@@ -22,7 +22,9 @@ def test_nothing_caught_is_healthy() -> None:
 
 
 def test_what_was_not_watched_is_not_certainly_healthy() -> None:
-    assert diagnose.diagnose(sample.report(problems=["gdb ended"]))[0].certainty == "likely"
+    [finding] = diagnose.diagnose(sample.report(problems=["gdb ended"]))
+    assert finding.certainty == "likely"
+    assert finding.title.endswith("exit code 0; but not everything could be watched")
     assert diagnose.diagnose(sample.report(processes=[sample.process(exit=None)]))[0].certainty == "likely"
     assert diagnose.diagnose(sample.report(processes=[]))[0].certainty == "likely"
 

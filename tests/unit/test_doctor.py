@@ -69,7 +69,7 @@ def test_a_good_machine_misses_nothing() -> None:
     [
         (None, "not found on PATH; `run` needs it"),
         (replace(GDB, python=None), "13.1 at /usr/bin/gdb was built without Python"),
-        (replace(GDB, version="7.11"), "7.11 at /usr/bin/gdb is older than 12"),
+        (replace(GDB, version="7.11"), "7.11 at /usr/bin/gdb is older than 9"),
         (replace(GDB, error="no libipt.so.2"), "/usr/bin/gdb does not start: no libipt.so.2"),
     ],
 )

@@ -9,7 +9,7 @@ from typing import Literal
 from lastwords.cli.machine import Interpreter, Machine, Target
 
 SYS_PTRACE = "SYS_PTRACE"
-OLDEST_GDB = 12
+OLDEST_GDB = 9
 ALLOW_ATTACH = "sudo sysctl kernel.yama.ptrace_scope=0"
 SYSTEM_GDB = "sudo apt-get install gdb   (or: dnf install gdb, apk add gdb)"
 

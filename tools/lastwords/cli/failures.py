@@ -25,15 +25,16 @@ class Failure:
 def describe_failure(error: Exception) -> Failure:
     """The lines and the exit code for any exception that left a command; what is not ours to expect is a bug."""
     if isinstance(error, LastwordsError):
-        return Failure(_lines(error.fact, error.help), int(error.exit_code))
+        return Failure(format_error(error.fact, error.help), int(error.exit_code))
     if isinstance(error, click.UsageError):
-        return Failure(_lines(*_usage(error)), int(ExitCode.USAGE))
+        return Failure(format_error(*_usage(error)), int(ExitCode.USAGE))
     if isinstance(error, click.ClickException):
-        return Failure(_lines(error.format_message(), ""), int(ExitCode.USAGE))
+        return Failure(format_error(error.format_message(), ""), int(ExitCode.USAGE))
     return Failure(_describe_bug(error), int(ExitCode.BUG))
 
 
-def _lines(fact: str, help: str) -> list[str]:
+def format_error(fact: str, help: str) -> list[str]:
+    """The shape of every error: the fact, then what to paste, indented."""
     return [f"lastwords: {fact}", *(f"  {line}" for line in help.splitlines())]
 
 
@@ -55,12 +56,12 @@ def _describe_bug(error: Exception) -> list[str]:
     details = "".join(traceback.format_exception(error))
     summary = f"a bug in lastwords: {type(error).__name__} at {_place(error)}"
     if os.environ.get("LASTWORDS_DEBUG"):
-        return [*_lines(summary, ""), *details.splitlines()]
+        return [*format_error(summary, ""), *details.splitlines()]
     try:
         where = f"please report it with its details, which are in {_save(details)}"
     except OSError as failure:
         where = f"the details could not be saved ({failure.strerror})"
-    return _lines(f"{summary}; {where}", "LASTWORDS_DEBUG=1 lastwords ...")
+    return format_error(f"{summary}; {where}", "LASTWORDS_DEBUG=1 lastwords ...")
 
 
 def _place(error: Exception) -> str:

@@ -17,7 +17,7 @@ def diagnose(report: Report) -> Iterator[Finding]:
     watched = not report.problems and all(process.exit for process in report.processes) and report.processes
     yield Finding(
         code=CODE,
-        title=_title(report.processes),
+        title=_title(report.processes) + ("; but not everything could be watched" if report.problems else ""),
         certainty="certain" if watched else "likely",
         evidence=[_evidence(process) for process in report.processes],
         explanation=EXPLANATION,

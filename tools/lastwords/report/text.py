@@ -14,6 +14,7 @@ from lastwords.report.exceptions import format_caught
 from lastwords.report.layout import Page, shorten
 
 HEALTHY = "healthy"
+IMPLEMENTATIONS = {"cpython": "CPython", "pypy": "PyPy"}
 
 
 def format_report(report: Report, colour: bool = False, width: int = 80, details: bool = False) -> Iterator[str]:
@@ -84,7 +85,8 @@ def _format_processes(page: Page, report: Report) -> Iterator[str]:
 def _describe(process: Process, number: int, count: int) -> str:
     which = f"Process {number} of {count}" if count > 1 else "Process"
     python = process.python
-    version = f"{python.implementation or 'CPython'} {python.version}" if python and python.version else None
+    kind = (python.implementation or "cpython") if python else ""
+    version = f"{IMPLEMENTATIONS.get(kind, kind)} {python.version}" if python and python.version else None
     facts = [f"pid {process.pid}", version, *(f"{name} {at}" for name, at in process.libraries.items())]
     facts.append(format_exit(process.exit) if process.exit else "no exit seen")
     return f"{which}: {', '.join(filter(None, facts))}: {' '.join(process.argv) or process.executable or '?'}"
