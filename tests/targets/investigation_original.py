@@ -1,6 +1,6 @@
 """The original case: `threading` is imported before gevent patches it, so nobody finds the main thread at exit."""
 
-import threading  # noqa: F401
+import threading
 
 import gevent.monkey
 
