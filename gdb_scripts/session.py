@@ -18,6 +18,7 @@ from typing import Any, Callable, Dict, Optional
 import gdb
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))  # gdb sources this file: it is no package's
+import group_stops
 import stack
 
 Handler = Callable[["gdb.InferiorThread"], None]
@@ -87,6 +88,7 @@ class Stopped:
 
 
 stopped = Stopped()
+halted = group_stops.GroupStops(lambda function: gdb.post_event(lambda: guarded(function)))
 processes: "dict[int, int]" = {}  # pid -> inferior number, while it is watched
 
 
@@ -131,6 +133,9 @@ def handle_stop(
     thread.switch()
     if handler is not None:
         handler(thread)
+        return
+    if signal in group_stops.STOPS:
+        halted.handle(thread)
         return
     stopped.add(thread.ptid[1], signal)
     emit(

@@ -59,6 +59,8 @@ _AFTER_SCRIPTS = (
     "handle SIGINT nostop noprint pass",
     "handle SIGTRAP stop print nopass",  # gdb's own; one of the program's is passed on by session.py
     *(f"handle {name} stop print pass" for name in ("SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGABRT")),
+    # gdb would let a stopped process go on at once (gdb_scripts/group_stops.py).
+    *(f"handle {name} stop print pass" for name in ("SIGSTOP", "SIGTSTP", "SIGTTIN", "SIGTTOU")),
 )
 
 Event = dict[str, Any]
