@@ -16,6 +16,7 @@ def tell(when):
     thread = sys.modules.get("_thread") or sys.modules.get("thread")
     keys = []
     if threading is not None and thread is not None:
+        wait_for_the_dead(threading)
         keys = sorted([(key == thread.get_ident(), type(one).__name__) for key, one in threading._active.items()])
     print("%s modules %r" % (when, ORDERED(sys.modules)))
     print("%s active %r" % (when, keys))
@@ -24,13 +25,14 @@ def tell(when):
     sys.stdout.flush()
 
 
-def join(thread):
-    """2.7 lets `join` return a moment before the thread takes itself out of `_active`."""
-    import threading
-
-    thread.join()
-    while thread in list(threading._active.values()):
-        pass
+def wait_for_the_dead(threading):
+    """2.7 lets `join` return a moment before a thread takes itself out of `_active`; under gevent it may never."""
+    while "gevent" not in sys.modules:
+        ended = [
+            one for one in list(threading._active.values()) if type(one) is threading.Thread and not one.is_alive()
+        ]
+        if not ended:
+            break
 
 
 def plain():
@@ -42,21 +44,22 @@ def one_thread():
 
     thread = threading.Thread(target=plain)
     thread.start()
-    join(thread)
+    thread.join()
 
 
 def late_thread():
     import threading
 
-    done = threading.Event()
-    threading.Thread(target=done.wait).start()
-    import atexit
+    main = threading.current_thread()
 
-    if hasattr(threading, "_register_atexit"):
-        threading._register_atexit(done.set)
-    else:
-        done.set()
-    atexit.register(plain)
+    def work():
+        while main.is_alive():  # until the shutdown has marked it as ended
+            pass
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    while thread not in list(threading._active.values()):  # 2.7 enters it a moment after `start` has returned
+        pass
 
 
 def thread_error():
@@ -68,7 +71,7 @@ def thread_error():
     for function in (fails, sys.exit):
         thread = threading.Thread(target=function, name="worker")
         thread.start()
-        join(thread)
+        thread.join()
 
 
 def unprintable_error():
@@ -84,7 +87,7 @@ def unprintable_error():
 
     thread = threading.Thread(target=fails, name="worker")
     thread.start()
-    join(thread)
+    thread.join()
 
 
 def exit_code():
