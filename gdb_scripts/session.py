@@ -113,7 +113,25 @@ def on_stop(event: "gdb.StopEvent") -> None:
     handler = find_handler(caught) if caught is not None else None
     location = caught.location if caught is not None else None
     signal = getattr(event, "stop_signal", None)
-    gdb.post_event(lambda: guarded(handle_stop, thread, handler, location, signal))
+    gdb.post_event(lambda: attend(thread, handler, location, signal))
+
+
+def attend(
+    thread: "gdb.InferiorThread", handler: Optional[Handler], location: "str | None", signal: "str | None"
+) -> None:
+    """Handle a stop; where that fails, the thread goes on all the same."""
+    try:
+        handle_stop(thread, handler, location, signal)
+    except (gdb.error, OSError, RuntimeError, AttributeError, LookupError) as error:
+        emit(event="error", text="a stop could not be handled: {}".format(error))
+        guarded(resume, thread)
+
+
+def resume(thread: "gdb.InferiorThread") -> None:
+    """Let a thread go on; one that is gone or runs needs nothing."""
+    if thread.is_valid() and not thread.is_running():
+        thread.switch()
+        run("continue &")
 
 
 def guarded(function: Callable[..., None], *arguments: object) -> None:
