@@ -90,6 +90,8 @@ def test_a_program_is_as_without_the_agent(
 def test_a_program_with_gevent_is_as_without_the_agent(
     interpreter: Interpreter, gevent_environment: Environment, scenario: str, tmp_path: Path
 ) -> None:
+    if scenario == "patched_late" and interpreter.version < (3,):
+        pytest.skip("gevent 1.0.2 lets this program end in two ways, whoever watches: its join races with the worker")
     arguments = [str(TARGETS / "agent_state.py"), scenario]
     without = bare(gevent_environment, arguments, tmp_path)
     with_agent, said = watched(gevent_environment, arguments, tmp_path)
