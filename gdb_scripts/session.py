@@ -6,7 +6,6 @@ as `lw {"do": ..., "id": ...}`. In non-stop mode only the thread that hit someth
 so what lastwords reads of the interpreter meanwhile holds still too. Python 3.6 and newer (gdb's own).
 """
 
-import functools
 import json
 import os
 import pathlib
@@ -18,6 +17,7 @@ from typing import Any, Callable, Dict, Optional
 import gdb
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))  # gdb sources this file: it is no package's
+import departure
 import group_stops
 import stack
 
@@ -25,7 +25,7 @@ Handler = Callable[["gdb.InferiorThread"], None]
 SEPARATOR = "\x1e"
 WATCH_CHILDREN = os.environ.get("LASTWORDS_SESSION") != "no-children"
 LIBPYTHON = "libpython"
-# A thread that lastwords does not resume within this time (because it was frozen, say) is resumed by gdb itself.
+# If a thread stands still for that long and lastwords gives no order (because it is frozen, say), gdb lets all go.
 PATIENCE_SECONDS = float(os.environ.get("LASTWORDS_PATIENCE", "20"))
 REGISTERS = ("pc", "sp", "rdi", "rsi", "rdx", "rcx", "r8", "r9", "fs_base")
 
@@ -61,6 +61,7 @@ class Stopped:
     def __init__(self) -> None:
         self.since: "dict[int, float]" = {}
         self.traps: "set[int]" = set()  # stopped by a SIGTRAP that is the program's own
+        self.heard = 0.0  # when lastwords gave its last order
         threading.Thread(target=self._watch, daemon=True).start()
 
     def add(self, tid: int, signal: "str | None" = None) -> None:
@@ -82,11 +83,11 @@ class Stopped:
         while True:
             time.sleep(1)
             late = time.monotonic() - PATIENCE_SECONDS
-            for tid, since in list(self.since.items()):
-                if since < late:
-                    gdb.post_event(functools.partial(self.resume, tid))
+            if self.heard < late and any(since < late for since in list(self.since.values())):
+                leaving.begin("lastwords gave no order for {:.0f} s".format(PATIENCE_SECONDS))
 
 
+leaving = departure.Departure(emit)
 stopped = Stopped()
 halted = group_stops.GroupStops(lambda function: gdb.post_event(lambda: guarded(function)))
 processes: "dict[int, int]" = {}  # pid -> inferior number, while it is watched
@@ -113,6 +114,8 @@ def on_stop(event: "gdb.StopEvent") -> None:
     handler = find_handler(caught) if caught is not None else None
     location = caught.location if caught is not None else None
     signal = getattr(event, "stop_signal", None)
+    if handler is on_fork:
+        leaving.forking.add(thread.ptid[1])
     gdb.post_event(lambda: attend(thread, handler, location, signal))
 
 
@@ -149,6 +152,8 @@ def handle_stop(
     if not thread.is_valid() or thread.is_running():
         return  # it is gone, or has been resumed: nothing stands still for it
     thread.switch()
+    if leaving.begun and handler is not on_fork:
+        return  # it stands still until it is detached
     if handler is not None:
         handler(thread)
         return
@@ -176,6 +181,7 @@ def find_handler(caught: "gdb.Breakpoint") -> Optional[Handler]:
 def on_fork(thread: "gdb.InferiorThread") -> None:
     """The parent goes on; the child stands at its first instruction until its breakpoints are in."""
     parent = thread.inferior
+    leaving.forking.discard(thread.ptid[1])
     run("continue &")
     for inferior in gdb.inferiors():
         if inferior.pid and inferior.pid not in processes:
@@ -189,6 +195,8 @@ def adopt(child: "gdb.InferiorThread", parent: int) -> None:
     processes[inferior.pid] = inferior.num
     if child.is_running():
         emit(event="error", text="process {} ran before its breakpoints were in".format(inferior.pid))
+        return
+    if leaving.begun:
         return
     child.switch()
     run("sharedlibrary " + LIBPYTHON)
@@ -306,11 +314,18 @@ def do_status(order: Dict[str, int]) -> Dict[str, Any]:
     return {"locations": [bp.location for bp in gdb.breakpoints() if not bp.pending and bp.location]}
 
 
+def do_leave(order: Dict[str, int]) -> Dict[str, Any]:
+    """Let every process go, and end."""
+    leaving.begin("lastwords is done")
+    return {}
+
+
 ORDERS = {
     "attach": do_attach,
     "watch": do_watch,
     "resume": do_resume,
     "let_go": do_let_go,
+    "leave": do_leave,
     "stack": do_stack,
     "interrupt": do_interrupt,
     "read": do_read,
@@ -327,6 +342,7 @@ class Order(gdb.Command):
     def invoke(self, argument: str, from_tty: bool) -> None:
         """gdb calls this."""
         order = json.loads(argument)
+        stopped.heard = time.monotonic()
         try:
             answer = ORDERS[order["do"]](order)
         except (gdb.error, gdb.MemoryError, OSError, RuntimeError, KeyError, AttributeError) as error:

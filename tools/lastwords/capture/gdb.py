@@ -3,9 +3,9 @@
 gdb attaches to a process that waits before its exec (capture/launch.py), follows the exec and the children, and
 tells by JSON lines what stopped (gdb_scripts/session.py). Nothing that gdb prints for people is read.
 
-gdb lives in a session of its own on a pseudo-terminal of pexpect's: when lastwords dies, whatever the signal, the
-terminal closes and gdb's SIGHUP handler takes the breakpoints out and detaches. gdb is only ever ended by TERM
-or HUP: a SIGKILL would leave its breakpoints behind, and the program would die of SIGTRAP.
+gdb lives in a session of its own on a pseudo-terminal of pexpect's. However it comes to its end, it lets the
+programs go first (capture/keeper.py, gdb_scripts/departure.py): a SIGKILL would leave its breakpoints behind, and
+a program that met one would die of SIGTRAP.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from typing import IO, Any
 
 import pexpect
 
+from lastwords.capture.keeper import Ended, Keeper, end_gdb
 from lastwords.errors import SetupError
 
 _EVENT = b"\x1e(\\{.*?\\})\r?\n"
 _START_SECONDS = 30.0
 _ANSWER_SECONDS = 30.0
-_END_SECONDS = 5.0
 
 # As early as gdb takes them: before it reads a symbol, asks a question, or goes to the network.
 _EARLY_SETTINGS = (
@@ -101,12 +101,13 @@ class GdbSession:
             echo=False,
             timeout=_START_SECONDS,
             maxread=65536,
-            preexec_fn=_unblock_signals,
+            preexec_fn=_set_signals,
         )
         self._gdb.delaybeforesend = None
         self._terminal: IO[bytes] = vars(self._gdb)["ptyproc"].fileobj
         self._transcript: list[bytes] = []
         self._begin()
+        self._keeper = Keeper(self.pid, self._gdb.child_fd)
 
     @property
     def pid(self) -> int:
@@ -173,8 +174,9 @@ class GdbSession:
             with contextlib.suppress(ValueError):
                 match: Any = self._gdb.match
                 event = json.loads(match.group(1))
-                if isinstance(event, dict):
-                    return event
+                if event.get("event") == "leaving":
+                    raise GdbEnded(f"gdb let the program go ({event['reason']})")
+                return dict(event)
 
     def _keep_transcript(self) -> None:
         """What gdb said outside the protocol: for the message, should it turn out to be its last."""
@@ -182,17 +184,18 @@ class GdbSession:
         if isinstance(said, bytes):
             self._transcript.append(said[-4096:])
 
-    def close(self) -> None:
-        """Make gdb let go of everything and end; reap it."""
-        with contextlib.suppress(OSError):
-            os.kill(self.pid, signal.SIGTERM)
-            os.kill(self.pid, signal.SIGCONT)  # were it stopped, it could not obey
-        deadline = time.monotonic() + _END_SECONDS
-        while self._gdb.isalive() and time.monotonic() < deadline:
-            with contextlib.suppress(pexpect.EOF, pexpect.TIMEOUT, OSError):  # its last words would block it
-                self._gdb.expect(pexpect.EOF, timeout=0.05)
+    def close(self) -> Ended:
+        """Make gdb let go of everything and end; reap it. What it took, "killed" if it was stuck."""
+        ended = end_gdb(self._send, lambda: not self._gdb.isalive(), self._gdb.child_fd, self.version is not None)
+        if self.version is not None:
+            self._keeper.stop()
         with contextlib.suppress(pexpect.ExceptionPexpect, OSError):
-            self._terminal.close()  # closing the terminal hangs up
+            self._terminal.close()
+        return ended
+
+    def _send(self, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, number)
 
     def __enter__(self) -> GdbSession:
         return self
@@ -231,9 +234,9 @@ def _environment(environ: Mapping[str, str], watch_children: bool) -> dict[str, 
     return {**kept, "TERM": "dumb", "LC_ALL": "C.UTF-8", "LASTWORDS_SESSION": session}
 
 
-def _unblock_signals() -> None:
-    """gdb must hear HUP and TERM, which lastwords blocks to forward them."""
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+def _set_signals() -> None:
+    """gdb takes HUP and TERM by a thread of its own (departure.py): nowhere may they end it in mid-step."""
+    signal.pthread_sigmask(signal.SIG_SETMASK, (signal.SIGHUP, signal.SIGTERM))
 
 
 def _is_traced_by(pid: int, tracer: int) -> bool:
