@@ -45,6 +45,10 @@ pythons: setup ## CPython 3.13 to 3.15 as Debian ships them, stripped, into .cac
 environments: setup ## gevent and hunter for every Python of this machine, into .cache/envs
 	@$(PY) tests/environments.py
 
+.PHONY: bench
+bench: setup ## what `lastwords run` costs a program, bare and watched in turn, as a table
+	@$(PY) tests/bench/bench_run.py $(ARGS)
+
 .PHONY: dist
 dist: setup ## wheel and source package, into dist/
 	@rm -rf dist
