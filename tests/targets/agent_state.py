@@ -1,7 +1,8 @@
 # Does what its first argument says, and tells the state of the interpreter at its first line and in an atexit callback.
 import sys
 
-ORDERED = list if sys.version_info >= (3, 6) else sorted  # older dicts have an order, but nobody's
+RACES = sys.argv[1] == "patched_late"  # two threads import at once: the order of that is nobody's
+ORDERED = sorted if RACES or sys.version_info < (3, 6) else list  # older dicts have an order, but nobody's
 FIRST = ORDERED(sys.modules), list(sys.path), [type(finder).__name__ for finder in sys.meta_path]
 
 import os
@@ -233,4 +234,5 @@ if __name__ == "__main__":
 
         atexit.register(tell, "end")
     globals()[sys.argv[1]]()
-    tell("done")
+    if not RACES:
+        tell("done")
