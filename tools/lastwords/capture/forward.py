@@ -1,19 +1,22 @@
-"""Signals sent to lastwords' own pid belong to the program; a terminal's it gets by itself.
+"""Signals sent to lastwords' own pid belong to the program, once; and when the program stops, lastwords stops.
 
-All signals that can be are blocked in lastwords and taken by one thread with `sigwaitinfo`, because only a
-siginfo tells who sent one: `si_code` SI_KERNEL is the terminal (Ctrl-C, Ctrl-\\, Ctrl-Z, a lost line), which
-signals the whole foreground group and so the program too.
+All signals that can be are blocked in lastwords and taken by one thread. One that was sent to the whole process
+group (a terminal's Ctrl-C, a shell's `kill %1`) the program gets by itself: the witness tells. Another thread waits
+for the program to be stopped, by whomever, so that a shell has its job back.
 """
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import os
 import signal
 import threading
-from collections.abc import Callable
+
+from lastwords.capture.witness import Witness
 
 SI_KERNEL = 0x80  # asm-generic/siginfo.h
-SI_TKILL = -6
+SI_QUEUE = -1
 
 # Those that mean something to us, or that say what *we* did wrong.
 _OURS = {
@@ -29,7 +32,21 @@ _OURS = {
     signal.SIGSYS,
     signal.SIGPIPE,
 }
-_JOB_CONTROL = {signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU}
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class SigInfo(ctypes.Structure):
+    """`siginfo_t` of kill(2) and sigqueue(3) where a long has 64 bits."""
+
+    _fields_ = (
+        ("signo", ctypes.c_int),
+        ("errno", ctypes.c_int),
+        ("code", ctypes.c_int),
+        ("pid", ctypes.c_int),
+        ("uid", ctypes.c_int),
+        ("value", ctypes.c_void_p),
+        ("rest", ctypes.c_char * 96),
+    )
 
 
 class SignalForwarder:
@@ -37,26 +54,65 @@ class SignalForwarder:
 
     def __init__(self) -> None:
         self.mask: set[int] = set(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
-        self._signals = {number for number in signal.valid_signals() if number not in _OURS}
+        self._signals: set[int] = {number for number in signal.valid_signals() if number not in _OURS}
         signal.pthread_sigmask(signal.SIG_BLOCK, self._signals)
+        self._witness = Witness()
         self._ended = threading.Event()
 
-    def start(self, pid: int, on_terminal_stop: Callable[[], None]) -> None:
-        """Forward to `pid` from now on, what is pending already first."""
-        thread = threading.Thread(target=self._forward, args=(pid, on_terminal_stop), daemon=True)
-        thread.start()
+    def start(self, pid: int, helper: int = 0) -> None:
+        """Forward to `pid` from now on, what is pending already first; `helper` may wake us by SIGCONT."""
+        helpers = {helper, self._witness.pid}
+        threading.Thread(target=self._forward, args=(pid, helpers), daemon=True).start()
+        threading.Thread(target=self._stop_with, args=(pid,), daemon=True).start()
 
     def stop(self) -> None:
         """The program has ended: forward nothing more, the pid may be another's soon."""
         self._ended.set()
+        self._witness.end()
 
-    def _forward(self, pid: int, on_terminal_stop: Callable[[], None]) -> None:
+    def _forward(self, pid: int, helpers: set[int]) -> None:
         while True:
-            info = signal.sigwaitinfo(self._signals)
+            info = _take(self._signals)
             if self._ended.is_set():
                 return
-            if info.si_code == SI_KERNEL:
-                if info.si_signo in _JOB_CONTROL:
-                    on_terminal_stop()
+            if info is None or self._witness.saw(info.signo) or info.code == SI_KERNEL:
                 continue
-            os.kill(pid, info.si_signo)
+            if info.signo != signal.SIGCONT or info.pid not in helpers:
+                _send(pid, info)
+
+    def _stop_with(self, pid: int) -> None:
+        """Until the program has ended: whenever it is stopped, so are we, by the same signal."""
+        with contextlib.suppress(ChildProcessError):
+            while True:
+                news = os.waitid(os.P_PID, pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+                if news is None or news.si_code != os.CLD_STOPPED:
+                    return
+                os.waitid(os.P_PID, pid, os.WSTOPPED | os.WNOHANG)
+                self._witness.wake_us_when_it_runs(pid)
+                _stop_by(news.si_status)
+                self._witness.let_us_be()
+
+
+def _take(signals: set[int]) -> SigInfo | None:
+    """Wait for one of `signals`: `signal.sigwaitinfo`, but with the value that sigqueue(3) sends."""
+    wanted = (ctypes.c_ulong * 16)()
+    for number in signals:
+        wanted[0] |= 1 << (number - 1)
+    info = SigInfo()
+    return info if _libc.sigwaitinfo(wanted, ctypes.byref(info)) > 0 else None
+
+
+def _send(pid: int, info: SigInfo) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        if info.code == SI_QUEUE:
+            _libc.sigqueue(pid, info.signo, ctypes.c_void_p(info.value))
+        else:
+            os.kill(pid, info.signo)
+
+
+def _stop_by(number: int) -> None:
+    """Stop this process, whatever its group: SIGTSTP stops no orphaned one, nor one that ignores it."""
+    wanted = number if signal.getsignal(number) == signal.SIG_DFL else signal.SIGSTOP
+    before = signal.pthread_sigmask(signal.SIG_UNBLOCK, {wanted})
+    signal.pthread_kill(threading.get_ident(), wanted)
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import signal
-import threading
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -35,11 +34,12 @@ def watch(argv: Sequence[str], environ: Mapping[str, str]) -> Watched:
     program = find_program(argv, environ)
     cwd = str(Path.cwd())
     started = datetime.now(UTC).isoformat(timespec="seconds")
-    with Channel() as channel:
+    with Channel() as channel, ExitStack() as cleanup:
         signals = SignalForwarder()
+        cleanup.callback(signals.stop)
         child = launch(program, channel.environ(environ), keep_fds=channel.fds, mask=signals.mask)
         child.release()
-        signals.start(child.pid, lambda: _stop_with(child.pid))
+        signals.start(child.pid)
         ended = child.wait()
         signals.stop()
         said = channel.read()
@@ -62,17 +62,3 @@ def _silences(said: Said, process: Process, ended: Exit) -> list[str]:
         f"process {process.pid}: the agent did not see the end of the program (it closed all descriptors, or ended by "
         "os._exit or exec); what came after its last record is missing"
     ]
-
-
-def _stop_with(pid: int) -> None:
-    """Ctrl-Z went to the program too. If that stops it, we stop, so that the shell has its job back."""
-    threading.Thread(target=_stop_when_stopped, args=(pid,), daemon=True).start()
-
-
-def _stop_when_stopped(pid: int) -> None:
-    try:
-        news = os.waitid(os.P_PID, pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
-    except ChildProcessError:
-        return
-    if news is not None and news.si_code == os.CLD_STOPPED:
-        os.kill(os.getpid(), signal.SIGSTOP)

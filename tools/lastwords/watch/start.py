@@ -50,6 +50,7 @@ def run(argv: Sequence[str], environ: Mapping[str, str], options: Options) -> Ra
     with ExitStack() as cleanup:
         channel = cleanup.enter_context(Channel()) if options.agent else None
         signals = SignalForwarder()
+        cleanup.callback(signals.stop)
         child = launch(
             program,
             channel.environ(environ) if channel else environ,
@@ -81,13 +82,13 @@ def _watch(
         session = _attach(child, options)
     except SetupError as trouble:
         child.release()
-        signals.start(child.pid, lambda: None)
+        signals.start(child.pid)
         report.problems.append(f"not watched by gdb: {trouble.fact}")
         return trouble
     with session:
         try:
             child.release()
-            signals.start(child.pid, lambda: None)
+            signals.start(child.pid, helper=session.pid)
             Supervisor(session, processes, report).listen(child, options.linger)
         except GdbEnded as ended:
             report.problems.append(f"{ended}: from then on the program ran unwatched")
