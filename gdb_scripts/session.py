@@ -27,7 +27,9 @@ WATCH_CHILDREN = os.environ.get("LASTWORDS_SESSION") != "no-children"
 LIBPYTHON = "libpython"
 # If a thread stands still for that long and lastwords gives no order (because it is frozen, say), gdb lets all go.
 PATIENCE_SECONDS = float(os.environ.get("LASTWORDS_PATIENCE", "20"))
-REGISTERS = ("pc", "sp", "rdi", "rsi", "rdx", "rcx", "r8", "r9", "fs_base")
+REGISTERS = ("rip", "rsp", "rdi", "rsi", "rdx", "rcx", "r8", "r9", "fs_base")
+NAMES = {"rip": "pc", "rsp": "sp"}
+WORD = 0xFFFFFFFFFFFFFFFF
 
 
 def emit(**fields: object) -> None:
@@ -96,11 +98,17 @@ processes: "dict[int, int]" = {}  # pid -> inferior number, while it is watched
 def read_registers() -> Dict[str, int]:
     """Those of the selected thread that lastwords asks for; `return_address` is the word at sp (at an entry)."""
     values = {}
+    frame = gdb.newest_frame()
     for name in REGISTERS:
         try:
-            values[name] = int(gdb.parse_and_eval("(unsigned long) $" + name))
-        except gdb.error:
+            values[NAMES.get(name, name)] = int(frame.read_register(name)) & WORD
+        except (gdb.error, ValueError):  # no such register here
             continue
+    try:
+        word = gdb.selected_inferior().read_memory(values["sp"], 8)
+        values["return_address"] = int.from_bytes(bytes(word), sys.byteorder)
+    except (gdb.MemoryError, KeyError):
+        pass
     return values
 
 
@@ -326,6 +334,7 @@ ORDERS = {
     "resume": do_resume,
     "let_go": do_let_go,
     "leave": do_leave,
+    "ping": lambda order: {},
     "stack": do_stack,
     "interrupt": do_interrupt,
     "read": do_read,

@@ -6,6 +6,7 @@ PyErr_Display ...), each deeper in the stack than the last. The first is the eve
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -57,22 +58,48 @@ class OpenStops:
 
     by_thread: dict[int, list[tuple[Stop, int]]] = field(default_factory=dict)
 
-    def is_news(self, stop: Stop, exception: int) -> bool:
+    def is_news(self, stop: Stop, exception: int, is_active: Callable[[Stop], bool] = lambda _: True) -> bool:
         """Whether `stop` begins something; `exception` is the exception's address, 0 where it has none yet.
 
         It does not where an open stop of the same family, earlier in the chain, called it for the same exception.
+        `is_active` looks into the target whether a function that was entered deeper in the stack has not been left:
+        an exception's address alone does not tell, because it is given out again.
         """
-        opened = [(other, address) for other, address in self.by_thread.get(stop.tid, []) if _encloses(other, stop)]
+        opened = [
+            (other, address)
+            for other, address in self.by_thread.get(stop.tid, [])
+            if _may_enclose(other, stop) and is_active(other)
+        ]
         self.by_thread[stop.tid] = [*opened, (stop, exception)]
         return not any(
-            other.family == stop.family and (not address or not exception or address == exception)
-            for other, address in opened
+            _calls(other, stop) and (not address or not exception or address == exception) for other, address in opened
         )
 
 
-def _encloses(outer: Stop, inner: Stop) -> bool:
+def _may_enclose(outer: Stop, inner: Stop) -> bool:
     """Whether `outer` may be active still: it has the higher stack pointer, or jumped to the next of its chain."""
     if outer.registers["sp"] != inner.registers["sp"]:
         return outer.registers["sp"] > inner.registers["sp"]
+    return _calls(outer, inner)
+
+
+def _calls(outer: Stop, inner: Stop) -> bool:
+    """Whether `outer` comes before `inner` in the same chain."""
     chain = CHAINS[outer.family] if outer.family else ()
     return inner.function in chain and chain.index(str(outer.function)) < chain.index(inner.function)
+
+
+CALL_SITES_DISTANCE = 4096  # bytes: two calls that one small function makes
+
+
+def is_told_again(before: Stop, stop: Stop) -> bool:
+    """Whether one C function called both, first to print the exception, then to say that it is ignored.
+
+    So do modules made by Cython (`__Pyx_WriteUnraisable`). It says nothing of the exception: compare that, too.
+    """
+    if (before.family, stop.family, before.tid) != ("printed", "unraisable", stop.tid):
+        return False
+    if before.registers["sp"] != stop.registers["sp"]:
+        return False
+    first, second = (one.registers.get("return_address", 0) for one in (before, stop))
+    return 0 < second - first < CALL_SITES_DISTANCE

@@ -17,11 +17,12 @@ from lastwords.cpython import Interpreter, ReadError, open_process, read_threadi
 from lastwords.errors import LastwordsError, SetupError
 from lastwords.model import Capture, Caught, Exit, Moment, Report
 from lastwords.watch.crashes import Crash, deadly, halt, new_moment, read_c_stack, read_crash
+from lastwords.watch.glance import Glance, Known, read_glance
 from lastwords.watch.gdb_memory import GdbMemory
 from lastwords.watch.messages import read_message
 from lastwords.watch.processes import Processes, read_entry
-from lastwords.watch.stops import OpenStops, Stop, stop_from_event
-from lastwords.watch.swallowed import find_exception, make_signature, read_caught
+from lastwords.watch.stops import OpenStops, Stop, is_told_again, stop_from_event
+from lastwords.watch.swallowed import make_place, read_caught, tell_again
 
 _TICK_SECONDS = 0.2  # how often we look whether the program has ended without gdb's saying so
 
@@ -37,7 +38,8 @@ class Supervisor:
         self._waiting: deque[dict[str, Any]] = deque()
         self._readers: dict[int, Interpreter] = {}
         self._open = OpenStops()
-        self._known: dict[tuple[object, ...], Caught] = {}
+        self._glanced, self._read_before = Known(), Known()
+        self._last: dict[int, tuple[Stop, Glance, Caught]] = {}
         self._fatal: dict[int, str] = {}
         self._crashes: dict[int, Crash] = {}
 
@@ -120,26 +122,55 @@ class Supervisor:
         started = time.monotonic()
         process = self.processes.watched[stop.pid]
         caught = Caught(id=f"exception-{len(self.report.exceptions) + 1}", process=process.id, how="unraisable")
+        interpreter = None
         try:
             interpreter = self._reader(stop.pid)
             process.python = process.python or interpreter.python
             tstate = _require_thread(interpreter, stop)
-            if not self._open.is_news(stop, find_exception(interpreter, stop, tstate)):
+            glance = read_glance(interpreter, stop, tstate)
+            if not self._is_news(interpreter, stop, glance) or self._is_counted(stop, glance):
                 return
             read_caught(interpreter, stop, tstate, caught)
+            if _is_exit(stop, caught) or self._is_known(stop, glance, caught):
+                return
+            self._last[stop.tid] = stop, glance, caught
         except (LastwordsError, ReadError) as error:
             interpreter = None
             caught.error = str(error)
-        if _is_exit(stop, caught) or self._is_known(stop, caught):
-            return
         self._add(stop, caught, interpreter, started)
 
-    def _is_known(self, stop: Stop, caught: Caught) -> bool:
-        """Count it if it is an event that was seen before, from the same place."""
-        known = self._known.setdefault(make_signature(stop, caught), caught)
-        if known is not caught:
+    def _is_news(self, interpreter: Interpreter, stop: Stop, glance: Glance) -> bool:
+        """Whether it is not the same exception on its way through one more function."""
+
+        def is_active(outer: Stop) -> bool:
+            """The word at its stack pointer is the way back still."""
+            return interpreter.pointer(outer.registers["sp"]) == outer.registers.get("return_address")
+
+        if not self._open.is_news(stop, glance.instance, is_active):
+            return False
+        last = self._last.get(stop.tid)
+        if last and is_told_again(last[0], stop) and last[1].value == glance.value:
+            tell_again(interpreter, stop, last[2])
+            return False
+        return True
+
+    def _is_counted(self, stop: Stop, glance: Glance) -> bool:
+        """Count it if it looks like one that was seen before."""
+        known = self._glanced.find(glance.place, glance.text)
+        if known is not None:
             known.count += 1
-        return known is not caught
+            self._last[stop.tid] = stop, glance, known
+        return known is not None
+
+    def _is_known(self, stop: Stop, glance: Glance, caught: Caught) -> bool:
+        """Count it if it is one that was seen before, by what was read of it."""
+        place, text = make_place(stop, caught), caught.exception.value if caught.exception else None
+        known = self._read_before.find(place, text)
+        if known is not None:
+            known.count += 1
+        self._read_before.keep(place, text, known or caught)
+        self._glanced.keep(glance.place, glance.text, known or caught)
+        return known is not None
 
     def _add(self, stop: Stop, caught: Caught, interpreter: Interpreter | None, started: float) -> None:
         caught.stack, problem = read_c_stack(self.session, stop.tid)

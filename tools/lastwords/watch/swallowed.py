@@ -8,29 +8,15 @@ from __future__ import annotations
 from lastwords.cpython import (
     Interpreter,
     ReadError,
-    read_exception,
     read_pending_exception,
     read_stack,
     read_value,
 )
-from lastwords.cpython.structs import EXCEPTION
+from lastwords.cpython.exception import from_parts
 from lastwords.model import Caught, ExceptionValue, Frame, How
+from lastwords.watch.glance import SHOWN
 from lastwords.watch.messages import find_object, read_message
 from lastwords.watch.stops import Stop
-
-# PyErr_Display(type, value, traceback); _PyErr_Display(file, type, value, traceback) (3.8, Python/pythonrun.c).
-_SHOWN = {"PyErr_Display": 1, "_PyErr_Display": 2}
-
-
-def find_exception(interp: Interpreter, stop: Stop, tstate: int) -> int:
-    """The address of the exception of a stop; 0 where there is no instance (yet). Raises ReadError."""
-    if stop.function in _SHOWN:
-        return stop.argument(_SHOWN[stop.function])
-    if interp.has("PyThreadState", "current_exception"):
-        return interp.number(tstate, "PyThreadState", "current_exception")
-    value = interp.number(tstate, "PyThreadState", "curexc_value")
-    # A type's argument until it is normalised: a str, a tuple, nothing.
-    return value if value and interp.type_flags(value) & EXCEPTION else 0
 
 
 def read_caught(interp: Interpreter, stop: Stop, tstate: int, caught: Caught) -> None:
@@ -49,11 +35,20 @@ def read_caught(interp: Interpreter, stop: Stop, tstate: int, caught: Caught) ->
     caught.how = decide_how(interp, stop, caught)
 
 
+def tell_again(interp: Interpreter, stop: Stop, caught: Caught) -> None:
+    """What was printed before is called ignored now: the record becomes that of an unraisable exception."""
+    caught.how = "unraisable"
+    caught.message = read_message(interp, stop, caught.exception) or caught.message
+    subject = find_object(stop)
+    if subject:
+        caught.object = read_value(interp, subject)
+
+
 def _read(interp: Interpreter, stop: Stop, tstate: int) -> ExceptionValue | None:
-    if stop.function in _SHOWN:
-        value = stop.argument(_SHOWN[stop.function])
-        return read_exception(interp, value) if value else None
-    return read_pending_exception(interp, tstate)
+    if stop.function not in SHOWN:
+        return read_pending_exception(interp, tstate)
+    value, traceback = (stop.argument(index) for index in SHOWN[stop.function])
+    return from_parts(interp, interp.number(value, "PyObject", "ob_type"), value, traceback) if value else None
 
 
 def decide_how(interp: Interpreter, stop: Stop, caught: Caught) -> How:
@@ -77,8 +72,8 @@ def _in_thread_hook(frames: list[Frame]) -> bool:
     )
 
 
-def make_signature(stop: Stop, caught: Caught) -> tuple[object, ...]:
-    """What makes two exceptions the same event from the same place: process, function, type, and all places."""
+def make_place(stop: Stop, caught: Caught) -> tuple[object, ...]:
+    """What makes two exceptions come from the same place: process, function, type, and all lines."""
     kind = caught.exception.type if caught.exception else None
     traceback = caught.exception.traceback if caught.exception else []
     return (

@@ -1,0 +1,106 @@
+"""A first look at a swallowed exception, cheap enough for the ten-thousandth time: addresses only, no names.
+
+An event whose look is the same as an earlier one's is that event again: the same function called from the same
+instruction, for an exception of the same type that says the same, came by the same instructions, in a thread that
+stands at the same ones. Addresses hold as long as their objects live; one that has been given out again is told apart
+by the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+from lastwords.cpython import Interpreter, read_value
+from lastwords.cpython.frame import Place, read_frame_object, read_places
+from lastwords.cpython.structs import EXCEPTION
+from lastwords.model import Caught
+from lastwords.watch.stops import Stop
+
+# Which arguments are the exception and its traceback: PyErr_Display(type, value, traceback);
+# _PyErr_Display(file, type, value, traceback) (3.8, Python/pythonrun.c).
+SHOWN = {"PyErr_Display": (1, 2), "_PyErr_Display": (2, 3)}
+FRAMES_LIMIT = 30  # of a stack and of a traceback: what differs only further out is the same place
+TEXT_LIMIT = 100  # characters
+TEXTS_LIMIT = 20  # different texts from one place that get a record each; the next are counted with the last
+Key = tuple[object, ...]
+
+
+@dataclass(frozen=True)
+class Glance:
+    """`value`: what stands for the exception at the stop, an instance or not. `place`: where; `text`: what it says."""
+
+    value: int
+    is_instance: bool
+    place: Key
+    text: str | None
+
+    @property
+    def instance(self) -> int:
+        """The exception's address; 0 where there is none yet (a type with its argument)."""
+        return self.value if self.is_instance else 0
+
+
+def read_glance(interp: Interpreter, stop: Stop, tstate: int) -> Glance:
+    """Look at a thread that stands at the entry of one of the functions that are watched. Raises ReadError."""
+    kind, value, traceback = find_exception(interp, stop, tstate)
+    is_instance = bool(value) and bool(interp.type_flags(value) & EXCEPTION)
+    if is_instance and not kind:
+        kind = interp.number(value, "PyObject", "ob_type")
+    if is_instance and not traceback and interp.has("PyBaseExceptionObject", "traceback"):
+        traceback = interp.number(value, "PyBaseExceptionObject", "traceback")
+    place = (
+        stop.pid,
+        stop.function,
+        stop.registers.get("return_address"),
+        kind,
+        tuple(islice(_read_traceback(interp, traceback), FRAMES_LIMIT)),
+        tuple(islice(read_places(interp, tstate), FRAMES_LIMIT)),
+    )
+    said = interp.number(value, "PyBaseExceptionObject", "args") if is_instance else value
+    return Glance(value, is_instance, place, read_value(interp, said, TEXT_LIMIT).repr if said else None)
+
+
+def find_exception(interp: Interpreter, stop: Stop, tstate: int) -> tuple[int, int, int]:
+    """The addresses of type, value and traceback: arguments of the stopped function, or pending in its thread.
+
+    0 is "not known from here": the instance has it, or it has none. Raises ReadError.
+    """
+    if stop.function in SHOWN:
+        value, traceback = (stop.argument(index) for index in SHOWN[stop.function])
+        return 0, value, traceback
+    if interp.has("PyThreadState", "current_exception"):
+        return 0, interp.number(tstate, "PyThreadState", "current_exception"), 0
+    kind, value, traceback = (
+        interp.number(tstate, "PyThreadState", f"curexc_{part}") for part in ("type", "value", "traceback")
+    )
+    return kind, value, traceback
+
+
+def _read_traceback(interp: Interpreter, address: int) -> Iterator[Place]:
+    """(code object, byte of the instruction) of each entry, outermost first. Raises ReadError."""
+    while address and interp.has("PyTracebackObject"):
+        code = read_frame_object(interp, interp.number(address, "PyTracebackObject", "tb_frame"))
+        yield code, interp.signed(address, "PyTracebackObject", "tb_lasti")
+        address = interp.number(address, "PyTracebackObject", "tb_next")
+
+
+class Known:
+    """The records of what has been seen already, by place and text."""
+
+    def __init__(self) -> None:
+        self._by_place: dict[Key, dict[str | None, Caught]] = {}
+
+    def find(self, place: Key, text: str | None) -> Caught | None:
+        """Its record; where a place has had too many texts already, that of the last of them."""
+        texts = self._by_place.get(place, {})
+        if text in texts:
+            return texts[text]
+        return next(reversed(texts.values())) if len(texts) >= TEXTS_LIMIT else None
+
+    def keep(self, place: Key, text: str | None, caught: Caught) -> None:
+        """From now on `find` gives `caught` for it."""
+        texts = self._by_place.setdefault(place, {})
+        if len(texts) < TEXTS_LIMIT:
+            texts[text] = caught
