@@ -6,7 +6,6 @@ wakes no thread that is traced: it waits to be delivered. So the threads are hel
 Python 3.6 and newer (gdb's own).
 """
 
-import os
 import pathlib
 import signal
 import threading
@@ -19,7 +18,6 @@ STOPS = ("SIGSTOP", "SIGTSTP", "SIGTTIN", "SIGTTOU")
 LOOK_SECONDS = 0.02
 # A stop that not every thread has obeyed by then was ended by a SIGCONT that one of them has taken already.
 HALF_STOPPED_SECONDS = 0.5
-WAKE_SECONDS = 2.0
 SIGCONT_PENDING = 1 << (signal.SIGCONT - 1)
 
 
@@ -53,13 +51,12 @@ class GroupStops:
         self.some.set()
 
     def resume(self, pid: int) -> None:
-        """Let the threads of a process go on, and lastwords, which stops when the program does."""
+        """Let the threads of a process go on."""
         self.since.pop(pid, None)
         for thread in self.threads.pop(pid, ()):
             if thread.is_valid() and thread.is_stopped():
                 thread.switch()
                 gdb.execute("continue &", to_string=True)
-        threading.Thread(target=wake_parent, daemon=True).start()
 
     def _watch(self) -> None:
         while self.some.wait():
@@ -88,16 +85,3 @@ def is_continued(pid: int) -> bool:
         return True
     pending = next(line.split()[1] for line in lines if line.startswith("ShdPnd:"))
     return bool(int(pending, 16) & SIGCONT_PENDING)
-
-
-def wake_parent() -> None:
-    """lastwords may be about to stop when the program already goes on: wake it, looking for a while."""
-    lastwords = os.getppid()
-    deadline = time.monotonic() + WAKE_SECONDS
-    while time.monotonic() < deadline:
-        try:
-            if pathlib.Path(f"/proc/{lastwords}/stat").read_text().rpartition(")")[2].split()[0] == "T":
-                os.kill(lastwords, signal.SIGCONT)
-        except OSError:
-            return
-        time.sleep(LOOK_SECONDS)

@@ -59,10 +59,9 @@ class SignalForwarder:
         self._witness = Witness()
         self._ended = threading.Event()
 
-    def start(self, pid: int, helper: int = 0) -> None:
-        """Forward to `pid` from now on, what is pending already first; `helper` may wake us by SIGCONT."""
-        helpers = {helper, self._witness.pid}
-        threading.Thread(target=self._forward, args=(pid, helpers), daemon=True).start()
+    def start(self, pid: int) -> None:
+        """Forward to `pid` from now on, what is pending already first."""
+        threading.Thread(target=self._forward, args=(pid,), daemon=True).start()
         threading.Thread(target=self._stop_with, args=(pid,), daemon=True).start()
 
     def stop(self) -> None:
@@ -70,14 +69,14 @@ class SignalForwarder:
         self._ended.set()
         self._witness.end()
 
-    def _forward(self, pid: int, helpers: set[int]) -> None:
+    def _forward(self, pid: int) -> None:
         while True:
             info = _take(self._signals)
             if self._ended.is_set():
                 return
             if info is None or self._witness.saw(info.signo) or info.code == SI_KERNEL:
                 continue
-            if info.signo != signal.SIGCONT or info.pid not in helpers:
+            if info.signo != signal.SIGCONT or info.pid != self._witness.pid:
                 _send(pid, info)
 
     def _stop_with(self, pid: int) -> None:

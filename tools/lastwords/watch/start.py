@@ -88,7 +88,7 @@ def _watch(
     with session:
         try:
             child.release()
-            signals.start(child.pid, helper=session.pid)
+            signals.start(child.pid)
             Supervisor(session, processes, report).listen(child, options.linger)
         except GdbEnded as ended:
             report.problems.append(f"{ended}: from then on the program ran unwatched")
