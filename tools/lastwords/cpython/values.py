@@ -1,7 +1,8 @@
 """Objects of the target as text: what `repr()` would print, as far as that can be told without running code.
 
 How an object is printed is told by who defines its `tp_repr`: the interpreter's own type, and then it is printed here
-as that type does it; or a class, and then only `<module.Class object at 0x...>` is known of it.
+as that type does it; or a class, and then only `<module.Class object at 0x...>` is known of it (but of a
+`threading.Thread`: thread_text.py).
 """
 
 from __future__ import annotations
@@ -54,10 +55,13 @@ def read_value(structs: Structs, address: int, characters: int = 2000) -> Value:
 def printer_text(printer: Printer, address: int) -> str:
     """The repr of one object, of a container's item too. Raises ReadError."""
     from lastwords.cpython.printers import HANDLERS  # noqa: PLC0415 - they print the items of containers
+    from lastwords.cpython.thread_text import find_thread_text  # noqa: PLC0415 - it reads through Interpreter
 
     kind = type_of(printer.structs, address)
     definer = find_definer(printer.structs, kind, "tp_repr")
-    handler = None if definer.is_heap else HANDLERS.get(definer.name)
+    if definer.is_heap:
+        return find_thread_text(printer.structs, address, kind) or object_text(printer.structs, address)
+    handler = HANDLERS.get(definer.name)
     return handler(printer, address) if handler is not None else object_text(printer.structs, address)
 
 
