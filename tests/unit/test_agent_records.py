@@ -159,3 +159,11 @@ def test_what_was_said_goes_into_the_report() -> None:
     assert (silent.agent, spoke.agent) == (SILENT, "it spoke")
     assert spoke.python is not None
     assert (spoke.id, spoke.python.version, spoke.libraries) == ("process-7", "3.12.1", {"gevent": "1"})
+
+
+def test_processes_without_hunter_share_a_line_and_the_command_of_the_interpreter_they_run() -> None:
+    told = {"kind": "untraced", "why": "no hunter", "error": "x"}
+    said = read_records(lines(HELLO, told, told | {"pid": 8}, told | {"pid": 9}), hunter=HUNTER)
+    (line,) = said.untraced
+    assert line.startswith(f"processes {HELLO['pid']}, 8, 9: the shutdown was not traced")
+    assert "'/usr/bin/py thon' -m pip install --target /data/hunter/3.12" in line

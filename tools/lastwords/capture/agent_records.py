@@ -44,7 +44,8 @@ class Hello:
 class Said:
     """All that agents said. `spoke` are the pids of which there is any record, `traced` those with a trace.
 
-    `ended` are those that were seen to reach `threading._shutdown`; `untraced` says why they were not traced there.
+    `ended` are those that were seen to reach `threading._shutdown`; `reasons` says why they were not traced there: a
+    sentence, and the pids.
     """
 
     hellos: dict[int, Hello] = field(default_factory=dict)
@@ -56,9 +57,18 @@ class Said:
     traced: set[int] = field(default_factory=set)
     ended: set[int] = field(default_factory=set)
     problems: list[str] = field(default_factory=list)
-    untraced: list[str] = field(default_factory=list)
+    reasons: dict[str, list[int]] = field(default_factory=dict)
     process_id: ProcessId = default_process_id
     hunter: Path = Path("hunter")
+
+    @property
+    def untraced(self) -> list[str]:
+        """A line for each reason why a shutdown was not traced, with the processes."""
+        return [f"{_name_processes(pids)}: {reason}" for reason, pids in self.reasons.items()]
+
+
+def _name_processes(pids: list[int]) -> str:
+    return f"process{'es' if len(pids) > 1 else ''} {', '.join(map(str, pids))}"
 
 
 def read_records(data: bytes, process_id: ProcessId = default_process_id, hunter: Path = Path("hunter")) -> Said:
@@ -225,29 +235,30 @@ class _Reading:
     def _read_untraced(self, record: Record) -> None:
         self.at_exit = True
         self.said.ended.add(self.pid)
-        self.said.untraced.append(self._why_untraced(record))
+        self.said.reasons.setdefault(self._why_untraced(record), []).append(self.pid)
 
     def _why_untraced(self, record: Record) -> str:
-        why, place = record["why"], f"process {self.pid}"
+        why = record["why"]
         if why == "busy":
-            return f"{place}: the shutdown was not traced, for the program has a trace or profile function of its own"
+            return "the shutdown was not traced, for the program has a trace or profile function of its own"
         if why == "full":
-            return f"{place}: the trace of the shutdown ends after its first 20,000 events"
+            return "the trace of the shutdown ends after its first 20,000 events"
         if why == "no hunter":
             return (
-                f"{place}: the shutdown was not traced, because hunter cannot be imported there ({record['error']}); "
+                f"the shutdown was not traced, because hunter cannot be imported there ({record['error']}); "
                 f"install it:  {self._pip()}"
             )
         if why == "old hunter":
             return (
-                f"{place}: the shutdown was not traced, because the hunter there is too old ({record['error']}); "
+                f"the shutdown was not traced, because the hunter there is too old ({record['error']}); "
                 f"install a newer one:  {self._pip()}"
             )
-        return f"{place}: the trace of the shutdown broke off ({record.get('error')})"
+        return f"the trace of the shutdown broke off ({record.get('error')})"
 
     def _pip(self) -> str:
         """The command that installs hunter for this very interpreter, where no `site` looks."""
-        hello = self.said.hellos.get(self.pid)
+        # A forked child says no hello: it runs what the process runs that it was forked from.
+        hello = self.said.hellos.get(self.pid) or next(iter(self.said.hellos.values()), None)
         if hello is None:
             return f"python -m pip install --target {shlex.quote(str(self.said.hunter / 'X.Y'))} 'hunter>=3.4'"
         version = ".".join(hello.version.split()[0].split(".")[:2])
