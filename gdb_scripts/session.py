@@ -317,6 +317,13 @@ def do_read(order: Dict[str, int]) -> Dict[str, Any]:
     raise gdb.error("the process is gone")
 
 
+def do_watch_hook(order: Dict[str, Any]) -> Dict[str, Any]:
+    """Stop also where the interpreter prints the exception of a sys.unraisablehook that failed (from 3.8)."""
+    found = gdb.Breakpoint("write_unraisable_exc_file")
+    found.silent = True
+    return {"found": not found.pending}
+
+
 def do_status(order: Dict[str, int]) -> Dict[str, Any]:
     """Where each breakpoint is in the program space of a process: which functions it has."""
     return {"locations": [bp.location for bp in gdb.breakpoints() if not bp.pending and bp.location]}
@@ -335,6 +342,7 @@ ORDERS = {
     "let_go": do_let_go,
     "leave": do_leave,
     "ping": lambda order: {},
+    "watch_hook": do_watch_hook,
     "stack": do_stack,
     "interrupt": do_interrupt,
     "read": do_read,

@@ -83,6 +83,13 @@ commands
   continue
 end
 
+break PyErr_DisplayException
+commands
+  silent
+  lw-printed
+  continue
+end
+
 break PyErr_Display
 commands
   silent

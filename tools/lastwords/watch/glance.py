@@ -18,9 +18,15 @@ from lastwords.cpython.structs import EXCEPTION
 from lastwords.model import Caught
 from lastwords.watch.stops import Stop
 
-# Which arguments are the exception and its traceback: PyErr_Display(type, value, traceback);
-# _PyErr_Display(file, type, value, traceback) (3.8, Python/pythonrun.c).
-SHOWN = {"PyErr_Display": (1, 2), "_PyErr_Display": (2, 3)}
+# Which arguments are the exception and its traceback (None: it has its own): PyErr_Display(type, value, traceback),
+# _PyErr_Display(file, type, value, traceback) (3.8), PyErr_DisplayException(value) (3.12, Python/pythonrun.c),
+# write_unraisable_exc_file(tstate, type, value, traceback, err_msg, obj, file) (3.8, Python/errors.c).
+SHOWN: dict[str | None, tuple[int, int | None]] = {
+    "PyErr_Display": (1, 2),
+    "_PyErr_Display": (2, 3),
+    "PyErr_DisplayException": (0, None),
+    "write_unraisable_exc_file": (2, 3),
+}
 FRAMES_LIMIT = 30  # of a stack and of a traceback: what differs only further out is the same place
 TEXT_LIMIT = 100  # characters
 TEXTS_LIMIT = 20  # different texts from one place that get a record each; the next are counted with the last
@@ -68,14 +74,19 @@ def find_exception(interp: Interpreter, stop: Stop, tstate: int) -> tuple[int, i
     0 is "not known from here": the instance has it, or it has none. Raises ReadError.
     """
     if stop.function in SHOWN:
-        value, traceback = (stop.argument(index) for index in SHOWN[stop.function])
-        return 0, value, traceback
+        return 0, *find_shown(stop)
     if interp.has("PyThreadState", "current_exception"):
         return 0, interp.number(tstate, "PyThreadState", "current_exception"), 0
     kind, value, traceback = (
         interp.number(tstate, "PyThreadState", f"curexc_{part}") for part in ("type", "value", "traceback")
     )
     return kind, value, traceback
+
+
+def find_shown(stop: Stop) -> tuple[int, int]:
+    """The addresses of value and traceback, from the arguments of a function that shows an exception."""
+    value, traceback = SHOWN[stop.function]
+    return stop.argument(value), stop.argument(traceback) if traceback is not None else 0
 
 
 def _read_traceback(interp: Interpreter, address: int) -> Iterator[Place]:

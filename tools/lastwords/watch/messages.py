@@ -24,6 +24,8 @@ def find_object(stop: Stop) -> int:
             return stop.argument(0)
         case "_PyErr_WriteUnraisableMsg":
             return stop.argument(1)
+        case "write_unraisable_exc_file":
+            return stop.argument(5)
     return 0
 
 
@@ -39,7 +41,7 @@ def read_message(interp: Interpreter, stop: Stop, exception: ExceptionValue | No
 def _read_unraisable(interp: Interpreter, stop: Stop, exception: ExceptionValue | None) -> str | None:
     """PyErr_WriteUnraisable(obj): the words changed with the language."""
     if interp.has("PyStringObject"):
-        return _old_message(interp, stop.argument(0), exception)
+        return _old_message(interp, stop, exception)
     return _about(interp, None, stop.argument(0))
 
 
@@ -52,6 +54,11 @@ def _read_unraisable_msg(interp: Interpreter, stop: Stop, _: ExceptionValue | No
 def _read_format(interp: Interpreter, stop: Stop, _: ExceptionValue | None) -> str | None:
     """PyErr_FormatUnraisable(format, ...)."""
     return f"{_format(interp, stop)}:"
+
+
+def _read_file(interp: Interpreter, stop: Stop, _: ExceptionValue | None) -> str | None:
+    """write_unraisable_exc_file(tstate, type, value, traceback, err_msg, obj, file), from 3.8."""
+    return f"{_text(interp, stop.argument(4))}: {_repr(interp, stop.argument(5))}"
 
 
 def _read_fatal(interp: Interpreter, stop: Stop, _: ExceptionValue | None) -> str | None:
@@ -74,6 +81,7 @@ _READERS = {
     "PyErr_WriteUnraisable": _read_unraisable,
     "_PyErr_WriteUnraisableMsg": _read_unraisable_msg,
     "PyErr_FormatUnraisable": _read_format,
+    "write_unraisable_exc_file": _read_file,
     "Py_FatalError": _read_fatal,
     "_Py_FatalErrorFunc": _read_fatal_function,
     "_Py_FatalErrorFormat": _read_fatal_format,
@@ -88,19 +96,14 @@ def _about(interp: Interpreter, added: str | None, subject: int) -> str | None:
     return f"{begin}: {_repr(interp, subject)}"
 
 
-def _old_message(interp: Interpreter, subject: int, exception: ExceptionValue | None) -> str:
-    """2.7: type, repr of the value, repr of the object, on one line."""
+def _old_message(interp: Interpreter, stop: Stop, exception: ExceptionValue | None) -> str:
+    """2.7: type, repr of the value, repr of the object, on one line. The value may not be an exception yet."""
     kind = (exception.type if exception else None) or "<unknown>"
-    name = kind.removeprefix("exceptions.")
-    value = f": {_old_value(name, exception)}" if exception and (exception.args or exception.value) else ""
-    return f"Exception {name}{value} in {_repr(interp, subject)} ignored"
-
-
-def _old_value(name: str, exception: ExceptionValue) -> str:
-    """repr() of a 2.7 exception: a tuple's, after the class's own name."""
-    shown = [argument.repr or "?" for argument in exception.args]
-    inside = f"{shown[0]}," if len(shown) == 1 else ", ".join(shown)
-    return f"{name.rpartition('.')[2]}({inside})"
+    tstate = interp.find_thread(stop.ident)
+    value = interp.number(tstate, "PyThreadState", "curexc_value") if tstate else 0
+    shown = _repr(interp, value) if value else "None"
+    said = f": {shown}" if shown != "None" else ""
+    return f"Exception {kind.removeprefix('exceptions.')}{said} in {_repr(interp, stop.argument(0))} ignored"
 
 
 def _repr(interp: Interpreter, address: int) -> str:

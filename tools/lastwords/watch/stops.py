@@ -14,8 +14,13 @@ Family = Literal["unraisable", "printed", "fatal"]
 
 # By family, in the order in which one calls the next (Python/errors.c, pythonrun.c, pylifecycle.c).
 CHAINS: dict[Family, tuple[str, ...]] = {
-    "unraisable": ("PyErr_WriteUnraisable", "_PyErr_WriteUnraisableMsg", "PyErr_FormatUnraisable"),
-    "printed": ("PyErr_PrintEx", "_PyErr_PrintEx", "PyErr_Display", "_PyErr_Display"),
+    "unraisable": (
+        "PyErr_WriteUnraisable",
+        "_PyErr_WriteUnraisableMsg",
+        "PyErr_FormatUnraisable",
+        "write_unraisable_exc_file",
+    ),
+    "printed": ("PyErr_PrintEx", "_PyErr_PrintEx", "PyErr_DisplayException", "PyErr_Display", "_PyErr_Display"),
     "fatal": ("Py_FatalError", "_Py_FatalErrorFunc", "_Py_FatalErrorFormat"),
 }
 FAMILIES: dict[str, Family] = {name: family for family, names in CHAINS.items() for name in names}

@@ -17,12 +17,12 @@ from lastwords.cpython import Interpreter, ReadError, open_process, read_threadi
 from lastwords.errors import LastwordsError, SetupError
 from lastwords.model import Capture, Caught, Exit, Moment, Report
 from lastwords.watch.crashes import Crash, deadly, halt, new_moment, read_c_stack, read_crash
-from lastwords.watch.glance import Glance, Known, read_glance
 from lastwords.watch.gdb_memory import GdbMemory
+from lastwords.watch.glance import Glance, Known, read_glance
 from lastwords.watch.messages import read_message
 from lastwords.watch.processes import Processes, read_entry
 from lastwords.watch.stops import OpenStops, Stop, is_told_again, stop_from_event
-from lastwords.watch.swallowed import make_place, read_caught, tell_again
+from lastwords.watch.swallowed import has_own_hook, judge_by_c_stack, make_place, read_caught, tell_again
 
 _TICK_SECONDS = 0.2  # how often we look whether the program has ended without gdb's saying so
 
@@ -39,6 +39,7 @@ class Supervisor:
         self._readers: dict[int, Interpreter] = {}
         self._open = OpenStops()
         self._glanced, self._read_before = Known(), Known()
+        self._watches_hook = False
         self._last: dict[int, tuple[Stop, Glance, Caught]] = {}
         self._fatal: dict[int, str] = {}
         self._crashes: dict[int, Crash] = {}
@@ -130,6 +131,7 @@ class Supervisor:
             glance = read_glance(interpreter, stop, tstate)
             if not self._is_news(interpreter, stop, glance) or self._is_counted(stop, glance):
                 return
+            self._watch_hook(interpreter)
             read_caught(interpreter, stop, tstate, caught)
             if _is_exit(stop, caught) or self._is_known(stop, glance, caught):
                 return
@@ -138,6 +140,17 @@ class Supervisor:
             interpreter = None
             caught.error = str(error)
         self._add(stop, caught, interpreter, started)
+
+    def _watch_hook(self, interpreter: Interpreter) -> None:
+        """Where the program has a hook of its own, stop also at what the interpreter calls when that fails."""
+        if self._watches_hook or not has_own_hook(interpreter):
+            return
+        self._watches_hook = True
+        if not self.session.order("watch_hook").get("found"):
+            self.report.problems.append(
+                "sys.unraisablehook is the program's own; were it to fail itself, that would not be seen: this Python "
+                "has no symbol for write_unraisable_exc_file (its debug symbols have it)"
+            )
 
     def _is_news(self, interpreter: Interpreter, stop: Stop, glance: Glance) -> bool:
         """Whether it is not the same exception on its way through one more function."""
@@ -175,6 +188,7 @@ class Supervisor:
     def _add(self, stop: Stop, caught: Caught, interpreter: Interpreter | None, started: float) -> None:
         caught.stack, problem = read_c_stack(self.session, stop.tid)
         caught.error = caught.error or problem
+        judge_by_c_stack(caught)
         moment = Moment(
             id=f"moment-{len(self.report.moments) + 1}",
             process=caught.process,

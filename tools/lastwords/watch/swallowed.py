@@ -12,9 +12,11 @@ from lastwords.cpython import (
     read_stack,
     read_value,
 )
+from lastwords.cpython.dicts import find_item
 from lastwords.cpython.exception import from_parts
+from lastwords.cpython.types import type_of
 from lastwords.model import Caught, ExceptionValue, Frame, How
-from lastwords.watch.glance import SHOWN
+from lastwords.watch.glance import SHOWN, find_shown
 from lastwords.watch.messages import find_object, read_message
 from lastwords.watch.stops import Stop
 
@@ -35,6 +37,22 @@ def read_caught(interp: Interpreter, stop: Stop, tstate: int, caught: Caught) ->
     caught.how = decide_how(interp, stop, caught)
 
 
+_FINALIZING = {"Py_Finalize", "Py_FinalizeEx", "_Py_Finalize"}  # Python/pylifecycle.c
+
+
+def judge_by_c_stack(caught: Caught) -> None:
+    """What no field of the interpreter tells: that it has begun to end, and so, that the program was over."""
+    if caught.phase == "running" and _FINALIZING & {frame.function for frame in caught.stack}:
+        caught.phase = "shutdown"
+        caught.how = "printed" if caught.how == "uncaught" else caught.how
+
+
+def has_own_hook(interp: Interpreter) -> bool:
+    """Whether `sys.unraisablehook` is the program's own, which may fail itself. Raises ReadError."""
+    hook = find_item(interp, interp.sys_dict, "unraisablehook") if interp.sys_dict else None
+    return bool(hook) and not type_of(interp, hook or 0).is_static("builtin_function_or_method")
+
+
 def tell_again(interp: Interpreter, stop: Stop, caught: Caught) -> None:
     """What was printed before is called ignored now: the record becomes that of an unraisable exception."""
     caught.how = "unraisable"
@@ -47,7 +65,7 @@ def tell_again(interp: Interpreter, stop: Stop, caught: Caught) -> None:
 def _read(interp: Interpreter, stop: Stop, tstate: int) -> ExceptionValue | None:
     if stop.function not in SHOWN:
         return read_pending_exception(interp, tstate)
-    value, traceback = (stop.argument(index) for index in SHOWN[stop.function])
+    value, traceback = find_shown(stop)
     return from_parts(interp, interp.number(value, "PyObject", "ob_type"), value, traceback) if value else None
 
 
