@@ -214,10 +214,17 @@ def adopt(child: "gdb.InferiorThread", parent: int) -> None:
 
 def on_exec(thread: "gdb.InferiorThread") -> None:
     """Another program: lastwords decides whether it is worth watching."""
+    if thread.ptid[0] not in processes:  # a vforked child
+        emit(event="fork", pid=thread.ptid[0], parent=read_parent(thread.ptid[0]))
     processes[thread.ptid[0]] = thread.inferior.num
     stack.forget_loaded(thread.inferior.num)
     stopped.add(thread.ptid[1])
     emit(event="exec", pid=thread.ptid[0], tid=thread.ptid[1])
+
+
+def read_parent(pid: int) -> int:
+    """The parent of a process, as the kernel has it."""
+    return int(pathlib.Path("/proc/{}/stat".format(pid)).read_text().rpartition(")")[2].split()[1])
 
 
 def do_watch(order: Dict[str, int]) -> Dict[str, Any]:
@@ -382,7 +389,9 @@ def take_over() -> None:
 take_over()
 CATCHPOINTS = {catch("exec"): on_exec, catch("load " + LIBPYTHON): on_load}
 if WATCH_CHILDREN:
-    CATCHPOINTS.update({catch("fork"): on_fork, catch("vfork"): on_fork})
+    # Not vfork: gdb 13 crashes when it is told to go on from there in a process with threads, and there is no need.
+    # The child shares its parent's memory, breakpoints and all, until its exec, where it is met.
+    CATCHPOINTS.update({catch("fork"): on_fork})
 Order()
 gdb.events.stop.connect(on_stop)
 gdb.events.exited.connect(on_exited)
