@@ -42,6 +42,7 @@ class SigInfo(ctypes.Structure):
         ("signo", ctypes.c_int),
         ("errno", ctypes.c_int),
         ("code", ctypes.c_int),
+        ("padding", ctypes.c_int),
         ("pid", ctypes.c_int),
         ("uid", ctypes.c_int),
         ("value", ctypes.c_void_p),
