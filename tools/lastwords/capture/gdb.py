@@ -29,7 +29,8 @@ from lastwords.errors import SetupError
 
 _EVENT = b"\x1e(\\{.*?\\})\r?\n"
 _START_SECONDS = 30.0
-_ANSWER_SECONDS = 30.0
+# How long each side bears the other's silence: gdb lets all go then, lastwords ends gdb.
+_PATIENCE_SECONDS = float(os.environ.get("LASTWORDS_PATIENCE", "20"))
 
 # As early as gdb takes them: before it reads a symbol, asks a question, or goes to the network.
 _EARLY_SETTINGS = (
@@ -67,7 +68,14 @@ Event = dict[str, Any]
 
 
 class GdbEnded(Exception):  # noqa: N818  # it says what happened, to us; users get a SetupError or a problem line
-    """gdb is gone or does not answer; the programs it watched run on by themselves."""
+    """gdb is gone or does not answer; the programs it watched run on by themselves.
+
+    `is_lost`: it went without letting them go, and has left its breakpoints in them.
+    """
+
+    def __init__(self, why: str, is_lost: bool = False) -> None:
+        super().__init__(why)
+        self.is_lost = is_lost
 
 
 def scripts_directory() -> Path:
@@ -94,6 +102,7 @@ class GdbSession:
         self.version: str | None = None
         self._events: deque[Event] = deque()
         self._orders = 0
+        self._heard = time.monotonic()
         self._gdb = pexpect.spawn(
             path,
             _arguments(cache, watch_children),
@@ -137,7 +146,7 @@ class GdbSession:
             said = answer.get("error") or _last_lines(str(answer.get("said")).encode())
             raise SetupError(f"gdb could not attach to process {pid}; it said: {said}", "Ask:  lastwords doctor")
 
-    def order(self, do: str, **arguments: int) -> Event:
+    def order(self, do: str, **arguments: int | str) -> Event:
         """Ask session.py for something; its answer. Raises GdbEnded."""
         self._orders += 1
         identity = self._orders
@@ -145,12 +154,12 @@ class GdbSession:
         try:
             self._gdb.sendline(f"lw {order}".encode())
         except OSError as error:
-            raise GdbEnded("gdb's terminal is closed") from error
-        deadline = time.monotonic() + _ANSWER_SECONDS
+            raise GdbEnded("gdb's terminal is closed", is_lost=True) from error
+        deadline = time.monotonic() + _PATIENCE_SECONDS
         while True:
             event = self._read(deadline)
             if event is None:
-                raise GdbEnded(f"gdb did not answer within {_ANSWER_SECONDS:.0f} s")
+                raise GdbEnded(f"gdb did not answer within {_PATIENCE_SECONDS:.0f} s")
             if event.get("answer") == identity:
                 return event
             self._events.append(event)
@@ -159,7 +168,10 @@ class GdbSession:
         """The next thing that happened, or None after `timeout` seconds. Raises GdbEnded."""
         if self._events:
             return self._events.popleft()
-        return self._read(time.monotonic() + timeout)
+        event = self._read(time.monotonic() + timeout)
+        if event is None and time.monotonic() - self._heard > _PATIENCE_SECONDS:
+            self.order("ping")  # something may have frozen it, and the program with it at its next exception
+        return event
 
     def _read(self, deadline: float) -> Event | None:
         while True:
@@ -167,13 +179,14 @@ class GdbSession:
                 found = self._gdb.expect([_EVENT, pexpect.TIMEOUT], timeout=max(0.0, deadline - time.monotonic()))
             except (pexpect.EOF, OSError) as error:
                 self._keep_transcript()
-                raise GdbEnded("gdb ended by itself") from error
+                raise GdbEnded("gdb ended by itself", is_lost=True) from error
             if found == 1:
                 self._keep_transcript()
                 return None
             with contextlib.suppress(ValueError):
                 match: Any = self._gdb.match
                 event = json.loads(match.group(1))
+                self._heard = time.monotonic()
                 if event.get("event") == "leaving":
                     raise GdbEnded(f"gdb let the program go ({event['reason']})")
                 return dict(event)
@@ -231,7 +244,8 @@ def _environment(environ: Mapping[str, str], watch_children: bool) -> dict[str, 
         name: value for name, value in environ.items() if not name.startswith(("PYTHON", "LASTWORDS", "LC_", "LD_"))
     }
     session = "children" if watch_children else "no-children"
-    return {**kept, "TERM": "dumb", "LC_ALL": "C.UTF-8", "LASTWORDS_SESSION": session}
+    ours = {"LASTWORDS_SESSION": session, "LASTWORDS_PATIENCE": str(_PATIENCE_SECONDS)}
+    return {**kept, "TERM": "dumb", "LC_ALL": "C.UTF-8", **ours}
 
 
 def _set_signals() -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from lastwords import __version__
 from lastwords.capture.agent import Channel, add_to
 from lastwords.capture.agent_records import default_process_id
+from lastwords.capture.breakpoints import find_descendants, remove_breakpoints
 from lastwords.capture.forward import SignalForwarder
 from lastwords.capture.gdb import GdbEnded, GdbSession, find_gdb
 from lastwords.capture.launch import Child, find_program, launch
@@ -91,8 +92,16 @@ def _watch(
             signals.start(child.pid)
             Supervisor(session, processes, report).listen(child, options.linger)
         except GdbEnded as ended:
+            if ended.is_lost or session.close() == "killed":
+                _clean(child.pid)
             report.problems.append(f"{ended}: from then on the program ran unwatched")
     return None
+
+
+def _clean(pid: int) -> None:
+    """gdb is gone and did not let go: its breakpoints would kill the program and its children."""
+    for process in find_descendants(pid):
+        remove_breakpoints(process)
 
 
 def _attach(child: Child, options: Options) -> GdbSession:

@@ -1,0 +1,81 @@
+"""Take out the breakpoints that a gdb has left behind which was killed, or has crashed.
+
+A program that reaches one with nobody tracing it dies of SIGTRAP. gdb's are single bytes, 0xCC, written over the text
+of an ELF file in memory: the page is then no longer the file's (`/proc/PID/pagemap`, bit 61), and the file says what
+stood there. Only such bytes are written. This is the one case in which lastwords itself writes to a program, and
+it writes back what was there.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+from lastwords.capture import procfs
+from lastwords.capture.elf import open_mapped
+
+INT3 = 0xCC
+PAGE = os.sysconf("SC_PAGE_SIZE")
+# Documentation/admin-guide/mm/pagemap.rst
+_PRESENT, _OF_FILE = 1 << 63, 1 << 61
+
+
+def remove_breakpoints(pid: int) -> int:
+    """Restore the text of a process; how many breakpoints were in it. 0 where it is gone or may not be written."""
+    try:
+        maps = [mapping for mapping in procfs.read_maps(pid) if "x" in mapping.permissions and mapping.inode]
+        with Path(f"/proc/{pid}/mem").open("r+b", buffering=0) as memory:
+            return sum(_restore(memory.fileno(), pid, mapping) for mapping in maps)
+    except (OSError, procfs.ProcessGoneError):
+        return 0
+
+
+def _restore(memory: int, pid: int, mapping: procfs.Mapping) -> int:
+    pages = list(_own_pages(pid, mapping))
+    opened = open_mapped(pid, mapping) if pages else None
+    if opened is None:
+        return 0
+    restored = 0
+    with opened[1].open("rb") as file:
+        for address in pages:
+            original = os.pread(file.fileno(), PAGE, mapping.offset + address - mapping.start)
+            for offset in find_breakpoints(os.pread(memory, PAGE, address), original):
+                os.pwrite(memory, original[offset : offset + 1], address + offset)
+                restored += 1
+    return restored
+
+
+def _own_pages(pid: int, mapping: procfs.Mapping) -> Iterator[int]:
+    """Addresses of the pages of a mapping that were written to."""
+    first, last = mapping.start // PAGE, mapping.end // PAGE
+    with Path(f"/proc/{pid}/pagemap").open("rb", buffering=0) as pagemap:
+        entries = os.pread(pagemap.fileno(), (last - first) * 8, first * 8)
+    for number, (entry,) in enumerate(struct.iter_unpack("=Q", entries[: len(entries) // 8 * 8])):
+        if entry & _PRESENT and not entry & _OF_FILE:
+            yield (first + number) * PAGE
+
+
+def find_breakpoints(text: bytes, original: bytes) -> list[int]:
+    """Offsets at which `text` has a breakpoint that `original` has not."""
+    return [
+        offset
+        for offset, (byte, before) in enumerate(zip(text, original, strict=False))
+        if byte == INT3 and before != INT3
+    ]
+
+
+def find_descendants(pid: int) -> list[int]:
+    """`pid` and its children, and theirs, as they are now."""
+    children: dict[int, list[int]] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                children.setdefault(procfs.read_status(int(entry.name)).ppid, []).append(int(entry.name))
+            except (OSError, procfs.ProcessGoneError, KeyError, ValueError):
+                continue
+    found = [pid]
+    for parent in found:
+        found.extend(children.get(parent, ()))
+    return found
