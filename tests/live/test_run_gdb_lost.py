@@ -1,0 +1,53 @@
+"""A gdb that is killed, or crashes, while it watches: the program and its children live on, and the report says so."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from harness import TARGETS, running, wait_until
+from interpreters import Interpreter
+from lastwords.model import from_json
+
+
+def find_gdb(lastwords: int) -> int | None:
+    """The gdb that a lastwords has started, if it has."""
+    children = psutil.Process(lastwords).children()
+    return next((child.pid for child in children if Path(child.exe()).name == "gdb"), None)
+
+
+@pytest.mark.interpreters(minors=["2.7", "3.8", "3.13"])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
+def test_the_program_outlives_its_gdb(interpreter: Interpreter, number: signal.Signals, tmp_path: Path) -> None:
+    document = tmp_path / "report.json"
+    program = [interpreter.path, TARGETS / "outlives_gdb.py"]
+    with running([sys.executable, "-m", "lastwords", "run", "--json", document, "--", *program]) as target:
+        target.wait_for("ready")
+        gdb = find_gdb(target.pid)
+        assert gdb is not None
+        os.kill(gdb, number)
+        wait_until(lambda: not psutil.pid_exists(gdb), "gdb is gone and reaped")
+        target.send_line()
+        assert target.wait() == 0, target.describe()
+        assert target.stdout.text == "ready\nchild 7\n"
+    report = from_json(document.read_bytes())
+    assert report.problems[0] == "gdb ended by itself: from then on the program ran unwatched"
+
+
+@pytest.mark.interpreters(minors=["3.8", "3.10", "3.12", "3.13"])
+def test_sub_processes_of_a_program_with_threads(interpreter: Interpreter, tmp_path: Path) -> None:
+    """vfork in a process with threads: what gdb 13 crashes over when it is told to stop there."""
+    document = tmp_path / "report.json"
+    program = [interpreter.path, TARGETS / "starts_processes.py"]
+    with running([sys.executable, "-m", "lastwords", "run", "--json", document, "--", *program]) as target:
+        assert target.wait() == 0, target.describe()
+    report = from_json(document.read_bytes())
+    children = [process for process in report.processes[1:] if process.exit is not None]
+    assert [child.exit and child.exit.code for child in children] == [3, 3, 3]
+    assert sorted(caught.process for caught in report.exceptions) == sorted(child.id for child in children)
+    assert not [problem for problem in report.problems if "gdb" in problem]
