@@ -18,6 +18,7 @@ import gdb
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))  # gdb sources this file: it is no package's
 import departure
+import entry
 import group_stops
 import stack
 
@@ -27,9 +28,6 @@ WATCH_CHILDREN = os.environ.get("LASTWORDS_SESSION") != "no-children"
 LIBPYTHON = "libpython"
 # If a thread stands still for that long and lastwords gives no order (because it is frozen, say), gdb lets all go.
 PATIENCE_SECONDS = float(os.environ.get("LASTWORDS_PATIENCE", "20"))
-REGISTERS = ("rip", "rsp", "rdi", "rsi", "rdx", "rcx", "r8", "r9", "fs_base")
-NAMES = {"rip": "pc", "rsp": "sp"}
-WORD = 0xFFFFFFFFFFFFFFFF
 
 
 def emit(**fields: object) -> None:
@@ -95,23 +93,6 @@ halted = group_stops.GroupStops(lambda function: gdb.post_event(lambda: guarded(
 processes: "dict[int, int]" = {}  # pid -> inferior number, while it is watched
 
 
-def read_registers() -> Dict[str, int]:
-    """Those of the selected thread that lastwords asks for; `return_address` is the word at sp (at an entry)."""
-    values = {}
-    frame = gdb.newest_frame()
-    for name in REGISTERS:
-        try:
-            values[NAMES.get(name, name)] = int(frame.read_register(name)) & WORD
-        except (gdb.error, ValueError):  # no such register here
-            continue
-    try:
-        word = gdb.selected_inferior().read_memory(values["sp"], 8)
-        values["return_address"] = int.from_bytes(bytes(word), sys.byteorder)
-    except (gdb.MemoryError, KeyError):
-        pass
-    return values
-
-
 def on_stop(event: "gdb.StopEvent") -> None:
     """A thread stopped: at a catchpoint (handled here), a breakpoint or a signal (lastwords handles it)."""
     thread = getattr(event, "inferior_thread", None) or gdb.selected_thread()
@@ -168,14 +149,22 @@ def handle_stop(
     if signal in group_stops.STOPS:
         halted.handle(thread)
         return
+    is_signal = bool(signal) and signal != "0"
+    if not is_signal and not entry.is_event(location):
+        resume(thread)
+        return
+    registers = entry.read_registers()
+    if entry.is_jump(thread.ptid[1], location, registers):
+        resume(thread)
+        return
     stopped.add(thread.ptid[1], signal)
     emit(
         event="stop",
         pid=thread.ptid[0],
         tid=thread.ptid[1],
         location=location,
-        signal=signal if signal and signal != "0" else None,
-        registers=read_registers(),
+        signal=signal if is_signal else None,
+        registers=registers,
     )
 
 
@@ -324,11 +313,28 @@ def do_read(order: Dict[str, int]) -> Dict[str, Any]:
     raise gdb.error("the process is gone")
 
 
+def do_evaluate(order: Dict[str, Any]) -> Dict[str, Any]:
+    """A variable of one of the functions on the stack of a stopped thread, as a number."""
+    thread = find_thread(order["tid"])
+    if thread is None:
+        return {}
+    thread.switch()
+    frame: "gdb.Frame | None" = gdb.newest_frame()
+    while frame is not None and frame.name() != order["function"]:
+        frame = stack.older(frame)
+    if frame is None:
+        return {}
+    frame.select()
+    return {"value": int(gdb.parse_and_eval(order["expression"]))}
+
+
 def do_watch_hook(order: Dict[str, Any]) -> Dict[str, Any]:
     """Stop also where the interpreter prints the exception of a sys.unraisablehook that failed (from 3.8)."""
-    found = gdb.Breakpoint("write_unraisable_exc_file")
-    found.silent = True
-    return {"found": not found.pending}
+    name = "write_unraisable_exc_file"
+    if gdb.lookup_static_symbol(name) is None:  # there is none, or only copies of it in its callers
+        return {"found": False}
+    gdb.Breakpoint(name).silent = True
+    return {"found": True}
 
 
 def do_status(order: Dict[str, int]) -> Dict[str, Any]:
@@ -349,6 +355,7 @@ ORDERS = {
     "let_go": do_let_go,
     "leave": do_leave,
     "ping": lambda order: {},
+    "evaluate": do_evaluate,
     "watch_hook": do_watch_hook,
     "stack": do_stack,
     "interrupt": do_interrupt,

@@ -13,7 +13,7 @@ from typing import Any
 from lastwords.capture.gdb import GdbSession
 from lastwords.capture.launch import Child
 from lastwords.capture.procfs import ProcessGoneError
-from lastwords.cpython import Interpreter, ReadError, open_process, read_threading
+from lastwords.cpython import Interpreter, ReadError, open_process, read_threading, read_value
 from lastwords.errors import LastwordsError, SetupError
 from lastwords.model import Capture, Caught, Exit, Moment, Report
 from lastwords.watch.crashes import Crash, deadly, halt, new_moment, read_c_stack, read_crash
@@ -189,6 +189,8 @@ class Supervisor:
         caught.stack, problem = read_c_stack(self.session, stop.tid)
         caught.error = caught.error or problem
         judge_by_c_stack(caught)
+        if interpreter is not None and caught.how == "thread" and caught.message is None:
+            self._add_started(interpreter, stop, caught)
         moment = Moment(
             id=f"moment-{len(self.report.moments) + 1}",
             process=caught.process,
@@ -203,6 +205,13 @@ class Supervisor:
         moment.capture.complete = caught.error is None
         self.report.moments.append(moment)
         self.report.exceptions.append(caught)
+
+    def _add_started(self, interpreter: Interpreter, stop: Stop, caught: Caught) -> None:
+        """Until 3.7 (Modules/_threadmodule.c, t_bootstrap) the thread's function is in a variable of C alone."""
+        answer = self.session.order("evaluate", tid=stop.tid, function="t_bootstrap", expression="boot->func")
+        if "value" in answer:
+            caught.object = read_value(interpreter, answer["value"])
+            caught.message = f"Unhandled exception in thread started by {caught.object.repr}"
 
     def _reader(self, pid: int) -> Interpreter:
         """The interpreter of a process, its memory as it is now. Raises LastwordsError."""

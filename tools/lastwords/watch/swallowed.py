@@ -37,6 +37,9 @@ def read_caught(interp: Interpreter, stop: Stop, tstate: int, caught: Caught) ->
     caught.how = decide_how(interp, stop, caught)
 
 
+# What the interpreter writes before it prints, by the function that does both (Modules/atexitmodule.c until 3.9,
+# Python/pythonrun.c of 2.7).
+_WRITTEN_BY = {"atexit_callfuncs": "Error in atexit._run_exitfuncs:", "call_sys_exitfunc": "Error in sys.exitfunc:"}
 _FINALIZING = {"Py_Finalize", "Py_FinalizeEx", "_Py_Finalize"}  # Python/pylifecycle.c
 
 
@@ -45,6 +48,9 @@ def judge_by_c_stack(caught: Caught) -> None:
     if caught.phase == "running" and _FINALIZING & {frame.function for frame in caught.stack}:
         caught.phase = "shutdown"
         caught.how = "printed" if caught.how == "uncaught" else caught.how
+    if caught.how == "printed" and caught.message is None:
+        callers = [_WRITTEN_BY[frame.function] for frame in caught.stack if frame.function in _WRITTEN_BY]
+        caught.message = callers[0] if callers else None
 
 
 def has_own_hook(interp: Interpreter) -> bool:
