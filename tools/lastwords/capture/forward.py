@@ -113,6 +113,6 @@ def _send(pid: int, info: SigInfo) -> None:
 def _stop_by(number: int) -> None:
     """Stop this process, whatever its group: SIGTSTP stops no orphaned one, nor one that ignores it."""
     wanted = number if signal.getsignal(number) == signal.SIG_DFL else signal.SIGSTOP
+    signal.pthread_kill(threading.get_ident(), wanted)  # first, or a terminal's that is pending would stop us as well
     before = signal.pthread_sigmask(signal.SIG_UNBLOCK, {wanted})
-    signal.pthread_kill(threading.get_ident(), wanted)
     signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -22,6 +22,7 @@ LOOK_SECONDS = 0.02
 GRACE_SECONDS = 0.005
 ANSWER_SECONDS = 1.0
 _WATCH, _ENOUGH = 0x80, 0x81
+_STOPS = {signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU}
 _PID = struct.Struct("=i")
 _ARG_START = 45  # arg_start and arg_end, proc(5): fields 48 and 49, counted from the state
 
@@ -99,9 +100,23 @@ def _be_the_witness(orders: int, answers: int) -> None:
             elif order[0] == _ENOUGH:
                 program = 0
             else:
-                os.write(answers, b"\x01" if signal.sigtimedwait({order[0]}, GRACE_SECONDS) else b"\x00")
+                os.write(answers, b"\x01" if _has_come(order[0]) else b"\x00")
         if program and not _is_stopped(program):
             os.kill(os.getppid(), signal.SIGCONT)
+
+
+def _has_come(number: int) -> bool:
+    """Whether the signal has come to us; it is forgotten. What one to the group has undone since counts as well."""
+    if _undone_by(number) & signal.sigpending():
+        return True
+    return signal.sigtimedwait({number}, GRACE_SECONDS) is not None
+
+
+def _undone_by(number: int) -> set[int]:
+    """The kernel drops a pending SIGCONT when a signal comes that stops, and the other way round."""
+    if number == signal.SIGCONT:
+        return set(_STOPS)
+    return {signal.SIGCONT} if number in _STOPS else set()
 
 
 def _is_stopped(pid: int) -> bool:
