@@ -372,6 +372,7 @@ class Order(gdb.Command):
 
     def invoke(self, argument: str, from_tty: bool) -> None:
         """gdb calls this."""
+        self.dont_repeat()
         order = json.loads(argument)
         stopped.heard = time.monotonic()
         try:

@@ -18,7 +18,7 @@ from typing import Literal
 
 PR_SET_NAME = 15  # linux/prctl.h
 _NAME = b"lastwords-keep"
-_LEAVE = b'\nlw {"do": "leave", "id": 0}\n'
+_LEAVE = b'lw {"do": "leave", "id": 0}\n'  # one write, whole; an empty line before it would repeat the last order
 _ORDER_SECONDS = 8.0  # departure.py's GIVE_UP_SECONDS and some
 _TERM_SECONDS = 2.0
 _LOOK_SECONDS = 0.05
