@@ -227,7 +227,8 @@ def find_python_image(pid: int, maps: Sequence[Mapping], proc: Path = PROC) -> I
 
 
 def _likely_first(paths: Iterator[str]) -> list[str]:
-    return sorted(paths, key=lambda path: "libpython" not in path and "/python" not in path)
+    """By their own names, not their directories': what lies in `lib/python3.11/lib-dynload` is no Python."""
+    return sorted(paths, key=lambda path: not Path(path).name.startswith(("libpython", "python")))
 
 
 def _is_file(mapping: Mapping) -> bool:
