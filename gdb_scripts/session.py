@@ -389,6 +389,8 @@ def catch(what: str) -> int:
 
 def take_over() -> None:
     """unraisable.gdb's breakpoints stop without printing, and what they stop is told to lastwords."""
+    for name in ("Py_Finalize", "Py_FinalizeEx"):
+        gdb.Breakpoint(name)
     for breakpoint in gdb.breakpoints():
         breakpoint.commands = ""
         breakpoint.silent = True

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from harness import TARGETS
 from interpreters import Interpreter
-from lastwords.model import Caught
-from watching import Printed, functions_of, lines_of, read_printed, sources_of, watch
+from lastwords.model import Caught, Exit
+from watching import Printed, Watched, functions_of, lines_of, read_printed, sources_of, watch
 
 # The C function that called the funnel, in the words of one release or the other (Objects/typeobject.c ...).
 CALLERS = {
@@ -29,6 +29,7 @@ CALLERS = {
     "finalizing": ("slot_tp_finalize", "slot_tp_del"),
     "teardown": ("slot_tp_finalize", "slot_tp_del"),
 }
+EXPORTED = {"_PyEval_EvalFrameDefault", "Py_BytesMain", "Py_FinalizeEx", "PyObject_CallFinalizerFromDealloc"}
 # Told by Python code of the program, which the reader does not run: the interpreter prints something else there.
 UNTOLD_OBJECT, UNTOLD_VALUE = {"repr"}, {"text"}
 UNPRINTED = {"hooked", "finalizing", "teardown"}  # kept by a hook that failed; sys.stderr may be gone
@@ -111,3 +112,52 @@ def _check_c_stack(name: str, caught: Caught, interpreter: Interpreter) -> None:
         assert {"_PyEval_EvalFrameDefault", "Py_BytesMain", "Py_FinalizeEx", "PyObject_CallFinalizerFromDealloc"} & set(
             functions
         ), functions
+
+
+def test_what_ends_a_program_is_caught_once(interpreter: Interpreter, tmp_path: Path) -> None:
+    seen = watch([interpreter.path, TARGETS / "ends_uncaught.py"], tmp_path)
+    pids = dict(line.split() for line in seen.stdout.splitlines())
+    assert seen.code == 1
+    for name in ("by_default", "by_own_hook", "by_broken_hook", "by_interrupt", "as_module"):
+        caught = seen.the(name)
+        assert (name, caught.how, caught.count, caught.phase) == (name, "uncaught", 1, "running")
+        assert caught.process == f"process-{pids[name]}"
+        assert caught.error is None or interpreter.has("stripped")
+    assert [seen.the(name).how for name in ("by_command", "at_last", "broken")] == ["uncaught", "uncaught", "printed"]
+    assert {_name(one) for one in seen.report.exceptions} <= NAMES_OF_ENDS
+    _check_tracebacks(seen)
+    ended = {str(one.pid): one.exit for one in seen.report.processes}
+    assert len(ended) == 11
+    assert str(ended[pids["by_exit"]]) == str(Exit(code=3))
+
+
+NAMES_OF_ENDS = {
+    "by_default", "by_own_hook", "by_broken_hook", "by_interrupt", "as_module", "by_command", "at_last", "broken",
+    "in_thread",
+}  # fmt: skip
+
+
+def _check_tracebacks(seen: Watched) -> None:
+    """Each traceback that was printed, of a record: the same lines."""
+    printed = {one.last: one for one in read_printed(seen.stderr)}
+    for caught in seen.report.exceptions:
+        assert caught.exception is not None
+        shown = printed.get(f"{caught.exception.type}: {caught.exception.value}".removeprefix("exceptions."))
+        if shown is not None:
+            assert lines_of(caught.exception.traceback) == shown.lines
+            if shown.lines[0][0] != "<string>":  # from 3.13 the interpreter keeps the text of `-c`
+                assert sources_of(caught.exception.traceback) == shown.sources
+
+
+def test_what_ends_a_thread_is_caught_once(interpreter: Interpreter, tmp_path: Path) -> None:
+    seen = watch([interpreter.path, TARGETS / "ends_threads.py"], tmp_path)
+    names = [line[3:] for line in seen.stderr.splitlines() if line.startswith("== ")]
+    assert len(names) == (5 if interpreter.has("threading_excepthook") else 2)
+    assert sorted(_name(one) for one in seen.report.exceptions) == sorted(names)
+    printed = {one.name: one for one in read_printed(seen.stderr)}
+    for name in names:
+        caught = seen.the(name)
+        assert (name, caught.how) == (name, "printed" if name == "broken" else "thread")
+        if name in printed:
+            assert caught.message == printed[name].above
+    _check_tracebacks(seen)

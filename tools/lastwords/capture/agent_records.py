@@ -195,13 +195,13 @@ class _Reading:
     def _read_thread_error(self, record: Record) -> None:
         name, ident = record["thread"], record["ident"]
         thread = Value(type="threading.Thread", repr=f"<Thread {name!r} {ident}>")
-        self._catch(record, "thread", thread)
+        self._catch(record, "thread", thread, f"Exception in thread {name}:" if name else None)
 
     def _read_greenlet_error(self, record: Record) -> None:
         greenlet = Value(type=record["greenlet"], address=record["address"]) if record["greenlet"] else None
         self._catch(record, "greenlet", greenlet)
 
-    def _catch(self, record: Record, how: How, subject: Value | None) -> None:
+    def _catch(self, record: Record, how: How, subject: Value | None, message: str | None = None) -> None:
         key = json.dumps([how, record["exception"]], sort_keys=True)
         if key in self.exceptions:
             self.exceptions[key].count += 1
@@ -210,6 +210,7 @@ class _Reading:
             id=f"{self.process}-{how}-exception-{len(self.exceptions) + 1}",
             process=self.process,
             how=how,
+            message=message,
             exception=self._exception(record["exception"]),
             object=subject,
             phase="shutdown" if self.at_exit else "running",

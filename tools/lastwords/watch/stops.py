@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Family = Literal["unraisable", "printed", "fatal"]
+Family = Literal["unraisable", "printed", "fatal", "ending"]
 
 # By family, in the order in which one calls the next (Python/errors.c, pythonrun.c, pylifecycle.c).
 CHAINS: dict[Family, tuple[str, ...]] = {
@@ -22,6 +22,7 @@ CHAINS: dict[Family, tuple[str, ...]] = {
     ),
     "printed": ("PyErr_PrintEx", "_PyErr_PrintEx", "PyErr_DisplayException", "PyErr_Display", "_PyErr_Display"),
     "fatal": ("Py_FatalError", "_Py_FatalErrorFunc", "_Py_FatalErrorFormat"),
+    "ending": ("Py_Finalize", "Py_FinalizeEx"),
 }
 FAMILIES: dict[str, Family] = {name: family for family, names in CHAINS.items() for name in names}
 

@@ -19,6 +19,7 @@ from lastwords.model import Capture, Caught, Exit, Moment, Report
 from lastwords.watch.crashes import Crash, deadly, halt, new_moment, read_c_stack, read_crash
 from lastwords.watch.gdb_memory import GdbMemory
 from lastwords.watch.glance import Glance, Known, read_glance
+from lastwords.watch.last import UNSEEN, find_unseen
 from lastwords.watch.messages import read_message
 from lastwords.watch.processes import Processes, read_entry
 from lastwords.watch.stops import OpenStops, Stop, is_told_again, stop_from_event
@@ -113,6 +114,8 @@ class Supervisor:
                 standing = self._read_crash(stop)
             elif stop.family == "fatal":
                 self._remember_message(stop)
+            elif stop.family == "ending":
+                self._read_last(stop)
             elif stop.family is not None:
                 self._read_swallowed(stop)
         finally:
@@ -189,8 +192,24 @@ class Supervisor:
         caught.stack, problem = read_c_stack(self.session, stop.tid)
         caught.error = caught.error or problem
         judge_by_c_stack(caught)
-        if interpreter is not None and caught.how == "thread" and caught.message is None:
+        if interpreter is not None and caught.how == "thread" and not caught.python_stack:
             self._add_started(interpreter, stop, caught)
+        self._add_moment(stop, caught, interpreter, started)
+
+    def _read_last(self, stop: Stop) -> None:
+        """The exception that ended the program, if nothing has been seen of it."""
+        started = time.monotonic()
+        process = self.processes.watched[stop.pid]
+        with contextlib.suppress(LastwordsError, ReadError):
+            interpreter = self._reader(stop.pid)
+            seen = [caught for caught in self.report.exceptions if caught.process == process.id]
+            last = find_unseen(interpreter, seen)
+            if last is not None:
+                identity = f"exception-{len(self.report.exceptions) + 1}"
+                caught = Caught(id=identity, process=process.id, how="uncaught", exception=last, error=UNSEEN)
+                self._add_moment(stop, caught, interpreter, started)
+
+    def _add_moment(self, stop: Stop, caught: Caught, interpreter: Interpreter | None, started: float) -> None:
         moment = Moment(
             id=f"moment-{len(self.report.moments) + 1}",
             process=caught.process,

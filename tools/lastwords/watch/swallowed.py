@@ -10,6 +10,7 @@ from lastwords.cpython import (
     ReadError,
     read_pending_exception,
     read_stack,
+    read_threading,
     read_value,
 )
 from lastwords.cpython.dicts import find_item
@@ -17,6 +18,7 @@ from lastwords.cpython.exception import from_parts
 from lastwords.cpython.types import type_of
 from lastwords.model import Caught, ExceptionValue, Frame, How
 from lastwords.watch.glance import SHOWN, find_shown
+from lastwords.watch.last import find_last
 from lastwords.watch.messages import find_object, read_message
 from lastwords.watch.stops import Stop
 
@@ -35,6 +37,8 @@ def read_caught(interp: Interpreter, stop: Stop, tstate: int, caught: Caught) ->
         caught.object = read_value(interp, subject)
     caught.message = read_message(interp, stop, caught.exception)
     caught.how = decide_how(interp, stop, caught)
+    if caught.message is None:
+        caught.message = _find_thread_message(interp, stop, caught)
 
 
 # What the interpreter writes before it prints, by the function that does both (Modules/atexitmodule.c until 3.9,
@@ -79,14 +83,14 @@ def decide_how(interp: Interpreter, stop: Stop, caught: Caught) -> How:
     """How the exception left the program, from where it was stopped and what the thread was running."""
     if stop.family == "unraisable":
         return "unraisable"
+    is_main = stop.tid == stop.pid
+    if is_main and caught.phase == "running" and stop.function in SHOWN and (last := find_last(interp)):
+        return "uncaught" if last == find_shown(stop)[0] else "printed"  # that of a failing hook
     if not caught.python_stack:
-        return "uncaught" if stop.tid == stop.pid and caught.phase == "running" else _at_the_root(stop)
-    return "thread" if _in_thread_hook(caught.python_stack) else "printed"
-
-
-def _at_the_root(stop: Stop) -> How:
-    """With no Python frame left: a thread's end, or in the main thread a callback at exit."""
-    return "printed" if stop.tid == stop.pid else "thread"
+        if not is_main:
+            return "thread"
+        return "uncaught" if caught.phase == "running" else "printed"  # a callback at exit
+    return "thread" if stop.function != "PyErr_Display" and _in_thread_hook(caught.python_stack) else "printed"
 
 
 def _in_thread_hook(frames: list[Frame]) -> bool:
@@ -94,6 +98,17 @@ def _in_thread_hook(frames: list[Frame]) -> bool:
     return any(frame.function == "_bootstrap" for frame in frames[-1:]) and any(
         frame.function in ("_bootstrap_inner", "invoke_excepthook") for frame in frames[:2]
     )
+
+
+def _find_thread_message(interp: Interpreter, stop: Stop, caught: Caught) -> str | None:
+    """What Lib/threading.py or `_thread._excepthook` prints first."""
+    if not caught.python_stack or not _in_thread_hook(caught.python_stack):
+        return None
+    if caught.how != "thread":
+        is_hook = caught.python_stack[0].function == "invoke_excepthook"
+        return "Exception in threading.excepthook:" if is_hook else None
+    known = {entry.key: entry.name for entry in read_threading(interp, stop.ident).active}
+    return f"Exception in thread {known[stop.ident]}:" if known.get(stop.ident) else None
 
 
 def make_place(stop: Stop, caught: Caught) -> tuple[object, ...]:
