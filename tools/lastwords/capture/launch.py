@@ -16,7 +16,6 @@ import contextlib
 import ctypes
 import errno
 import os
-import resource
 import signal
 import stat
 import struct
@@ -29,6 +28,7 @@ from lastwords.errors import NotExecutableError, NotFoundError
 from lastwords.model import Exit
 
 PR_SET_PTRACER = 0x59616D61  # linux/prctl.h; "Yama" in ASCII
+PR_SET_DUMPABLE = 4
 _GO, _TRACER = b"G", b"T"
 _TRACER_MESSAGE = struct.Struct("=i")
 
@@ -110,6 +110,15 @@ class Child:
         return self._exit
 
 
+def keep_standard_descriptors_closed() -> None:
+    """Where stdin, stdout or stderr was closed, none of our own files may take its number: exec closes these."""
+    for fd in (0, 1, 2):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest free number: this one
+
+
 def launch(
     program: Program, environ: Mapping[str, str], keep_fds: Iterable[int] = (), mask: Iterable[int] = ()
 ) -> Child:
@@ -120,11 +129,13 @@ def launch(
     """
     orders_in, orders = os.pipe()
     answers, answers_out = os.pipe()
+    children = signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, as some parents have it, it hides how one ended
     pid = os.fork()
     if pid == 0:
         try:
             os.close(orders)
             os.close(answers)
+            signal.signal(signal.SIGCHLD, children)
             _restore_dispositions()
             _obey_orders(orders_in, answers_out)
             for fd in keep_fds:
@@ -195,7 +206,7 @@ def exit_from_status(status: int) -> Exit:
 def end_as(ended: Exit) -> NoReturn:
     """End this process as the program ended: the same exit code, or death by the same signal."""
     if ended.signal is not None:
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # the program's core is not to be overwritten by ours
+        ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)  # no core of ours over the program's
         with contextlib.suppress(OSError):  # SIGKILL and SIGSTOP have no disposition to set
             signal.signal(ended.signal, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {ended.signal})

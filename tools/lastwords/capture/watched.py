@@ -13,7 +13,7 @@ from lastwords import __version__
 from lastwords.capture.agent import Channel, add_to
 from lastwords.capture.agent_records import Said
 from lastwords.capture.forward import SignalForwarder
-from lastwords.capture.launch import find_program, launch
+from lastwords.capture.launch import find_program, keep_standard_descriptors_closed, launch
 from lastwords.model import Exit, Process, Report, Tool
 
 
@@ -31,6 +31,7 @@ def watch(argv: Sequence[str], environ: Mapping[str, str]) -> Watched:
 
     Raises NotFoundError, NotExecutableError. A signal sent to us goes to the program.
     """
+    keep_standard_descriptors_closed()
     program = find_program(argv, environ)
     cwd = str(Path.cwd())
     started = datetime.now(UTC).isoformat(timespec="seconds")

@@ -15,7 +15,7 @@ from lastwords.capture.agent_records import default_process_id
 from lastwords.capture.breakpoints import find_descendants, remove_breakpoints
 from lastwords.capture.forward import SignalForwarder
 from lastwords.capture.gdb import GdbEnded, GdbSession, find_gdb
-from lastwords.capture.launch import Child, find_program, launch
+from lastwords.capture.launch import Child, find_program, keep_standard_descriptors_closed, launch
 from lastwords.errors import SetupError
 from lastwords.model import Exit, Process, Report, Tool
 from lastwords.watch.merge import drop_repeated
@@ -46,6 +46,7 @@ def run(argv: Sequence[str], environ: Mapping[str, str], options: Options) -> Ra
 
     Where gdb is not to be had or may not attach, the program runs all the same, and `trouble` says why.
     """
+    keep_standard_descriptors_closed()
     program = find_program(argv, environ)
     started = datetime.now(UTC).isoformat(timespec="seconds")
     with ExitStack() as cleanup:
