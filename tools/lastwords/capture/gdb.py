@@ -199,7 +199,9 @@ class GdbSession:
 
     def close(self) -> Ended:
         """Make gdb let go of everything and end; reap it. What it took, "killed" if it was stuck."""
-        ended = end_gdb(self._send, lambda: not self._gdb.isalive(), self._gdb.child_fd, self.version is not None)
+        ended = end_gdb(
+            self.pid, self._send, lambda: not self._gdb.isalive(), self._gdb.child_fd, self.version is not None
+        )
         if self.version is not None:
             self._keeper.stop()
         with contextlib.suppress(pexpect.ExceptionPexpect, OSError):

@@ -16,6 +16,9 @@ import time
 from collections.abc import Callable
 from typing import Literal
 
+from lastwords.capture import procfs
+from lastwords.capture.breakpoints import remove_breakpoints
+
 PR_SET_NAME = 15  # linux/prctl.h
 _NAME = b"lastwords-keep"
 _LEAVE = b'lw {"do": "leave", "id": 0}\n'  # one write, whole; an empty line before it would repeat the last order
@@ -26,11 +29,12 @@ _LOOK_SECONDS = 0.05
 Ended = Literal["left", "terminated", "killed"]
 
 
-def end_gdb(send: Callable[[int], None], has_ended: Callable[[], bool], terminal: int, leave: bool) -> Ended:
+def end_gdb(gdb: int, send: Callable[[int], None], has_ended: Callable[[], bool], terminal: int, leave: bool) -> Ended:
     """Make gdb let go and end; which of the three it took.
 
     `leave`: whether it has come so far that it understands orders; if not, it holds nothing and is killed. The kill
     is the last means also for a gdb that is stuck: what it holds stands still until then, and would for ever.
+    Its breakpoints are taken out before.
     """
     send(signal.SIGCONT)  # were it stopped, it could not obey
     if leave:
@@ -40,9 +44,24 @@ def end_gdb(send: Callable[[int], None], has_ended: Callable[[], bool], terminal
         send(signal.SIGTERM)
         if _drain_until(has_ended, terminal, _TERM_SECONDS):
             return "terminated"
+        for pid in find_tracees(gdb):
+            remove_breakpoints(pid)
     send(signal.SIGKILL)
     _drain_until(has_ended, terminal, _TERM_SECONDS)
     return "killed"
+
+
+def find_tracees(tracer: int) -> list[int]:
+    """The processes that `tracer` traces."""
+    pids = [int(entry.name) for entry in procfs.PROC.iterdir() if entry.name.isdigit()]
+    return [pid for pid in pids if _tracer(pid) == tracer]
+
+
+def _tracer(pid: int) -> int:
+    try:
+        return procfs.read_status(pid).tracer_pid
+    except (OSError, procfs.ProcessGoneError):
+        return 0
 
 
 def _write(terminal: int, order: bytes) -> None:
@@ -85,7 +104,7 @@ class Keeper:
         if pid == 0:
             try:
                 os.close(ours)
-                _keep(alive, pidfd, terminal)
+                _keep(alive, gdb, pidfd, terminal)
             finally:
                 os._exit(0)
         os.close(alive)
@@ -102,7 +121,7 @@ class Keeper:
             self._pid = None
 
 
-def _keep(alive: int, pidfd: int, terminal: int) -> None:
+def _keep(alive: int, gdb: int, pidfd: int, terminal: int) -> None:
     """The keeper's life: `alive` ends when lastwords does, and says a word first if all is well."""
     signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals())
     os.setsid()
@@ -111,7 +130,12 @@ def _keep(alive: int, pidfd: int, terminal: int) -> None:
     _close_others({alive, pidfd, terminal})
     if os.read(alive, 1):
         return
-    end_gdb(lambda number: _send(pidfd, number), lambda: bool(select.select([pidfd], [], [], 0)[0]), terminal, True)
+    end_gdb(gdb, lambda number: _send(pidfd, number), lambda: _is_readable(pidfd), terminal, True)
+
+
+def _is_readable(pidfd: int) -> bool:
+    """A pidfd is when its process has ended."""
+    return bool(select.select([pidfd], [], [], 0)[0])
 
 
 def _send(pidfd: int, number: int) -> None:

@@ -1,0 +1,115 @@
+"""Whatever happens to lastwords or to gdb, the program goes on and ends by itself, and nothing is left behind.
+
+LASTWORDS_KILLS=200 is the number of kills at random instants for each interpreter; the seed is printed and
+LASTWORDS_SEED sets it.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from harness import TARGETS
+from interpreters import Interpreter, find_interpreters
+from survival import Outcome, Trial, in_arena
+
+KILLS = int(os.environ.get("LASTWORDS_KILLS", "10"))
+SEED = int(os.environ.get("LASTWORDS_SEED", "7"))
+PATIENCE = 2
+
+
+def chosen() -> list[Interpreter]:
+    """The oldest, the newest, and one with another way to swallow."""
+    found = {one.minor: one for one in find_interpreters()}
+    return [
+        found[minor] for minor in dict.fromkeys([min(found, key=key), "3.8", max(found, key=key)]) if minor in found
+    ]
+
+
+def key(minor: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in minor.split("."))
+
+
+def command(python: Interpreter, rounds: int = 15) -> list[str]:
+    return [str(python.path), str(TARGETS / "survives.py"), str(rounds)]
+
+
+def table(trials: list[Trial], outcomes: list[Outcome]) -> str:
+    rows = (
+        f"{trial.delay:5.2f} s {'of the program' if trial.running else 'of lastwords':14}"
+        f" {' '.join(f'{signal.Signals(number).name}>{victim}' for victim, number in trial.harm):18} {outcome}"
+        for trial, outcome in zip(trials, outcomes, strict=True)
+    )
+    return "\n".join(rows)
+
+
+def hold(trials: list[Trial]) -> list[Outcome]:
+    """Two arenas at a time. Fails with the table of instants and outcomes if any program was harmed."""
+    with ThreadPoolExecutor(2) as pool:
+        halves = list(pool.map(in_arena, (trials[::2], trials[1::2])))
+    ordered = [*trials[::2], *trials[1::2]]
+    outcomes = [*halves[0], *halves[1]]
+    print(table(ordered, outcomes))
+    assert all(outcome.harmless for outcome in outcomes), "\n" + table(ordered, outcomes)
+    return outcomes
+
+
+@pytest.mark.parametrize("python", chosen())
+def test_kill(python: Interpreter) -> None:
+    """SIGKILL to lastwords at any instant from its start to its end."""
+    [whole] = in_arena([Trial(command(python), 0.0, [])])
+    instants = random.Random(f"{SEED} {python.name}")
+    delays = [instants.uniform(0.0, whole.seconds) for _ in range(KILLS)]
+    outcomes = hold([Trial(command(python), delay, [("lastwords", signal.SIGKILL)]) for delay in delays])
+    assert sum(outcome.phase == "running" for outcome in outcomes) >= KILLS // 5, "most instants met no program"
+
+
+def test_signals_to_gdb() -> None:
+    """gdb ended by others, or crashing: lastwords ends as the program, and says what it missed."""
+    python = chosen()[-1]
+    numbers = [signal.SIGTERM, signal.SIGHUP, signal.SIGABRT, signal.SIGSEGV]
+    instants = random.Random(SEED)
+    outcomes = hold(
+        [Trial(command(python, 40), instants.uniform(0.0, 1.0), [("gdb", number)], running=True) for number in numbers]
+    )
+    for outcome in outcomes:
+        assert outcome.lastwords == 7
+        assert "ran unwatched" in outcome.stderr
+
+
+@pytest.mark.parametrize("victim", ["lastwords", "gdb"])
+def test_frozen(victim: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SIGSTOP: the other side waits for LASTWORDS_PATIENCE seconds, then the program is let go and ends by itself."""
+    monkeypatch.setenv("LASTWORDS_PATIENCE", str(PATIENCE))
+    python = chosen()[-1]
+    [outcome] = hold(
+        [Trial(command(python, 40), 0.2, [(victim, signal.SIGSTOP)], True, after=[(victim, signal.SIGCONT)])]
+    )
+    assert outcome.lastwords == 7
+    assert "ran unwatched" in outcome.stderr
+
+
+def test_terminated() -> None:
+    """SIGTERM to lastwords is the program's, at any instant; nothing is left."""
+    instants = random.Random(SEED)
+    trials = [
+        Trial(command(chosen()[-1], 40), instants.uniform(0.0, 1.5), [("lastwords", signal.SIGTERM)]) for _ in range(6)
+    ]
+    outcomes = in_arena(trials)
+    print(table(trials, outcomes))
+    for outcome in outcomes:
+        assert outcome.lastwords == -signal.SIGTERM
+        assert outcome.program in (None, -signal.SIGTERM)
+        assert not outcome.left
+
+
+def test_the_check_can_fail() -> None:
+    """Nobody left to let go of the program: it meets a breakpoint of the dead gdb, and the trial says so."""
+    everyone = [(victim, int(signal.SIGKILL)) for victim in ("keeper", "gdb", "lastwords")]
+    everyone.insert(0, ("lastwords", signal.SIGSTOP))  # it would take the breakpoints out
+    [outcome] = in_arena([Trial(command(chosen()[-1], 40), 0.1, everyone, running=True, patience=5)])
+    assert not outcome.harmless, str(outcome)
