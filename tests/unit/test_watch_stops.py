@@ -64,3 +64,9 @@ def test_an_event_of_gdbs_becomes_a_stop() -> None:
     event = {"pid": 7, "tid": 8, "location": "PyErr_Display", "signal": None, "registers": {"rsi": 5, "fs_base": 9}}
     read = stop_from_event(event)
     assert (read.pid, read.tid, read.family, read.argument(1), read.ident) == (7, 8, "printed", 5, 9)
+
+
+def test_nothing_stays_open_in_a_process_that_runs_another_program(opened: OpenStops) -> None:
+    assert opened.is_news(stop("PyErr_PrintEx", 100), OTHER)
+    opened.forget(1)
+    assert opened.is_news(stop("PyErr_Display", 50), OTHER)

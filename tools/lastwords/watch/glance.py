@@ -110,6 +110,10 @@ class Known:
             return texts[text]
         return next(reversed(texts.values())) if len(texts) >= TEXTS_LIMIT else None
 
+    def forget(self, pid: int) -> None:
+        """The addresses of this process mean something else from now on."""
+        self._by_place = {place: texts for place, texts in self._by_place.items() if place[0] != pid}
+
     def keep(self, place: Key, text: str | None, caught: Caught) -> None:
         """From now on `find` gives `caught` for it."""
         texts = self._by_place.setdefault(place, {})

@@ -64,6 +64,10 @@ class OpenStops:
 
     by_thread: dict[int, list[tuple[Stop, int]]] = field(default_factory=dict)
 
+    def forget(self, pid: int) -> None:
+        """The process runs another program now, or none."""
+        self.by_thread = {tid: opened for tid, opened in self.by_thread.items() if opened[-1][0].pid != pid}
+
     def is_news(self, stop: Stop, exception: int, is_active: Callable[[Stop], bool] = lambda _: True) -> bool:
         """Whether `stop` begins something; `exception` is the exception's address, 0 where it has none yet.
 

@@ -80,7 +80,7 @@ class Supervisor:
 
     def _on_exec(self, event: dict[str, Any]) -> None:
         pid, tid = event["pid"], event["tid"]
-        self._readers.pop(pid, None)
+        self._forget(pid)
         try:
             is_python = self.processes.execute(pid)
             entry = read_entry(pid) if is_python else None
@@ -104,7 +104,16 @@ class Supervisor:
         for crash in deadly(self._crashes, pid, ended):
             self._report(crash)
         self.processes.end(pid, ended)
+        self._forget(pid)
+
+    def _forget(self, pid: int) -> None:
+        """The process runs another program now, or none: no address that is known of it means anything."""
         self._readers.pop(pid, None)
+        self._open.forget(pid)
+        self._glanced.forget(pid)
+        self._last = {tid: last for tid, last in self._last.items() if last[0].pid != pid}
+        self._fatal.pop(pid, None)
+        self._crashes.pop(pid, None)
 
     def _on_stop(self, event: dict[str, Any]) -> None:
         stop = stop_from_event(event)
@@ -160,7 +169,10 @@ class Supervisor:
 
         def is_active(outer: Stop) -> bool:
             """The word at its stack pointer is the way back still."""
-            return interpreter.pointer(outer.registers["sp"]) == outer.registers.get("return_address")
+            try:
+                return interpreter.pointer(outer.registers["sp"]) == outer.registers.get("return_address")
+            except ReadError:  # the stack of an earlier thread
+                return False
 
         if not self._open.is_news(stop, glance.instance, is_active):
             return False

@@ -1,4 +1,4 @@
-"""A gdb that is killed, or crashes, while it watches: the program and its children live on, and the report says so."""
+"""The processes of a program: that outlive their gdb, that start others from threads, that execute themselves."""
 
 from __future__ import annotations
 
@@ -51,3 +51,15 @@ def test_sub_processes_of_a_program_with_threads(interpreter: Interpreter, tmp_p
     assert [child.exit and child.exit.code for child in children] == [3, 3, 3]
     assert sorted(caught.process for caught in report.exceptions) == sorted(child.id for child in children)
     assert not [problem for problem in report.problems if "gdb" in problem]
+
+
+@pytest.mark.interpreters(minors=["2.7", "3.8", "3.13"])
+def test_a_program_that_executes_itself_is_read_anew_each_time(interpreter: Interpreter, tmp_path: Path) -> None:
+    document = tmp_path / "report.json"
+    program = [interpreter.path, TARGETS / "execs_itself.py"]
+    with running([sys.executable, "-m", "lastwords", "run", "--json", document, "--", *program]) as target:
+        assert target.wait() == 0, target.describe()
+    report = from_json(document.read_bytes())
+    said = [caught.exception and caught.exception.value for caught in report.exceptions]
+    assert said == ["before exec 0", "before exec 1", "before exec 2"]
+    assert all(caught.stack and caught.error is None for caught in report.exceptions)
