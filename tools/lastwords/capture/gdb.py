@@ -25,6 +25,7 @@ from typing import IO, Any
 import pexpect
 
 from lastwords.capture.keeper import Ended, Keeper, end_gdb
+from lastwords.capture.permission import explain_refusal
 from lastwords.errors import SetupError
 
 _EVENT = b"\x1e(\\{.*?\\})\r?\n"
@@ -144,7 +145,8 @@ class GdbSession:
         answer = self.order("attach", pid=pid)
         if not _is_traced_by(pid, self.pid):
             said = answer.get("error") or _last_lines(str(answer.get("said")).encode())
-            raise SetupError(f"gdb could not attach to process {pid}; it said: {said}", "Ask:  lastwords doctor")
+            why = explain_refusal(pid, said)
+            raise SetupError(f"gdb may not trace the program: {why.fact}; it runs unwatched.", why.mend)
 
     def order(self, do: str, **arguments: int | str) -> Event:
         """Ask session.py for something; its answer. Raises GdbEnded."""

@@ -6,11 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from lastwords.capture.permission import ALLOW_ATTACH, ALLOW_IN_CONTAINER, SYS_PTRACE, find_obstacles
 from lastwords.cli.machine import Interpreter, Machine, Target
 
-SYS_PTRACE = "SYS_PTRACE"
 OLDEST_GDB = 9
-ALLOW_ATTACH = "sudo sysctl kernel.yama.ptrace_scope=0"
 SYSTEM_GDB = "sudo apt-get install gdb   (or: dnf install gdb, apk add gdb)"
 
 
@@ -69,7 +68,7 @@ def _ptrace(machine: Machine) -> Iterator[Check]:
     if machine.seccomp:
         mode = {1: "strict", 2: "filter"}.get(machine.seccomp, "unknown")
         fact = f"mode {machine.seccomp} ({mode}); a container's filter may forbid ptrace"
-        yield Check("seccomp", "note", fact, "" if privileged else "docker run --cap-add=SYS_PTRACE ...")
+        yield Check("seccomp", "note", fact, "" if privileged else ALLOW_IN_CONTAINER)
     else:
         yield Check("seccomp", "ok", "off")
 
@@ -127,40 +126,13 @@ def _symbols(image: str | None, found: bool | None) -> Check:
 
 
 def _may_attach(machine: Machine, target: Target) -> Check:
-    reason = next(_reasons(machine, target), None)
-    if reason is None and target.is_python is None:
+    obstacle = next(find_obstacles(machine, target), None)
+    if obstacle is not None:
+        return _no(obstacle.fact, obstacle.mend)
+    if target.is_python is None:
         why = "for a reason that the kernel does not show (a security module, a process that is not dumpable)"
         return _no(f"{why}; its memory map is closed too", f"sudo lastwords doctor {target.pid}")
-    return reason or Check("attach", "ok", "allowed")
-
-
-def _reasons(machine: Machine, target: Target) -> Iterator[Check]:
-    if target.tracer_pid:
-        yield _no(
-            f"process {target.tracer_pid} traces it already (TracerPid), and there can be one only",
-            f"ps -o pid,args -p {target.tracer_pid}",
-        )
-    if target.is_zombie:
-        yield _no("it is a zombie: it has ended and waits for its parent", f"ps -o pid,args -p {target.ppid}")
-    scope = machine.ptrace_scope or 0
-    if scope >= 3:
-        yield _no(f"yama's ptrace_scope is {scope}: nobody may trace", "reboot without kernel.yama.ptrace_scope=3")
-    if machine.has_sys_ptrace:
-        return
-    if machine.effective_uid not in (target.uid, target.effective_uid) or target.uid != target.effective_uid:
-        yield _no(
-            f"it belongs to user {target.uid}, lastwords runs as user {machine.effective_uid} without CAP_{SYS_PTRACE}",
-            f"sudo lastwords doctor {target.pid}",
-        )
-    if target.permitted & ~machine.permitted:
-        more = target.permitted & ~machine.permitted
-        yield _no(f"it has capabilities ({more:#x}) that lastwords has not", f"sudo lastwords doctor {target.pid}")
-    if scope == 2:
-        yield _no(f"yama's ptrace_scope is 2: only CAP_{SYS_PTRACE} may trace", ALLOW_ATTACH)
-    if scope == 1 and not target.is_child:
-        yield _no("yama's ptrace_scope is 1: only children may be traced, and it is none", ALLOW_ATTACH)
-    if target.other_user_namespace:
-        yield _no("it is in another user namespace", f"sudo lastwords doctor {target.pid}")
+    return Check("attach", "ok", "allowed")
 
 
 def _no(fact: str, mend: str) -> Check:

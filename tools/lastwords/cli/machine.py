@@ -12,11 +12,11 @@ from pathlib import Path
 
 from lastwords.capture import procfs
 from lastwords.capture.elf import Image, find_python_image
+from lastwords.capture.permission import CAP_SYS_PTRACE, Tracee, Tracer
 from lastwords.cli.surroundings import Gdb, find_drgn, find_gdb
 from lastwords.errors import SetupError, TargetError
 
 ROOT = Path("/")
-CAP_SYS_PTRACE = 1 << 19  # linux/capability.h
 MARKERS = {".dockerenv": "Docker", "run/.containerenv": "Podman", "run/systemd/container": "systemd"}
 KUBERNETES = "var/run/secrets/kubernetes.io"
 PROBE_SECONDS = 20
@@ -33,38 +33,24 @@ sys.stdin.read()
 """
 
 
-@dataclass(frozen=True)
-class Machine:
+@dataclass(frozen=True, kw_only=True)
+class Machine(Tracer):
     """What holds for every process. `permitted` are our capabilities, `container` what kind we are in."""
 
     python: str
     executable: str
     gdb: Gdb | None
     drgn: str | None
-    ptrace_scope: int | None
-    effective_uid: int
-    has_sys_ptrace: bool
-    permitted: int
-    seccomp: int
     container: str | None
 
 
-@dataclass(frozen=True)
-class Target:
+@dataclass(frozen=True, kw_only=True)
+class Target(Tracee):
     """A process. What is None could not be read."""
 
-    pid: int
     name: str
     argv: tuple[str, ...]
     executable: str | None
-    uid: int
-    effective_uid: int
-    ppid: int
-    tracer_pid: int
-    is_zombie: bool
-    is_child: bool
-    permitted: int
-    other_user_namespace: bool
     is_python: bool | None = None
     image: str | None = None
     debug_symbols: bool | None = None

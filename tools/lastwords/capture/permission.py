@@ -1,0 +1,135 @@
+"""Why one process may not trace another, in the order in which the kernel looks: facts first, never a guess.
+
+The same reasons serve `doctor`, which knows more of both sides, and `run`, when gdb could not attach.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from lastwords.capture import procfs
+
+SYS_PTRACE = "SYS_PTRACE"
+CAP_SYS_PTRACE = 1 << 19  # linux/capability.h
+ALLOW_ATTACH = "sudo sysctl kernel.yama.ptrace_scope=0"
+ALLOW_IN_CONTAINER = "docker run --cap-add=SYS_PTRACE ..."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tracer:
+    """Who wants to trace: its rights, and what the machine allows (`ptrace_scope` is yama's, None without)."""
+
+    ptrace_scope: int | None
+    effective_uid: int
+    has_sys_ptrace: bool
+    permitted: int
+    seccomp: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tracee:
+    """Who is to be traced. `is_child`: of the tracer, or it has named it by PR_SET_PTRACER."""
+
+    pid: int
+    ppid: int
+    uid: int
+    effective_uid: int
+    tracer_pid: int
+    is_zombie: bool
+    is_child: bool
+    permitted: int
+    other_user_namespace: bool
+
+
+@dataclass(frozen=True)
+class Obstacle:
+    """A reason, and the command that mends it or shows more."""
+
+    fact: str
+    mend: str
+
+
+def find_obstacles(tracer: Tracer, tracee: Tracee) -> Iterator[Obstacle]:
+    """Everything that forbids it, the first reason first; nothing where nothing is known to forbid it."""
+    if tracee.tracer_pid:
+        fact = f"process {tracee.tracer_pid} traces it already (TracerPid), and there can be one only"
+        yield Obstacle(fact, f"ps -o pid,args -p {tracee.tracer_pid}")
+    if tracee.is_zombie:
+        fact = "it is a zombie: it has ended and waits for its parent"
+        yield Obstacle(fact, f"ps -o pid,args -p {tracee.ppid}")
+    scope = tracer.ptrace_scope or 0
+    if scope >= 3:
+        fact = f"yama's ptrace_scope is {scope}: nobody may trace"
+        yield Obstacle(fact, "reboot without kernel.yama.ptrace_scope=3")
+    if not tracer.has_sys_ptrace:
+        yield from _without_capability(tracer, tracee, scope)
+
+
+def _without_capability(tracer: Tracer, tracee: Tracee, scope: int) -> Iterator[Obstacle]:
+    ask = f"sudo lastwords doctor {tracee.pid}"
+    if tracer.effective_uid not in (tracee.uid, tracee.effective_uid) or tracee.uid != tracee.effective_uid:
+        yield Obstacle(
+            f"it belongs to user {tracee.uid}, lastwords runs as user {tracer.effective_uid} without CAP_{SYS_PTRACE}",
+            ask,
+        )
+    if tracee.permitted & ~tracer.permitted:
+        more = tracee.permitted & ~tracer.permitted
+        yield Obstacle(f"it has capabilities ({more:#x}) that lastwords has not", ask)
+    if scope == 2:
+        yield Obstacle(f"yama's ptrace_scope is 2: only CAP_{SYS_PTRACE} may trace", ALLOW_ATTACH)
+    if scope == 1 and not tracee.is_child:
+        yield Obstacle("yama's ptrace_scope is 1: only children may be traced, and it is none", ALLOW_ATTACH)
+    if tracee.other_user_namespace:
+        yield Obstacle("it is in another user namespace", ask)
+
+
+def explain_refusal(pid: int, said: str, proc: Path = procfs.PROC, ours: int | None = None) -> Obstacle:
+    """Why gdb could not attach to our child `pid`, by looking; `said` are gdb's words, for where nothing is found.
+
+    `ours` is the process whose rights gdb has: this one.
+    """
+    rights = read_rights(proc, ours or os.getpid())
+    try:
+        obstacle = next(find_obstacles(rights, _read_waiting(pid, proc)), None)
+    except (OSError, procfs.ProcessGoneError):
+        return Obstacle(f"process {pid} has ended", "lastwords doctor")
+    if obstacle is None and rights.seccomp and not rights.has_sys_ptrace:
+        fact = f"a seccomp filter is on (Seccomp: {rights.seccomp}), as containers have it, and there is no "
+        return Obstacle(f"{fact}CAP_{SYS_PTRACE}; gdb said: {said}", ALLOW_IN_CONTAINER)
+    return obstacle or Obstacle(f"nothing in /proc says why; gdb said: {said}", "lastwords doctor")
+
+
+def read_rights(proc: Path, pid: int) -> Tracer:
+    """Those of process `pid`."""
+    fields = _read_fields(pid, proc)
+    return Tracer(
+        ptrace_scope=procfs.read_ptrace_scope(proc),
+        effective_uid=int(fields["Uid"].split()[1]),
+        has_sys_ptrace=bool(int(fields.get("CapEff", "0"), 16) & CAP_SYS_PTRACE),
+        permitted=int(fields.get("CapPrm", "0"), 16),
+        seccomp=int(fields.get("Seccomp", "0")),
+    )
+
+
+def _read_waiting(pid: int, proc: Path) -> Tracee:
+    status, fields = procfs.read_status(pid, proc), _read_fields(pid, proc)
+    return Tracee(
+        pid=pid,
+        ppid=status.ppid,
+        uid=status.uid,
+        effective_uid=status.effective_uid,
+        tracer_pid=status.tracer_pid,
+        is_zombie=status.state == "Z",
+        is_child=True,
+        other_user_namespace=False,
+        permitted=int(fields.get("CapPrm", "0"), 16),
+    )
+
+
+def _read_fields(pid: int, proc: Path) -> dict[str, str]:
+    """`/proc/PID/status`, whole: name -> value."""
+    lines = (line.partition(":") for line in procfs.read_text(pid, "status", proc).splitlines())
+    return {name: value.strip() for name, _, value in lines}
