@@ -24,6 +24,7 @@ from typing import IO, Any
 
 import pexpect
 
+from lastwords.capture import which_gdb
 from lastwords.capture.keeper import Ended, Keeper, end_gdb
 from lastwords.capture.permission import explain_refusal
 from lastwords.errors import SetupError
@@ -116,7 +117,7 @@ class GdbSession:
         self._gdb.delaybeforesend = None
         self._terminal: IO[bytes] = vars(self._gdb)["ptyproc"].fileobj
         self._transcript: list[bytes] = []
-        self._begin()
+        self._begin(path)
         self._keeper = Keeper(self.pid, self._gdb.child_fd)
 
     @property
@@ -125,7 +126,7 @@ class GdbSession:
         assert isinstance(self._gdb.pid, int)
         return self._gdb.pid
 
-    def _begin(self) -> None:
+    def _begin(self, path: str) -> None:
         """Read up to session.py's first word. Raises SetupError with what gdb said instead."""
         try:
             ready = self._read(time.monotonic() + _START_SECONDS)
@@ -133,11 +134,7 @@ class GdbSession:
             ready = None
         if ready is None or ready.get("event") != "ready":
             self.close()
-            said = _last_lines(b"".join(self._transcript))
-            raise SetupError(
-                f"gdb did not start as it should; it said: {said or 'nothing'}",
-                "lastwords needs gdb 9 or newer with Python:  gdb -batch -ex 'python print(1)'",
-            )
+            raise _explain_start(path, _last_lines(b"".join(self._transcript)))
         self.version = ready["gdb"]
 
     def attach(self, pid: int) -> None:
@@ -221,6 +218,16 @@ class GdbSession:
         self.close()
 
 
+def _explain_start(path: str, said: str) -> SetupError:
+    """Why gdb did not come so far as to take orders: it is asked for its version, and what it cannot do."""
+    gdb = which_gdb.find_gdb(path)
+    fault = which_gdb.find_fault(gdb) if gdb else f"{path} is gone"
+    if fault:
+        return SetupError(f"gdb cannot be used ({fault}); the program runs unwatched.", which_gdb.INSTALL_GDB)
+    fact = f"gdb did not start within {_START_SECONDS:.0f} s as it should" if not said else f"gdb said: {said}"
+    return SetupError(f"{fact}; the program runs unwatched.", f"{path} -nx -batch -ex 'python print(1)'")
+
+
 def _arguments(cache: Path | None, watch_children: bool) -> list[str]:
     scripts = scripts_directory()
     early = [argument for setting in _EARLY_SETTINGS for argument in ("-iex", setting)]
@@ -235,8 +242,6 @@ def _arguments(cache: Path | None, watch_children: bool) -> list[str]:
     return [
         "-nx",
         "-q",
-        "-eiex",
-        "set python ignore-environment on",
         *early,
         *(argument for command in commands for argument in ("-ex", command)),
     ]

@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from lastwords.capture.permission import ALLOW_ATTACH, ALLOW_IN_CONTAINER, SYS_PTRACE, find_obstacles
+from lastwords.capture.which_gdb import INSTALL_GDB, find_fault
 from lastwords.cli.machine import Interpreter, Machine, Target
-
-OLDEST_GDB = 9
-SYSTEM_GDB = "sudo apt-get install gdb   (or: dnf install gdb, apk add gdb)"
 
 
 @dataclass(frozen=True)
@@ -35,13 +33,10 @@ def check_machine(machine: Machine) -> Iterator[Check]:
 def _gdb(machine: Machine) -> Check:
     gdb = machine.gdb
     if gdb is None:
-        return Check("gdb", "missing", "not found on PATH; `run` needs it", SYSTEM_GDB)
-    if gdb.error:
-        return Check("gdb", "missing", f"{gdb.path} does not start: {gdb.error}", SYSTEM_GDB)
-    if gdb.python is None:
-        return Check("gdb", "missing", f"{gdb.version} at {gdb.path} was built without Python", SYSTEM_GDB)
-    if gdb.major is not None and gdb.major < OLDEST_GDB:
-        return Check("gdb", "missing", f"{gdb.version} at {gdb.path} is older than {OLDEST_GDB}", SYSTEM_GDB)
+        return Check("gdb", "missing", "not found on PATH; `run` needs it", INSTALL_GDB)
+    fault = find_fault(gdb)
+    if fault is not None:
+        return Check("gdb", "missing", fault, INSTALL_GDB)
     return Check("gdb", "ok", f"{gdb.version} at {gdb.path}, its Python is {gdb.python}")
 
 
