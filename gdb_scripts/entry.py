@@ -4,6 +4,7 @@ A breakpoint on a name also stops where the compiler has copied the function int
 instructions in unoptimised builds, and twice where one function is a jump to the next.
 """
 
+import signal
 import sys
 from typing import Dict
 
@@ -42,6 +43,14 @@ def is_behind_entry(frame: "gdb.Frame") -> bool:
     """Whether the function's first instruction is another one; without debug symbols gdb stops at the first."""
     function = frame.function()
     return function is not None and int(function.value().address or 0) != frame.pc()
+
+
+def is_own_trap() -> bool:
+    """Whether the selected thread, which is at no breakpoint, was sent a SIGTRAP: gdb's events do not say so."""
+    try:
+        return int(gdb.parse_and_eval("$_siginfo.si_signo")) == signal.SIGTRAP
+    except gdb.error:
+        return False
 
 
 def is_event(location: "str | None") -> bool:

@@ -149,8 +149,9 @@ def handle_stop(
     if signal in group_stops.STOPS:
         halted.handle(thread)
         return
-    is_signal = bool(signal) and signal != "0"
-    if not is_signal and not entry.is_event(location):
+    if signal == "0" or not signal:
+        signal = "SIGTRAP" if location is None and entry.is_own_trap() else None
+    if location is not None and not entry.is_event(location):
         resume(thread)
         return
     registers = entry.read_registers()
@@ -163,7 +164,7 @@ def handle_stop(
         pid=thread.ptid[0],
         tid=thread.ptid[1],
         location=location,
-        signal=signal if is_signal else None,
+        signal=signal,
         registers=registers,
     )
 
