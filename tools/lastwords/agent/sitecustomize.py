@@ -146,13 +146,21 @@ def start():
         version=sys.version,
         hexversion=sys.hexversion,
         executable=sys.executable,
-        cwd=posix.getcwd(),
+        cwd=current_directory(),
         ppid=posix.getppid(),
         hunter_at_start="hunter" in sys.modules,
         implementation=getattr(getattr(sys, "implementation", None), "name", "cpython"),
     )
     imports.already_there()
     sys.meta_path.insert(0, Finder())
+
+
+def current_directory():
+    """"" where it has been removed."""
+    try:
+        return posix.getcwd()
+    except OSError:
+        return ""
 
 
 def give_way():

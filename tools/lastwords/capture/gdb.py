@@ -30,9 +30,9 @@ from lastwords.capture.permission import explain_refusal
 from lastwords.errors import SetupError
 
 _EVENT = b"\x1e(\\{.*?\\})\r?\n"
-_START_SECONDS = 30.0
 # How long each side bears the other's silence: gdb lets all go then, lastwords ends gdb.
 _PATIENCE_SECONDS = float(os.environ.get("LASTWORDS_PATIENCE", "20"))
+_START_SECONDS = 1.5 * _PATIENCE_SECONDS
 
 # As early as gdb takes them: before it reads a symbol, asks a question, or goes to the network.
 _EARLY_SETTINGS = (
@@ -88,13 +88,13 @@ def scripts_directory() -> Path:
 
 def find_gdb() -> str:
     """The path of gdb. Raises SetupError."""
-    path = shutil.which(os.environ.get("LASTWORDS_GDB", "gdb"))
-    if path is None:
-        raise SetupError(
-            "gdb is not installed (nothing called gdb on PATH), so nothing can be watched.",
-            "Install it:  apt-get install gdb   (or dnf, apk, pacman)\nWithout gdb there is:  lastwords trace",
-        )
-    return path
+    given = os.environ.get("LASTWORDS_GDB")
+    path = shutil.which(given or "gdb")
+    if path is not None:
+        return str(Path(path).absolute())
+    where = f"LASTWORDS_GDB is {given}, which is no program" if given else "there is no gdb on PATH"
+    mend = "unset LASTWORDS_GDB" if given else which_gdb.INSTALL_GDB
+    raise SetupError(f"{where}; the program runs unwatched.", f"{mend}\nwithout gdb there is:  lastwords trace -- ...")
 
 
 class GdbSession:
@@ -111,6 +111,7 @@ class GdbSession:
             env=_environment(os.environ, watch_children),
             echo=False,
             timeout=_START_SECONDS,
+            cwd="/",  # gdb 13 crashes where its directory has been removed
             maxread=65536,
             preexec_fn=_set_signals,
         )
@@ -130,11 +131,12 @@ class GdbSession:
         """Read up to session.py's first word. Raises SetupError with what gdb said instead."""
         try:
             ready = self._read(time.monotonic() + _START_SECONDS)
+            is_stuck = ready is None
         except GdbEnded:
-            ready = None
+            ready, is_stuck = None, False
         if ready is None or ready.get("event") != "ready":
             self.close()
-            raise _explain_start(path, _last_lines(b"".join(self._transcript)))
+            raise _explain_start(path, _last_lines(b"".join(self._transcript)), is_stuck)
         self.version = ready["gdb"]
 
     def attach(self, pid: int) -> None:
@@ -218,14 +220,17 @@ class GdbSession:
         self.close()
 
 
-def _explain_start(path: str, said: str) -> SetupError:
+def _explain_start(path: str, said: str, is_stuck: bool) -> SetupError:
     """Why gdb did not come so far as to take orders: it is asked for its version, and what it cannot do."""
+    mend = f"{path} -nx -batch -ex 'python print(1)'"
+    if is_stuck:
+        words = f"; it said: {said}" if said else ""
+        return SetupError(f"{path} was not ready within {_START_SECONDS:g} s{words}; the program runs unwatched.", mend)
     gdb = which_gdb.find_gdb(path)
     fault = which_gdb.find_fault(gdb) if gdb else f"{path} is gone"
     if fault:
         return SetupError(f"gdb cannot be used ({fault}); the program runs unwatched.", which_gdb.INSTALL_GDB)
-    fact = f"gdb did not start within {_START_SECONDS:.0f} s as it should" if not said else f"gdb said: {said}"
-    return SetupError(f"{fact}; the program runs unwatched.", f"{path} -nx -batch -ex 'python print(1)'")
+    return SetupError(f"{path} ended at its start; it said: {said}; the program runs unwatched.", mend)
 
 
 def _arguments(cache: Path | None, watch_children: bool) -> list[str]:

@@ -53,13 +53,17 @@ def find_program(argv: Sequence[str], environ: Mapping[str, str]) -> Program:
     for candidate in present:
         if _is_executable(candidate):
             return Program(candidate, tuple(argv))
+    if present and Path(present[0]).is_dir():
+        raise NotExecutableError(
+            f"{present[0]} is a directory; nothing was run.", f"Name a program in it:  ls {present[0]}"
+        )
     if present:
         raise NotExecutableError(
             f"{present[0]} is not an executable file; nothing was run.",
             f"Name the interpreter:  lastwords run -- python3 {present[0]}",
         )
-    where = "no such file" if "/" in name else "not found on PATH"
-    raise NotFoundError(f"{name}: {where}; nothing was run.", f"Look for it:  command -v {name}")
+    where, look = ("no such file", "ls -l") if "/" in name else ("not found on PATH", "command -v")
+    raise NotFoundError(f"{name}: {where}; nothing was run.", f"Look for it:  {look} {name}")
 
 
 def _is_executable(path: str) -> bool:

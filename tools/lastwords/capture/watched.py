@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 from lastwords import __version__
+from lastwords.capture import procfs
 from lastwords.capture.agent import Channel, add_to
 from lastwords.capture.agent_records import Said
 from lastwords.capture.forward import SignalForwarder
@@ -33,7 +33,7 @@ def watch(argv: Sequence[str], environ: Mapping[str, str]) -> Watched:
     """
     keep_standard_descriptors_closed()
     program = find_program(argv, environ)
-    cwd = str(Path.cwd())
+    cwd = procfs.read_link(os.getpid(), "cwd")
     started = datetime.now(UTC).isoformat(timespec="seconds")
     with Channel() as channel, ExitStack() as cleanup:
         signals = SignalForwarder()

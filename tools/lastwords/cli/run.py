@@ -8,6 +8,7 @@ import click
 
 from lastwords.capture.launch import end_as
 from lastwords.cli.commands import help_settings
+from lastwords.cli.failures import describe_failure
 from lastwords.cli.output import print_messages, verbosity_options
 from lastwords.cli.reports import Outputs, deliver, report_options
 from lastwords.errors import SetupError
@@ -36,11 +37,11 @@ def command(program: tuple[str, ...], outputs: Outputs, no_children: bool, no_ag
     """
     ran = run(program, os.environ, Options(children=not no_children, agent=not no_agent, linger=linger))
     if ran.trouble:
-        print_messages([f"lastwords: {ran.trouble.fact}", *ran.trouble.help.splitlines()])
+        print_messages(describe_failure(ran.trouble).lines)
     try:
         deliver(ran.report, outputs)
     except SetupError as error:  # the report is lost, the program's exit code is not
-        print_messages([f"lastwords: {error.fact}", *error.help.splitlines()])
+        print_messages(describe_failure(error).lines)
     code = outputs.exit_code(ran.report)
     if code is not None:
         os._exit(code)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from lastwords import __version__
+from lastwords.capture import procfs
 from lastwords.capture.agent import Channel, add_to
 from lastwords.capture.agent_records import default_process_id
 from lastwords.capture.breakpoints import find_descendants, remove_breakpoints
@@ -48,9 +49,12 @@ def run(argv: Sequence[str], environ: Mapping[str, str], options: Options) -> Ra
     """
     keep_standard_descriptors_closed()
     program = find_program(argv, environ)
-    started = datetime.now(UTC).isoformat(timespec="seconds")
+    cwd = procfs.read_link(os.getpid(), "cwd")  # where it is deleted, too
+    report = Report(
+        tool=Tool(version=__version__), mode="run", captured_at=datetime.now(UTC).isoformat(timespec="seconds")
+    )
     with ExitStack() as cleanup:
-        channel = cleanup.enter_context(Channel()) if options.agent else None
+        channel = cleanup.enter_context(_open_channel(report)) if options.agent else None
         signals = SignalForwarder()
         cleanup.callback(signals.stop)
         child = launch(
@@ -59,10 +63,7 @@ def run(argv: Sequence[str], environ: Mapping[str, str], options: Options) -> Ra
             keep_fds=channel.fds if channel else (),
             mask=signals.mask,
         )
-        main = Process(
-            id=default_process_id(child.pid), pid=child.pid, ppid=os.getpid(), argv=list(argv), cwd=str(Path.cwd())
-        )
-        report = Report(tool=Tool(version=__version__), mode="run", captured_at=started)
+        main = Process(id=default_process_id(child.pid), pid=child.pid, ppid=os.getpid(), argv=list(argv), cwd=cwd)
         processes = Processes(main)
         trouble = _watch(child, signals, processes, report, options)
         main.exit = child.wait()
@@ -74,6 +75,15 @@ def run(argv: Sequence[str], environ: Mapping[str, str], options: Options) -> Ra
         report.problems.append(f"{' '.join(argv)[:200]} is not a Python program: nothing in it could be watched")
     drop_repeated(report)
     return Ran(report, main.exit, trouble)
+
+
+def _open_channel(report: Report) -> AbstractContextManager[Channel | None]:
+    """The agent's, or none and a problem: the program is to run whatever is missing."""
+    try:
+        return Channel()
+    except OSError as error:
+        report.problems.append(f"the agent was left out: no memory or descriptor for it ({error.strerror})")
+        return nullcontext()
 
 
 def _watch(
@@ -122,10 +132,11 @@ def _attach(child: Child, options: Options) -> GdbSession:
 
 def index_cache() -> Path | None:
     """Where gdb keeps its index of debug information, so that it reads it once; None where nothing can be kept."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    directory = Path(base) / "lastwords" / "gdb-index"
     try:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or "")
+        # The XDG base directory specification: a relative one is to be ignored. RuntimeError: there is no home.
+        directory = (base if base.is_absolute() else Path.home() / ".cache") / "lastwords" / "gdb-index"
         directory.mkdir(parents=True, exist_ok=True)
-    except OSError:
+    except (OSError, RuntimeError):
         return None
     return directory if os.access(directory, os.W_OK) else None
