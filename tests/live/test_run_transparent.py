@@ -86,7 +86,7 @@ def unusual() -> None:
     os.dup2(0, 77, inheritable=True)
 
 
-@pytest.mark.interpreters(minors=("2.7", "3.8", "3.13"))
+@pytest.mark.interpreters(minors=("2.7", "3.8", "3.14"))
 @pytest.mark.parametrize("mode", MODES)
 def test_what_its_parent_gave_it_reaches_it(interpreter: Interpreter, mode: str, tmp_path: Path) -> None:
     environ = {
@@ -104,7 +104,7 @@ def test_what_its_parent_gave_it_reaches_it(interpreter: Interpreter, mode: str,
     assert differences(unordered(bare), unordered(watched)) == {}
 
 
-@pytest.mark.interpreters(minors=("3.13",))
+@pytest.mark.interpreters(minors=("3.12",))
 def test_the_check_sees_a_difference(interpreter: Interpreter, tmp_path: Path) -> None:
     """Each of these is one of the things that lastwords might get wrong."""
     bare = told("bare", interpreter.path, tmp_path, prepare=unusual)
@@ -113,7 +113,7 @@ def test_the_check_sees_a_difference(interpreter: Interpreter, tmp_path: Path) -
     assert "argv" not in seen
 
 
-@pytest.mark.interpreters(minors=("3.11",))
+@pytest.mark.interpreters(minors=("3.12",))
 def test_nobody_but_proc_says_that_it_is_traced(interpreter: Interpreter, tmp_path: Path) -> None:
     code = "import re; print(int(re.search('TracerPid:.([0-9]+)', open('/proc/self/status').read())[1]) > 0)"
     program = [str(interpreter.path), "-c", code]
@@ -124,7 +124,7 @@ def test_nobody_but_proc_says_that_it_is_traced(interpreter: Interpreter, tmp_pa
     ]
 
 
-@pytest.mark.interpreters(minors=("2.7", "3.13"))
+@pytest.mark.interpreters(minors=("2.7", "3.12"))
 @pytest.mark.parametrize("mode", MODES)
 def test_megabytes_of_binary_data_go_through(interpreter: Interpreter, mode: str, tmp_path: Path) -> None:
     data = os.urandom(1 << 16) * 48 + b"\x00\xff\x1e{}\r\n"
@@ -142,7 +142,7 @@ CLOSED = (
 CLOSED += "    os.write(9, ('%d %s; ' % (fd, found)).encode())"
 
 
-@pytest.mark.interpreters(minors=("2.7", "3.11", "3.13"))
+@pytest.mark.interpreters(minors=("2.7", "3.12"))
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("closed", [(0,), (1,), (2,), (0, 1, 2)], ids=str)
 def test_closed_standard_streams_stay_closed(
@@ -161,7 +161,7 @@ def test_closed_standard_streams_stay_closed(
     assert said[0][1].count("closed") == len(closed)
 
 
-@pytest.mark.interpreters(minors=("3.11",))
+@pytest.mark.interpreters(minors=("3.12",))
 @pytest.mark.parametrize("mode", MODES)
 def test_a_reader_that_goes_away(interpreter: Interpreter, mode: str, tmp_path: Path) -> None:
     """Python ignores SIGPIPE and gets EPIPE; with the default action it dies of it."""
