@@ -14,6 +14,8 @@ REGISTERS = ("rip", "rsp", "rdi", "rsi", "rdx", "rcx", "r8", "r9", "fs_base")
 NAMES = {"rip": "pc", "rsp": "sp"}
 WORD = 0xFFFFFFFFFFFFFFFF
 PROLOGUE_BYTES = 64
+SI_USER = 0  # asm-generic/siginfo.h: sent by kill(); others that a process sends are negative
+INT3 = b"\xcc"
 NEEDS_NO_ARGUMENT = ("PyErr_PrintEx", "_PyErr_PrintEx")  # the exception is pending in the thread
 JUMPS = {"_PyErr_WriteUnraisableMsg": "PyErr_WriteUnraisable"}  # 3.8 to 3.12
 jumped: "dict[int, tuple[str | None, Dict[str, int]]]" = {}  # tid -> where it stopped last
@@ -46,11 +48,22 @@ def is_behind_entry(frame: "gdb.Frame") -> bool:
 
 
 def is_own_trap() -> bool:
-    """Whether the selected thread, which is at no breakpoint, was sent a SIGTRAP: gdb's events do not say so."""
+    """Whether the selected thread, which is at no breakpoint, was sent a SIGTRAP: gdb's events do not say so.
+
+    It may also have met a breakpoint that gdb has taken out since (it does so when another process execs): then it
+    is put back to the instruction that it has not run.
+    """
     try:
-        return int(gdb.parse_and_eval("$_siginfo.si_signo")) == signal.SIGTRAP
-    except gdb.error:
-        return False
+        if int(gdb.parse_and_eval("$_siginfo.si_signo")) != signal.SIGTRAP:
+            return False
+        is_sent = int(gdb.parse_and_eval("$_siginfo.si_code")) <= SI_USER
+        pc = int(gdb.newest_frame().read_register("rip")) & WORD
+        if is_sent or bytes(gdb.selected_inferior().read_memory(pc - 1, 1)) == INT3:
+            return True
+        gdb.execute("set var $pc = {:#x}".format(pc - 1), to_string=True)
+    except (gdb.error, gdb.MemoryError):
+        pass
+    return False
 
 
 def is_event(location: "str | None") -> bool:

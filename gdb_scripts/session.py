@@ -90,6 +90,7 @@ class Stopped:
 leaving = departure.Departure(emit)
 stopped = Stopped()
 halted = group_stops.GroupStops(lambda function: gdb.post_event(lambda: guarded(function)))
+catching: "dict[int, int]" = {}  # inferior number -> catchpoint that waits for its libpython
 processes: "dict[int, int]" = {}  # pid -> inferior number, while it is watched
 
 
@@ -170,9 +171,7 @@ def handle_stop(
 
 
 def find_handler(caught: "gdb.Breakpoint") -> Optional[Handler]:
-    """What session.py itself does at a catchpoint, or at an entry; None for lastwords' breakpoints."""
-    if caught.type == gdb.BP_BREAKPOINT and (caught.location or "").startswith("*"):
-        return on_load
+    """What session.py itself does at a catchpoint; None for lastwords' breakpoints."""
     return CATCHPOINTS.get(caught.number)
 
 
@@ -218,11 +217,16 @@ def read_parent(pid: int) -> int:
 
 
 def do_watch(order: Dict[str, int]) -> Dict[str, Any]:
-    """After an exec: stop once more at the program's entry, when the loader has mapped its libraries, and go on."""
+    """After an exec: stop once more when the loader has mapped libpython, and go on.
+
+    A catchpoint is for the program space that it is made in. (A breakpoint on the program's entry is not: gdb looks
+    for its address again in whichever process loads a library.)
+    """
     thread = find_thread(order["tid"])
-    if thread is not None:
+    if thread is not None and thread.inferior.num != 1 and thread.inferior.num not in catching:
         thread.switch()
-        gdb.Breakpoint("*{:#x}".format(order["entry"]), internal=True, temporary=True)
+        catching[thread.inferior.num] = catch("load " + LIBPYTHON)
+        CATCHPOINTS[catching[thread.inferior.num]] = on_load
     stopped.resume(order["tid"])
     return {}
 
@@ -252,7 +256,8 @@ def exit_signal() -> "int | None":
 
 
 def remove(number: int) -> None:
-    """Forget an inferior that has ended or was let go."""
+    """Forget an inferior that has ended or was let go; its catchpoint goes with its program space."""
+    CATCHPOINTS.pop(catching.pop(number, 0), None)
     run("inferior 1")
     run("remove-inferiors {}".format(number))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import struct
 from pathlib import Path
 
 from elftools.common.exceptions import ELFError
@@ -16,8 +15,6 @@ from lastwords.capture import procfs
 from lastwords.capture.agent_records import default_process_id
 from lastwords.model import Exit, Process
 
-AT_ENTRY = 9  # elf.h
-_AUXV = struct.Struct("<QQ")
 # What an executable that is CPython, or is linked with it, has in its dynamic section or symbols.
 _MAIN = ("Py_BytesMain", "Py_Main", "Py_RunMain")
 
@@ -113,12 +110,3 @@ def _is_python(elf: ELFFile) -> bool:
 
 def _defines(symbols: Section | None) -> bool:
     return isinstance(symbols, SymbolTableSection) and any(symbols.get_symbol_by_name(name) for name in _MAIN)
-
-
-def read_entry(pid: int) -> int | None:
-    """Where the program begins when the loader has done its work (AT_ENTRY of /proc/PID/auxv)."""
-    data = procfs.read_bytes(pid, "auxv")
-    for key, value in _AUXV.iter_unpack(data[: len(data) // _AUXV.size * _AUXV.size]):
-        if key == AT_ENTRY:
-            return int(value)
-    return None

@@ -21,7 +21,7 @@ from lastwords.watch.gdb_memory import GdbMemory
 from lastwords.watch.glance import Glance, Known, read_glance
 from lastwords.watch.last import UNSEEN, find_unseen
 from lastwords.watch.messages import read_message
-from lastwords.watch.processes import Processes, read_entry
+from lastwords.watch.processes import Processes
 from lastwords.watch.stops import OpenStops, Stop, is_told_again, stop_from_event
 from lastwords.watch.swallowed import has_own_hook, judge_by_c_stack, make_place, read_caught, tell_again
 
@@ -83,11 +83,10 @@ class Supervisor:
         self._forget(pid)
         try:
             is_python = self.processes.execute(pid)
-            entry = read_entry(pid) if is_python else None
         except (ProcessGoneError, OSError):
-            is_python, entry = False, None
-        if entry is not None:
-            self.session.order("watch", tid=tid, entry=entry)
+            is_python = False
+        if is_python:
+            self.session.order("watch", tid=tid)
         elif pid == self.processes.main.pid:
             self.session.order("resume", tid=tid)  # a shell, env, a shim: what it runs next may be Python
         else:
