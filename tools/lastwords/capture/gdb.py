@@ -98,7 +98,7 @@ def find_gdb() -> str:
 
 
 class GdbSession:
-    """A running gdb. Use it as a context manager: at its end gdb has let everything go and is reaped."""
+    """A running gdb, starting until `begin()`. A context manager: at its end gdb has let go and is reaped."""
 
     def __init__(self, path: str, watch_children: bool, cache: Path | None) -> None:
         self.version: str | None = None
@@ -118,8 +118,7 @@ class GdbSession:
         self._gdb.delaybeforesend = None
         self._terminal: IO[bytes] = vars(self._gdb)["ptyproc"].fileobj
         self._transcript: list[bytes] = []
-        self._begin(path)
-        self._keeper = Keeper(self.pid, self._gdb.child_fd)
+        self._path = path
 
     @property
     def pid(self) -> int:
@@ -127,8 +126,8 @@ class GdbSession:
         assert isinstance(self._gdb.pid, int)
         return self._gdb.pid
 
-    def _begin(self, path: str) -> None:
-        """Read up to session.py's first word. Raises SetupError with what gdb said instead."""
+    def begin(self) -> None:
+        """Wait for session.py's first word. Raises SetupError with what gdb said instead."""
         try:
             ready = self._read(time.monotonic() + _START_SECONDS)
             is_stuck = ready is None
@@ -136,7 +135,8 @@ class GdbSession:
             ready, is_stuck = None, False
         if ready is None or ready.get("event") != "ready":
             self.close()
-            raise _explain_start(path, _last_lines(b"".join(self._transcript)), is_stuck)
+            raise _explain_start(self._path, _last_lines(b"".join(self._transcript)), is_stuck)
+        self._keeper = Keeper(self.pid, self._gdb.child_fd)
         self.version = ready["gdb"]
 
     def attach(self, pid: int) -> None:

@@ -17,7 +17,6 @@ from collections.abc import Callable
 from typing import Literal
 
 from lastwords.capture import procfs
-from lastwords.capture.breakpoints import remove_breakpoints
 
 PR_SET_NAME = 15  # linux/prctl.h
 _NAME = b"lastwords-keep"
@@ -44,11 +43,17 @@ def end_gdb(gdb: int, send: Callable[[int], None], has_ended: Callable[[], bool]
         send(signal.SIGTERM)
         if _drain_until(has_ended, terminal, _TERM_SECONDS):
             return "terminated"
-        for pid in find_tracees(gdb):
-            remove_breakpoints(pid)
+        _take_breakpoints_out(gdb)
     send(signal.SIGKILL)
     _drain_until(has_ended, terminal, _TERM_SECONDS)
     return "killed"
+
+
+def _take_breakpoints_out(gdb: int) -> None:
+    from lastwords.capture.breakpoints import remove_breakpoints  # noqa: PLC0415 - reads ELF files: slow to load
+
+    for pid in find_tracees(gdb):
+        remove_breakpoints(pid)
 
 
 def find_tracees(tracer: int) -> list[int]:

@@ -8,20 +8,21 @@ from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lastwords import __version__
 from lastwords.capture import procfs
 from lastwords.capture.agent import Channel, add_to
 from lastwords.capture.agent_records import default_process_id
-from lastwords.capture.breakpoints import find_descendants, remove_breakpoints
 from lastwords.capture.forward import SignalForwarder
 from lastwords.capture.gdb import GdbEnded, GdbSession, find_gdb
 from lastwords.capture.launch import Child, find_program, keep_standard_descriptors_closed, launch
 from lastwords.errors import SetupError
 from lastwords.model import Exit, Process, Report, Tool
 from lastwords.watch.merge import drop_repeated
-from lastwords.watch.processes import Processes
-from lastwords.watch.supervise import Supervisor
+
+if TYPE_CHECKING:
+    from lastwords.watch.supervise import Supervisor
 
 
 @dataclass(frozen=True)
@@ -64,8 +65,18 @@ def run(argv: Sequence[str], environ: Mapping[str, str], options: Options) -> Ra
             mask=signals.mask,
         )
         main = Process(id=default_process_id(child.pid), pid=child.pid, ppid=os.getpid(), argv=list(argv), cwd=cwd)
+        session = _start_gdb(options)
+        # While gdb starts: what reads CPython and ELF files takes as long to load.
+        from lastwords.watch.processes import Processes  # noqa: PLC0415
+        from lastwords.watch.supervise import Supervisor  # noqa: PLC0415
+
         processes = Processes(main)
-        trouble = _watch(child, signals, processes, report, options)
+        if isinstance(session, GdbSession):
+            trouble = _watch(child, signals, Supervisor(session, processes, report), options.linger)
+        else:
+            trouble = session
+        if trouble:
+            _run_unwatched(child, signals, report, trouble)
         main.exit = child.wait()
         signals.stop()
         report.processes = processes.all()
@@ -86,48 +97,56 @@ def _open_channel(report: Report) -> AbstractContextManager[Channel | None]:
         return nullcontext()
 
 
-def _watch(
-    child: Child, signals: SignalForwarder, processes: Processes, report: Report, options: Options
-) -> SetupError | None:
-    """Let the program run, under gdb if that can be; why not, if not."""
+def _start_gdb(options: Options) -> GdbSession | SetupError:
+    """A gdb that is starting, or why there is none."""
     try:
-        session = _attach(child, options)
-    except SetupError as trouble:
-        child.release()
-        signals.start(child.pid)
-        report.problems.append(f"not watched by gdb: {trouble.fact}")
-        return trouble
-    with session:
+        return GdbSession(find_gdb(), options.children, index_cache())
+    except SetupError as error:
+        return error
+
+
+def _watch(child: Child, signals: SignalForwarder, supervisor: Supervisor, linger: float) -> SetupError | None:
+    """Let the program run under gdb; why not, if that cannot be: then it waits still."""
+    with supervisor.session as session:
+        trouble = _attach(child, session)
+        if trouble:
+            return trouble
         try:
             child.release()
             signals.start(child.pid)
-            Supervisor(session, processes, report).listen(child, options.linger)
+            supervisor.listen(child, linger)
         except GdbEnded as ended:
             if ended.is_lost or session.close() == "killed":
                 _clean(child.pid)
-            report.problems.append(f"{ended}: from then on the program ran unwatched")
+            supervisor.report.problems.append(f"{ended}: from then on the program ran unwatched")
     return None
+
+
+def _run_unwatched(child: Child, signals: SignalForwarder, report: Report, trouble: SetupError) -> None:
+    child.release()
+    signals.start(child.pid)
+    report.problems.append(f"not watched by gdb: {trouble.fact}")
 
 
 def _clean(pid: int) -> None:
     """gdb is gone and did not let go: its breakpoints would kill the program and its children."""
+    from lastwords.capture.breakpoints import find_descendants, remove_breakpoints  # noqa: PLC0415 - start-up time
+
     for process in find_descendants(pid):
         remove_breakpoints(process)
 
 
-def _attach(child: Child, options: Options) -> GdbSession:
-    """A gdb that holds the waiting child. Raises SetupError; gdb is reaped then."""
-    session = GdbSession(find_gdb(), options.children, index_cache())
+def _attach(child: Child, session: GdbSession) -> SetupError | None:
+    """Make gdb hold the waiting child; why not, if it cannot."""
     try:
+        session.begin()
         child.allow_tracer(session.pid)
         session.attach(child.pid)
     except GdbEnded as ended:
-        session.close()
-        raise SetupError(f"{ended} while it attached to the program.", "lastwords doctor") from ended
-    except SetupError:
-        session.close()
-        raise
-    return session
+        return SetupError(f"{ended} while it attached to the program.", "lastwords doctor")
+    except SetupError as error:
+        return error
+    return None
 
 
 def index_cache() -> Path | None:
