@@ -69,9 +69,12 @@ end
 # Uncaught in the main program, and what old versions print by themselves: threads' start (up to 3.7), ctypes
 # callbacks (up to 3.7), atexit (up to 3.9), failing hooks (Python/pythonrun.c). Where the compiler has made direct
 # calls of them, PyErr_PrintEx is passed by and _PyErr_PrintEx or PyErr_Display is what is seen.
+set $lw_print_thunk = 0
+
 break PyErr_PrintEx
 commands
   silent
+  set $lw_print_thunk = $sp
   lw-printed
   continue
 end
@@ -79,7 +82,10 @@ end
 break _PyErr_PrintEx
 commands
   silent
-  lw-printed
+  if $lw_print_thunk != $sp
+    lw-printed
+  end
+  set $lw_print_thunk = 0
   continue
 end
 
