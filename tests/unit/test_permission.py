@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
-from lastwords.capture.permission import explain_refusal
+from lastwords.capture.permission import explain_refusal, find_lost_right
 
 OURS, PROGRAM = 100, 101
 STATUS = """\
@@ -58,3 +59,21 @@ def test_explain_refusal(
     why = explain_refusal(PROGRAM, "ptrace: no.", record(tmp_path, scope, ours, program), OURS)
     assert why.fact.startswith(fact)
     assert mend in why.mend
+
+
+def test_a_file_that_gives_rights_loses_them_under_gdb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "program"
+    program.write_bytes(b"")
+    program.chmod(0o4755)
+    owner = program.stat().st_uid
+    status = tmp_path / "proc" / str(os.getpid()) / "status"
+    status.parent.mkdir(parents=True)
+    status.write_text(STATUS.format(pid=os.getpid(), **PLAIN))
+    assert find_lost_right(str(program), tmp_path / "proc") is None  # it is ours: nothing is given
+    monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
+    assert find_lost_right(str(program), tmp_path / "proc") == f"is set-user-ID {owner}"
+    status.write_text(STATUS.format(pid=os.getpid(), **{**PLAIN, "capabilities": SYS_PTRACE}))
+    assert find_lost_right(str(program), tmp_path / "proc") is None
+    status.write_text(STATUS.format(pid=os.getpid(), **PLAIN))
+    program.chmod(0o755)
+    assert find_lost_right(str(program), tmp_path / "proc") is None

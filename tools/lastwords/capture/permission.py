@@ -6,6 +6,7 @@ The same reasons serve `doctor`, which knows more of both sides, and `run`, when
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,6 +85,30 @@ def _without_capability(tracer: Tracer, tracee: Tracee, scope: int) -> Iterator[
         yield Obstacle("yama's ptrace_scope is 1: only children may be traced, and it is none", ALLOW_ATTACH)
     if tracee.other_user_namespace:
         yield Obstacle("it is in another user namespace", ask)
+
+
+def find_lost_right(path: str, proc: Path = procfs.PROC) -> str | None:
+    """The right that the file gives to who executes it, and not to who is traced meanwhile (execve(2)); None: none.
+
+    None also where we have CAP_SYS_PTRACE: then the kernel gives it all the same.
+    """
+    found = Path(path).stat()
+    if found.st_mode & stat.S_ISUID and found.st_uid != os.geteuid():
+        right = f"is set-user-ID {found.st_uid}"
+    elif found.st_mode & stat.S_ISGID and found.st_mode & stat.S_IXGRP and found.st_gid != os.getegid():
+        right = f"is set-group-ID {found.st_gid}"
+    elif _has_capabilities(path):
+        right = "has file capabilities"
+    else:
+        return None
+    return None if read_rights(proc, os.getpid()).has_sys_ptrace else right
+
+
+def _has_capabilities(path: str) -> bool:
+    try:
+        return bool(os.getxattr(path, "security.capability"))
+    except OSError:  # ENODATA, or a file system without
+        return False
 
 
 def explain_refusal(pid: int, said: str, proc: Path = procfs.PROC, ours: int | None = None) -> Obstacle:

@@ -17,6 +17,7 @@ from lastwords.capture.agent_records import default_process_id
 from lastwords.capture.forward import SignalForwarder
 from lastwords.capture.gdb import GdbEnded, GdbSession, find_gdb
 from lastwords.capture.launch import Child, find_program, keep_standard_descriptors_closed, launch
+from lastwords.capture.permission import find_lost_right
 from lastwords.errors import SetupError
 from lastwords.model import Exit, Process, Report, Tool
 from lastwords.watch.merge import drop_repeated
@@ -137,13 +138,17 @@ def _clean(pid: int) -> None:
 
 
 def _attach(child: Child, session: GdbSession) -> SetupError | None:
-    """Make gdb hold the waiting child; why not, if it cannot."""
+    """Make gdb hold the waiting child; why not, if it cannot, or must not."""
+    right = find_lost_right(child.program.path)
+    if right:
+        fact = f"{child.program.path} {right}, which the kernel takes from a program that gdb holds; it runs unwatched."
+        return SetupError(fact, "sudo lastwords run -- ...")
     try:
         session.begin()
         child.allow_tracer(session.pid)
         session.attach(child.pid)
     except GdbEnded as ended:
-        return SetupError(f"{ended} while it attached to the program.", "lastwords doctor")
+        return SetupError(f"{ended} while it attached; the program runs unwatched.", "lastwords doctor")
     except SetupError as error:
         return error
     return None
