@@ -32,6 +32,8 @@ _OURS = {
     signal.SIGSYS,
     signal.SIGPIPE,
 }
+# A terminal that goes away tells the leader of its session alone, which may be us; all else it tells the group.
+_HANGUP = {signal.SIGHUP, signal.SIGCONT}
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -75,7 +77,7 @@ class SignalForwarder:
             info = _take(self._signals)
             if self._ended.is_set():
                 return
-            if info is None or self._witness.saw(info.signo) or info.code == SI_KERNEL:
+            if info is None or self._witness.saw(info.signo) or (info.code == SI_KERNEL and info.signo not in _HANGUP):
                 continue
             if info.signo != signal.SIGCONT or info.pid != self._witness.pid:
                 _send(pid, info)
