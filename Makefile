@@ -17,6 +17,11 @@ test: PYTHONS_ARGS = --if-possible
 test: setup pythons environments ## all tests, on every Python of this machine (LASTWORDS_TEST_PYTHONS=py3.11,py2.7 narrows)
 	@$(PY) -m pytest $(ARGS)
 
+.PHONY: table
+table: PYTHONS_ARGS = --if-possible
+table: setup pythons environments ## what run catches and reads of seven cases, on every Python of this machine
+	@$(PY) tests/table.py
+
 .PHONY: lint
 lint: setup ## ruff, mypy --strict, shellcheck
 	@sh tools/setup/machine.sh shellcheck
