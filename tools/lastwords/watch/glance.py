@@ -15,6 +15,7 @@ from itertools import islice
 from lastwords.cpython import Interpreter, read_value
 from lastwords.cpython.frame import Place, read_frame_object, read_places
 from lastwords.cpython.structs import EXCEPTION
+from lastwords.cpython.types import type_of
 from lastwords.model import Caught
 from lastwords.watch.stops import Stop
 
@@ -90,8 +91,8 @@ def find_shown(stop: Stop) -> tuple[int, int]:
 
 
 def _read_traceback(interp: Interpreter, address: int) -> Iterator[Place]:
-    """(code object, byte of the instruction) of each entry, outermost first. Raises ReadError."""
-    while address and interp.has("PyTracebackObject"):
+    """(code object, byte of the instruction) of each entry, outermost first; None has none. Raises ReadError."""
+    while address and type_of(interp, address).is_static("traceback"):
         code = read_frame_object(interp, interp.number(address, "PyTracebackObject", "tb_frame"))
         yield code, interp.signed(address, "PyTracebackObject", "tb_lasti")
         address = interp.number(address, "PyTracebackObject", "tb_next")

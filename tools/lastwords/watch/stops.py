@@ -112,4 +112,4 @@ def is_told_again(before: Stop, stop: Stop) -> bool:
     if before.registers["sp"] != stop.registers["sp"]:
         return False
     first, second = (one.registers.get("return_address", 0) for one in (before, stop))
-    return 0 < second - first < CALL_SITES_DISTANCE
+    return 0 <= second - first < CALL_SITES_DISTANCE
