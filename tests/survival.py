@@ -21,7 +21,7 @@ from pathlib import Path
 
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 HUNG_SECONDS = 40.0
-END_SECONDS = 15.0
+END_SECONDS = 30.0
 COMMS = {"gdb": "gdb", "keeper": "lastwords-keep"}
 
 

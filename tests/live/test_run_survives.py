@@ -68,16 +68,31 @@ def test_kill(python: Interpreter) -> None:
     assert sum(outcome.phase == "running" for outcome in outcomes) >= KILLS // 5, "most instants met no program"
 
 
-def test_signals_to_gdb() -> None:
-    """gdb ended by others, or crashing: lastwords ends as the program, and says what it missed."""
-    python = chosen()[-1]
-    numbers = [signal.SIGTERM, signal.SIGHUP, signal.SIGABRT, signal.SIGSEGV]
+def signals_to_gdb(*numbers: signal.Signals) -> list[Trial]:
     instants = random.Random(SEED)
-    outcomes = hold(
-        [Trial(command(python, 40), instants.uniform(0.0, 1.0), [("gdb", number)], running=True) for number in numbers]
-    )
-    for outcome in outcomes:
+    program = command(chosen()[-1], 40)
+    return [Trial(program, instants.uniform(0.0, 0.5), [("gdb", number)], running=True) for number in numbers]
+
+
+def test_gdb_ended() -> None:
+    """By somebody else: it lets go first. lastwords ends as the program, and says what it missed."""
+    for outcome in hold(signals_to_gdb(signal.SIGTERM, signal.SIGHUP)):
         assert outcome.lastwords == 7
+        assert "ran unwatched" in outcome.stderr
+
+
+def test_gdb_crashes() -> None:
+    """Its breakpoints are taken out at once, but a thread that meets one before that dies of SIGTRAP, and the program.
+
+    This is the one thing that can kill a program. It is not left standing, and lastwords ends as it did.
+    """
+    trials = signals_to_gdb(signal.SIGABRT, signal.SIGSEGV, signal.SIGKILL)
+    outcomes = in_arena(trials)
+    print(table(trials, outcomes))
+    for outcome in outcomes:
+        assert outcome.lastwords == outcome.program
+        assert outcome.program in (7, -signal.SIGTRAP)
+        assert not outcome.left
         assert "ran unwatched" in outcome.stderr
 
 

@@ -102,6 +102,7 @@ class GdbSession:
 
     def __init__(self, path: str, watch_children: bool, cache: Path | None) -> None:
         self.version: str | None = None
+        self.patience = _PATIENCE_SECONDS
         self._events: deque[Event] = deque()
         self._orders = 0
         self._heard = time.monotonic()
@@ -156,11 +157,11 @@ class GdbSession:
             self._gdb.sendline(f"lw {order}".encode())
         except OSError as error:
             raise GdbEnded("gdb's terminal is closed", is_lost=True) from error
-        deadline = time.monotonic() + _PATIENCE_SECONDS
+        deadline = time.monotonic() + self.patience
         while True:
             event = self._read(deadline)
             if event is None:
-                raise GdbEnded(f"gdb did not answer within {_PATIENCE_SECONDS:.0f} s")
+                raise GdbEnded(f"gdb did not answer within {self.patience:g} s")
             if event.get("answer") == identity:
                 return event
             self._events.append(event)

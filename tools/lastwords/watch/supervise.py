@@ -25,6 +25,7 @@ from lastwords.watch.processes import Processes
 from lastwords.watch.stops import OpenStops, Stop, is_told_again, stop_from_event
 from lastwords.watch.swallowed import has_own_hook, judge_by_c_stack, make_place, read_caught, tell_again
 
+_END_PATIENCE_SECONDS = 5.0
 _TICK_SECONDS = 0.2  # how often we look whether the program has ended without gdb's saying so
 
 
@@ -49,6 +50,8 @@ class Supervisor:
         """Until `child` has ended, and for its children at most `linger` seconds longer. Raises GdbEnded."""
         while child.poll() is None:
             self._handle_next()
+        if not linger:  # gdb 13 was seen to wait for ever where a program ends in the middle of a fork
+            self.session.patience = min(self.session.patience, _END_PATIENCE_SECONDS)
         deadline = time.monotonic() + linger
         self._drain()
         while self.processes.others() and time.monotonic() < deadline:
