@@ -5,11 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
+from environments import Environment
 from harness import TARGETS
-from interpreters import Interpreter
+from interpreters import Interpreter, find_interpreters
 from lastwords.model import Caught, Exit
 from watching import Printed, Watched, functions_of, lines_of, read_printed, sources_of, watch
 
+NEWEST = find_interpreters()[-1].minor if find_interpreters() else ""
 # The C function that called the funnel, in the words of one release or the other (Objects/typeobject.c ...).
 CALLERS = {
     "del": ("slot_tp_finalize", "slot_tp_del"),
@@ -161,3 +165,19 @@ def test_what_ends_a_thread_is_caught_once(interpreter: Interpreter, tmp_path: P
         if name in printed:
             assert caught.message == printed[name].above
     _check_tracebacks(seen)
+
+
+@pytest.mark.interpreters(minors=("2.7", "3.8", "3.13", NEWEST))
+def test_what_ends_a_greenlet_is_caught_once(gevent_environment: Environment, tmp_path: Path) -> None:
+    program = [gevent_environment.python, TARGETS / "greenlets_fail.py"]
+    seen = watch(program, tmp_path, env=gevent_environment.env)
+    expected = dict.fromkeys(("spawned", "later", "inner", "outer", "callback"), "greenlet") | {"deleted": "unraisable"}
+    assert {_name(one): one.how for one in seen.report.exceptions} == expected
+    assert [one.count for one in seen.report.exceptions] == [1] * len(expected)
+    printed = {one.last.rpartition(": ")[2]: one for one in read_printed(seen.stderr)}
+    for caught in seen.report.exceptions:
+        shown = printed.get(_name(caught))
+        if shown is not None and shown.lines and caught.exception is not None:
+            ours = [line for line in lines_of(caught.exception.traceback) if str(line[0]).startswith(str(TARGETS))]
+            assert ours
+            assert set(ours) <= set(shown.lines)
