@@ -31,6 +31,7 @@ from lastwords.model import Process, Python, Report
 ORDERS = "LASTWORDS_AGENT"
 FILES = ("sitecustomize.py", "values.py", "imports.py", "monkey.py", "threads.py", "shutdown.py")
 SILENT = "it did not start: not Python, or a Python that leaves PYTHONPATH or site out (-I, -E, -S)"
+SILENT_CHILD = "it said nothing: a child that was forked has it, one that executed another program has not"
 HIGHEST_FD, LOWEST_FD = 4096, 10
 _UTF8_NAME = 0x800  # zip's flag; without it CPython 3.6 and 3.7 import encodings.cp437 to read the name
 
@@ -104,8 +105,9 @@ def add_to(report: Report, said: Said) -> None:
     known = {process.pid for process in report.processes}
     for pid in sorted(said.spoke - known):
         report.processes.append(Process(id=said.process_id(pid), pid=pid))
+    pids = {process.pid for process in report.processes}
     for process in report.processes:
-        _add_to_process(process, said)
+        _add_to_process(process, said, SILENT_CHILD if process.ppid in pids else SILENT)
     report.imports.watched += said.imports.watched
     report.imports.patches += said.imports.patches
     report.exceptions += said.exceptions
@@ -113,7 +115,7 @@ def add_to(report: Report, said: Said) -> None:
     report.problems += said.problems + said.untraced
 
 
-def _add_to_process(process: Process, said: Said) -> None:
+def _add_to_process(process: Process, said: Said, silent: str) -> None:
     process.libraries |= said.libraries.get(process.pid, {})
     hello = said.hellos.get(process.pid)
     if hello is not None:
@@ -127,7 +129,7 @@ def _add_to_process(process: Process, said: Said) -> None:
     elif process.pid in said.spoke:
         process.agent = "it spoke (the process was forked from one that has it)"
     else:
-        process.agent = SILENT
+        process.agent = silent
 
 
 def agent_archive() -> bytes:
