@@ -5,11 +5,19 @@ import signal
 import sys
 
 NEVER = (signal.SIGKILL, signal.SIGSTOP, 32, 33)  # 32 and 33 are glibc's own
-counts = {}
+came = []
 
 
 def handler(number, frame):
-    counts[number] = counts.get(number, 0) + 1
+    came.append(number)
+
+
+def count():
+    """Of those that came since the last time; one that comes meanwhile is for the next."""
+    number = len(came)
+    now = came[:number]
+    del came[:number]
+    return sorted((int(one), now.count(one)) for one in set(now))
 
 
 def read_line():
@@ -43,5 +51,4 @@ if way == "wait":
     os.write(1, ("took %d\n" % signal.sigwait([signal.SIGINT])).encode())
 while read_line():
     pending = sorted(map(int, signal.sigpending())) if hasattr(signal, "sigpending") else []
-    os.write(1, ("counts %s pending %s\n" % (sorted((int(key), counts[key]) for key in counts), pending)).encode())
-    counts.clear()
+    os.write(1, ("counts %s pending %s\n" % (count(), pending)).encode())
