@@ -156,7 +156,7 @@ def start():
 
 
 def current_directory():
-    """"" where it has been removed."""
+    """Empty where it has been removed."""
     try:
         return posix.getcwd()
     except OSError:
