@@ -119,7 +119,8 @@ def _check_c_stack(name: str, caught: Caught, interpreter: Interpreter) -> None:
 
 
 def test_what_ends_a_program_is_caught_once(interpreter: Interpreter, tmp_path: Path) -> None:
-    seen = watch([interpreter.path, TARGETS / "ends_uncaught.py"], tmp_path)
+    # A distribution's separate debug symbols are read anew for each of the ten children: seconds each.
+    seen = watch([interpreter.path, TARGETS / "ends_uncaught.py"], tmp_path, timeout=240)
     pids = dict(line.split() for line in seen.stdout.splitlines())
     assert seen.code == 1
     for name in ("by_default", "by_own_hook", "by_broken_hook", "by_interrupt", "as_module"):
