@@ -32,7 +32,7 @@ def test_repetitions_are_counted_exactly(interpreter: Interpreter, tmp_path: Pat
     early = tmp_path / "early"
     early.mkdir()
     (early / "sitecustomize.py").write_text(EARLY)
-    program = [interpreter.path, TARGETS / "swallows_often.py", str(COUNT), library]
+    program: list[str | Path] = [interpreter.path, TARGETS / "swallows_often.py", str(COUNT), library]
     seen = watch(program, tmp_path, env={"PYTHONPATH": str(early)})
     counts = {one.exception.value: (one.count, one.how) for one in seen.report.exceptions if one.exception is not None}
     assert len(counts) == len(seen.report.exceptions)
