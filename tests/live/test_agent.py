@@ -54,7 +54,7 @@ def test_who_imported_threading_first_and_where_the_patch_came(gevent_environmen
         patch = next(one for one in said.imports.patches if one.module == "threading")
         first = watched["threading"].first_importer
         assert [(frame.module, frame.file, frame.line) for frame in first] == [("__main__", program, 3)]
-        assert first[0].source == "import threading  # noqa: F401"
+        assert first[0].source == "import threading"
         assert watched["threading"].order < patch.order
         assert (patch.at[-1].file, patch.at[-1].source) == (program, "gevent.monkey.patch_thread()")
         assert "Lock" in patch.attributes

@@ -93,7 +93,9 @@ def test_gdb_crashes() -> None:
         assert outcome.lastwords == outcome.program
         assert outcome.program in (7, -signal.SIGTRAP)
         assert not outcome.left
-        assert "ran unwatched" in outcome.stderr
+        said = " ".join(outcome.stderr.split())
+        assert "ran unwatched" in said
+        assert ("one of gdb's breakpoints" in said) == (outcome.program == -signal.SIGTRAP)
 
 
 @pytest.mark.parametrize("victim", ["lastwords", "gdb"])
@@ -126,5 +128,8 @@ def test_the_check_can_fail() -> None:
     """Nobody left to let go of the program: it meets a breakpoint of the dead gdb, and the trial says so."""
     everyone = [(victim, int(signal.SIGKILL)) for victim in ("keeper", "gdb", "lastwords")]
     everyone.insert(0, ("lastwords", signal.SIGSTOP))  # it would take the breakpoints out
-    [outcome] = in_arena([Trial(command(chosen()[-1], 40), 0.1, everyone, running=True, patience=5)])
-    assert not outcome.harmless, str(outcome)
+    # At an instant at which gdb steps over a breakpoint there is none: so not one trial, but some.
+    delays = (0.1, 0.15, 0.2, 0.3, 0.4)
+    trials = [Trial(command(chosen()[-1], 40), delay, everyone, running=True, patience=5) for delay in delays]
+    outcomes = in_arena(trials)
+    assert not all(outcome.harmless for outcome in outcomes), table(trials, outcomes)

@@ -199,6 +199,10 @@ class GdbSession:
         if isinstance(said, bytes):
             self._transcript.append(said[-4096:])
 
+    def is_alive(self) -> bool:
+        """Whether it has not ended."""
+        return bool(self._gdb.isalive())
+
     def close(self) -> Ended:
         """Make gdb let go of everything and end; reap it. What it took, "killed" if it was stuck."""
         ended = end_gdb(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
@@ -116,10 +117,17 @@ def _watch(child: Child, signals: SignalForwarder, supervisor: Supervisor, linge
             child.release()
             signals.start(child.pid)
             supervisor.listen(child, linger)
+            if not session.is_alive():
+                raise GdbEnded("gdb ended by itself", is_lost=True)  # noqa: TRY301 - found late, but all the same
         except GdbEnded as ended:
             if ended.is_lost or session.close() == "killed":
                 _clean(child.pid)
             supervisor.report.problems.append(f"{ended}: from then on the program ran unwatched")
+            if ended.is_lost and child.wait().signal == signal.SIGTRAP:
+                supervisor.report.problems.append(
+                    "the program died of SIGTRAP: it met one of gdb's breakpoints when gdb was gone; without lastwords "
+                    "it would have run on"
+                )
     return None
 
 
