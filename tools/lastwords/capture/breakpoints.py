@@ -66,6 +66,14 @@ def find_breakpoints(text: bytes, original: bytes) -> list[int]:
     ]
 
 
+def is_stopped(pid: int) -> bool:
+    """Whether a process that nobody traces stands still (SIGSTOP)."""
+    try:
+        return procfs.read_status(pid).state.startswith("T")
+    except (OSError, procfs.ProcessGoneError):
+        return False
+
+
 def find_descendants(pid: int) -> list[int]:
     """`pid` and its children, and theirs, as they are now."""
     children: dict[int, list[int]] = {}

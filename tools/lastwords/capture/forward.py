@@ -13,6 +13,7 @@ import os
 import signal
 import threading
 
+from lastwords.capture.procfs import ProcessGoneError, read_status
 from lastwords.capture.witness import Witness
 
 SI_KERNEL = 0x80  # asm-generic/siginfo.h
@@ -34,6 +35,7 @@ _OURS = {
 }
 # A terminal that goes away tells the leader of its session alone, which may be us; all else it tells the group.
 _HANGUP = {signal.SIGHUP, signal.SIGCONT}
+_LOST_SECONDS = 1.0  # then whoever listens to gdb has noticed that it is dead
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -61,11 +63,18 @@ class SignalForwarder:
         signal.pthread_sigmask(signal.SIG_BLOCK, self._signals)
         self._witness = Witness()
         self._ended = threading.Event()
+        self._was_traced = False
+        self._lost = threading.Event()
 
-    def start(self, pid: int) -> None:
-        """Forward to `pid` from now on, what is pending already first."""
+    def start(self, pid: int, is_traced: bool = False) -> None:
+        """Forward to `pid` from now on, what is pending already first. `is_traced`: by a gdb of ours."""
+        self._was_traced = is_traced
         threading.Thread(target=self._forward, args=(pid,), daemon=True).start()
         threading.Thread(target=self._stop_with, args=(pid,), daemon=True).start()
+
+    def tracer_is_lost(self) -> None:
+        """gdb has died with the program in its hands."""
+        self._lost.set()
 
     def stop(self) -> None:
         """The program has ended: forward nothing more, the pid may be another's soon."""
@@ -82,17 +91,37 @@ class SignalForwarder:
             if info.signo != signal.SIGCONT or info.pid != self._witness.pid:
                 _send(pid, info)
 
+    def _is_left_behind(self, pid: int) -> bool:
+        """Whether a SIGSTOP is what a gdb had under way when it died: nobody traces now, and soon that is known."""
+        if not self._was_traced or _is_traced(pid):
+            return False
+        self._was_traced = False
+        return self._lost.wait(_LOST_SECONDS)
+
     def _stop_with(self, pid: int) -> None:
-        """Until the program has ended: whenever it is stopped, so are we, by the same signal."""
+        """Until the program has ended: whenever it is stopped, so are we, by the same signal.
+
+        But for a SIGSTOP that a gdb had under way when it died: nobody meant the program to stand still.
+        """
         with contextlib.suppress(ChildProcessError):
             while True:
                 news = os.waitid(os.P_PID, pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
                 if news is None or news.si_code != os.CLD_STOPPED:
                     return
                 os.waitid(os.P_PID, pid, os.WSTOPPED | os.WNOHANG)
+                if news.si_status == signal.SIGSTOP and self._is_left_behind(pid):
+                    os.kill(pid, signal.SIGCONT)
+                    continue
                 self._witness.wake_us_when_it_runs(pid)
                 _stop_by(news.si_status)
                 self._witness.let_us_be()
+
+
+def _is_traced(pid: int) -> bool:
+    try:
+        return read_status(pid).tracer_pid != 0
+    except (OSError, ProcessGoneError):
+        return False
 
 
 def _take(signals: set[int]) -> SigInfo | None:

@@ -115,12 +115,13 @@ def _watch(child: Child, signals: SignalForwarder, supervisor: Supervisor, linge
             return trouble
         try:
             child.release()
-            signals.start(child.pid)
+            signals.start(child.pid, is_traced=True)
             supervisor.listen(child, linger)
             if not session.is_alive():
                 raise GdbEnded("gdb ended by itself", is_lost=True)  # noqa: TRY301 - found late, but all the same
         except GdbEnded as ended:
             if ended.is_lost or session.close() == "killed":
+                signals.tracer_is_lost()
                 _clean(child.pid)
             supervisor.report.problems.append(f"{ended}: from then on the program ran unwatched")
             if ended.is_lost and child.wait().signal == signal.SIGTRAP:
@@ -139,10 +140,16 @@ def _run_unwatched(child: Child, signals: SignalForwarder, report: Report, troub
 
 def _clean(pid: int) -> None:
     """gdb is gone and did not let go: its breakpoints would kill the program and its children."""
-    from lastwords.capture.breakpoints import find_descendants, remove_breakpoints  # noqa: PLC0415 - start-up time
+    from lastwords.capture.breakpoints import (  # noqa: PLC0415 - start-up time
+        find_descendants,
+        is_stopped,
+        remove_breakpoints,
+    )
 
     for process in find_descendants(pid):
         remove_breakpoints(process)
+        if is_stopped(process):  # by a SIGSTOP that gdb had under way
+            os.kill(process, signal.SIGCONT)
 
 
 def _attach(child: Child, session: GdbSession) -> SetupError | None:
