@@ -21,7 +21,6 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 PYTHONS = CHECKOUT / ".cache" / "pythons"
 APT = CHECKOUT / ".cache" / "apt"
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
-ARCHIVE = "http://deb.debian.org/debian"
 
 
 @dataclass(frozen=True)
@@ -79,7 +78,12 @@ def _update(suite: str) -> None:
     for folder in ("lists/partial", "archives/partial", "preferences.d"):
         (state / folder).mkdir(parents=True, exist_ok=True)
     (state / "status").touch()
-    mirror = os.environ.get("DEBIAN_MIRROR") or _machine_mirror() or ARCHIVE
+    mirror = os.environ.get("DEBIAN_MIRROR") or _machine_mirror()
+    if mirror is None:
+        raise PythonsError(
+            "this machine's apt fetches from no Debian archive that could have CPython 3.13 to 3.15. "
+            "Name one: DEBIAN_MIRROR=http://... make pythons"
+        )
     (state / "sources.list").write_text(f"deb [signed-by={KEYRING}] {mirror} {suite} main\n")
     # a mirror may lag behind the days for which a moving suite's index is valid; signatures are checked all the same
     _apt(suite, "update", "--error-on=any", "-o", "Acquire::Check-Valid-Until=false")
