@@ -120,7 +120,10 @@ def _watch(child: Child, signals: SignalForwarder, supervisor: Supervisor, linge
             if not session.is_alive():
                 raise GdbEnded("gdb ended by itself", is_lost=True)  # noqa: TRY301 - found late, but all the same
         except GdbEnded as ended:
-            if ended.is_lost or session.close() == "killed":
+            if ended.is_lost:
+                signals.tracer_is_lost()
+                _clean(child.pid)
+            if session.close() == "killed":
                 signals.tracer_is_lost()
                 _clean(child.pid)
             supervisor.report.problems.append(f"{ended}: from then on the program ran unwatched")
