@@ -343,11 +343,6 @@ def do_watch_hook(order: Dict[str, Any]) -> Dict[str, Any]:
     return {"found": True}
 
 
-def do_status(order: Dict[str, int]) -> Dict[str, Any]:
-    """Where each breakpoint is in the program space of a process: which functions it has."""
-    return {"locations": [bp.location for bp in gdb.breakpoints() if not bp.pending and bp.location]}
-
-
 def do_leave(order: Dict[str, int]) -> Dict[str, Any]:
     """Let every process go, and end."""
     leaving.begin("lastwords is done")
@@ -366,7 +361,6 @@ ORDERS = {
     "stack": do_stack,
     "interrupt": do_interrupt,
     "read": do_read,
-    "status": do_status,
 }
 
 

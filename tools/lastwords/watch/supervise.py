@@ -36,7 +36,6 @@ class Supervisor:
         self.session = session
         self.processes = processes
         self.report = report
-        self.unresolved: set[int] = set()
         self._waiting: deque[dict[str, Any]] = deque()
         self._readers: dict[int, Interpreter] = {}
         self._open = OpenStops()
