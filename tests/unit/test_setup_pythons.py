@@ -41,19 +41,44 @@ def test_tests_go_on_without_them_but_not_under_ci(tmp_path: Path, ci: str, code
     assert done.stderr.startswith("make pythons: ")
 
 
-@pytest.mark.skipif(
+needs_keys = pytest.mark.skipif(
     not Path("/usr/share/keyrings/debian-archive-keyring.gpg").exists(), reason="no keys of Debian's archive here"
 )
-def test_the_archive_cannot_be_reached(tmp_path: Path) -> None:
+
+
+def _fake_apt(folder: Path, says_of_sources: str) -> None:
+    """An apt whose own sources are as given, and that can fetch nothing."""
+    script = (
+        "#!/bin/sh\n"
+        f'if [ "$1" = indextargets ]; then echo "{says_of_sources}"; exit 0; fi\n'
+        "echo 'E: Failed to fetch http://nowhere/debian/InRelease'\n"
+        "exit 100\n"
+    )
     for tool in ("apt-get", "dpkg-deb"):
-        (tmp_path / tool).write_text("#!/bin/sh\necho 'E: Failed to fetch http://nowhere/InRelease'\nexit 100\n")
-        (tmp_path / tool).chmod(0o755)
+        (folder / tool).write_text(script)
+        (folder / tool).chmod(0o755)
+
+
+@needs_keys
+def test_the_archive_cannot_be_reached(tmp_path: Path) -> None:
+    _fake_apt(tmp_path, "http://nowhere/debian/")
     done = _make_pythons(tmp_path / "checkout", path=tmp_path)
     assert done.returncode == 1
     first, second = done.stderr.splitlines()
     assert first.startswith("make pythons: apt-get update could not fetch from `deb [signed-by=")
-    assert first.endswith("`: E: Failed to fetch http://nowhere/InRelease")
+    assert first.endswith(" http://nowhere/debian sid main`: E: Failed to fetch http://nowhere/debian/InRelease")
     assert second.endswith("or name a mirror: DEBIAN_MIRROR=http://... make pythons")
+
+
+@needs_keys
+def test_a_machine_that_fetches_from_no_debian(tmp_path: Path) -> None:
+    _fake_apt(tmp_path, "http://nowhere/ubuntu/")
+    done = _make_pythons(tmp_path / "checkout", path=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr == (
+        "make pythons: this machine's apt fetches from no Debian archive that could have CPython 3.13 to 3.15. "
+        "Name one: DEBIAN_MIRROR=http://... make pythons\n"
+    )
 
 
 @pytest.mark.parametrize("built", [one for one in find_interpreters() if one.path.is_relative_to(BUILT)])
