@@ -1,8 +1,9 @@
 """Writes the shipped layouts: one JSON file per CPython release, out of the DWARF of real builds.
 
-    python tools/make_layouts.py 3.11.7 "a build with -g" /path/to/libpython3.11.so.1.0
+    python tools/make_layouts.py 3.11.7 "a build with -g" /path/to/libpython3.11.so.1.0:/path/to/_queue.cpython-311.so
 
-Needs drgn. Give the exact release, where the build comes from, and the file with its DWARF; as often as you like.
+Needs drgn. Give the exact release, where the build comes from, and the file with its DWARF, with those of extension
+modules behind it where they are not built in; as often as you like.
 """
 
 from __future__ import annotations
@@ -41,9 +42,9 @@ FORMATS = {
 }
 
 
-def make_layout(exact: str, origin: str, path: Path) -> Layout:
-    """The layout of the build at `path`; `exact` is its release ("3.11.7")."""
-    program = dwarf.open_dwarf(path)
+def make_layout(exact: str, origin: str, path: Path, *modules: Path) -> Layout:
+    """The layout of the build at `path`; `exact` is its release ("3.11.7"), `modules` have structs of their own."""
+    program = dwarf.open_dwarf(path, *modules)
     release = exact.rpartition(".")[0]
     return Layout(
         release=release,
@@ -102,7 +103,7 @@ def main(arguments: list[str]) -> None:
     """Writes one file for every three arguments."""
     for at in range(0, len(arguments), 3):
         exact, origin, path = arguments[at : at + 3]
-        layout = make_layout(exact, origin, Path(path))
+        layout = make_layout(exact, origin, *map(Path, path.split(":")))
         target = OUTPUT / f"{layout.release}.json"
         target.write_text(format_layout(layout))
         sys.stdout.write(f"{target.name}: {len(layout.structs)} structs, {layout.provenance['compiler']}\n")

@@ -77,7 +77,8 @@ def test_an_unknown_release_has_no_layout() -> None:
 def test_the_table_is_what_dwarf_says(interpreter: Interpreter) -> None:
     need(importlib.util.find_spec("drgn"), "drgn")
     make_layouts = load_script()
-    made = make_layouts.make_layout(".".join(map(str, interpreter.version)), "here", find_library(interpreter))
+    release = ".".join(map(str, interpreter.version))
+    made = make_layouts.make_layout(release, "here", find_library(interpreter), *find_modules(interpreter))
     shipped = layout_of(interpreter.minor)
     assert made.structs == shipped.structs
     assert made.formats == shipped.formats
@@ -100,6 +101,13 @@ def find_library(interpreter: Interpreter) -> Path:
     maps = subprocess.run([interpreter.path, "-S", "-c", question], capture_output=True, text=True, check=True).stdout
     paths = {line.split()[-1] for line in maps.splitlines() if "/libpython" in line}
     return Path(min(paths)) if paths else interpreter.path
+
+
+def find_modules(interpreter: Interpreter) -> list[Path]:
+    """The extension modules whose objects are read, where they are files of their own."""
+    question = "import _queue; print(getattr(_queue, '__file__', ''))"
+    found = subprocess.run([interpreter.path, "-S", "-c", question], capture_output=True, text=True, check=False)
+    return [Path(found.stdout.strip())] if found.stdout.strip() else []
 
 
 def test_a_static_variable_is_decoded_from_code() -> None:

@@ -135,9 +135,13 @@ class Gil(Entity, kw_only=True):
 
 
 class Shutdown(Entity, kw_only=True):
-    """Where the interpreter stands on its way out, and the id of what it waits for there."""
+    """Where the interpreter stands on its way out, and the id of what it waits for there.
+
+    `step` is what it does in the phase "shutdown", where that was told.
+    """
 
     phase: Phase = "running"
+    step: Literal["threading._shutdown", "atexit"] | None = None
     waits_for: str | None = None
 
 
@@ -153,17 +157,29 @@ class Moment(Entity, kw_only=True):
 
 
 class WaitsFor(Entity, kw_only=True):
-    """What a thread, greenlet or task waits for; `target` is the id of an entity of this report."""
+    """What a thread, greenlet or task waits for; `target` is the id of an entity of this report.
+
+    `call` is the system call in which it waits; `until` seconds of the epoch, None: for ever, or not known.
+    """
 
     kind: Literal[
         "lock", "join", "event", "queue", "condition", "io", "process", "sleep", "gil", "hub", "import_lock", "unknown"
     ]
     target: str | None = None
     detail: str | None = None
+    certainty: Certainty = "certain"
+    call: str | None = None
+    until: float | None = None
 
 
 class Thread(Entity, kw_only=True):
-    """A thread of a process. `ident` is what the interpreter calls it, `tid` what the kernel calls it."""
+    """A thread of a process. `ident` is what the interpreter calls it, `tid` what the kernel calls it.
+
+    interpreter: the id of its interpreter, 0 for the main one; None for a thread that runs no Python
+    state: what the kernel says of it ("running", "sleeping"); alive: whether the kernel still has it
+    finishing: it has left its Python function, or was stopped by the interpreter's finalization
+    consistent: False where it may have run while it was read
+    """
 
     id: str
     moment: str
@@ -174,6 +190,10 @@ class Thread(Entity, kw_only=True):
     state: str | None = None
     is_main: bool | None = None
     holds_gil: bool | None = None
+    interpreter: int | None = None
+    alive: bool | None = None
+    finishing: bool | None = None
+    consistent: bool | None = None
     stack: list[Frame] = []
     c_stack_gdb: list[Frame] | None = None
     waits_for: WaitsFor | None = None
@@ -226,13 +246,22 @@ class Hub(Entity, kw_only=True):
 
 
 class Object(Entity, kw_only=True):
-    """A lock, queue, socket ... that somebody waits for or holds."""
+    """A lock, queue, socket ... that somebody waits for or holds.
+
+    name: how the program calls it ("self._lock"), where a frame showed that
+    owner_ident: what an RLock keeps of its owner; owner: the id of that thread, None where it no longer exists
+    """
 
     id: str
     moment: str
     kind: str
     type: str | None = None
+    name: str | None = None
     address: int | None = None
+    locked: bool | None = None
+    owner: str | None = None
+    owner_ident: int | None = None
+    count: int | None = None
     state: dict[str, Value] = {}
     made_at: Frame | None = None
 

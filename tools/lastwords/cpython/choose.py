@@ -122,7 +122,9 @@ def _layouts_of_dwarf(layouts: list[Layout], file: Path) -> Iterator[Layout]:
         return
     provenance = {"origin": "DWARF of the target's own file"}
     for layout in layouts:
-        yield Layout(layout.release, provenance, layout.formats, structs, layout.debug_offsets)
+        # what extension modules define (_queue) is in files of their own
+        both = {**layout.structs, **structs}
+        yield Layout(layout.release, provenance, layout.formats, both, layout.debug_offsets)
 
 
 def _may_be(release: str, image: Image) -> bool:

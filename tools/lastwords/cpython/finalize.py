@@ -76,7 +76,7 @@ def _runs_threading_shutdown(interp: Interpreter) -> bool:
 
 def _outermost(interp: Interpreter, tstate: int) -> list[int]:
     """The code objects that a thread's stack and the traceback of its pending exception begin with."""
-    codes = [code for code, _ in read_places(interp, tstate)][-1:]
+    codes = [place.code for place in read_places(interp, tstate)][-1:]
     traceback = find_pending_traceback(interp, tstate)
     if traceback:
         codes.append(read_frame_object(interp, interp.number(traceback, "PyTracebackObject", "tb_frame")))

@@ -7,6 +7,7 @@ To 3.10 frames are objects that hang off `tstate->frame`. From 3.11 they are rec
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 from lastwords.capture.memory import ReadError
 from lastwords.cpython.code import is_code, read_frame
@@ -16,15 +17,22 @@ from lastwords.cpython.structs import CODE_UNIT, Structs
 from lastwords.model import Frame, Stack
 
 FRAMES_LIMIT = 20_000
-Place = tuple[int, int]
+
+
+class Place(NamedTuple):
+    """Where a frame stands: its address, its code object, and the byte of its current instruction."""
+
+    frame: int
+    code: int
+    lasti: int
 
 
 def read_stack(interp: Interpreter, tstate: int) -> Stack:
     """The Python frames of a thread, innermost first. What stopped the reading is in `error`."""
     stack = Stack(frames=[], error=None)
     try:
-        for code, lasti in read_places(interp, tstate):
-            stack.frames.append(read_frame(interp, code, lasti))
+        for place in read_places(interp, tstate):
+            stack.frames.append(read_frame(interp, place.code, place.lasti))
     except ReadError as error:
         stack.error = str(error)
     add_sources(interp, stack.frames)
@@ -40,7 +48,7 @@ def add_sources(interp: Interpreter, frames: list[Frame]) -> None:
 
 
 def read_places(structs: Structs, tstate: int) -> Iterator[Place]:
-    """(code object, byte of the current instruction) of each frame of a thread, innermost first. Raises ReadError."""
+    """The places of the frames of a thread, innermost first. Raises ReadError."""
     address = find_top(structs, tstate)
     return follow(structs, address)
 
@@ -75,7 +83,7 @@ def follow(structs: Structs, address: int) -> Iterator[Place]:
 def read_object(structs: Structs, address: int) -> Place | None:
     """The place of a frame object, to 3.10."""
     lasti = structs.signed(address, "PyFrameObject", "f_lasti") * structs.layout.formats.lasti_unit
-    return structs.number(address, "PyFrameObject", "f_code"), lasti
+    return Place(address, structs.number(address, "PyFrameObject", "f_code"), lasti)
 
 
 def read_record(structs: Structs, address: int) -> Place | None:
@@ -86,7 +94,7 @@ def read_record(structs: Structs, address: int) -> Place | None:
     start = structs.at(code, "PyCodeObject", "co_code_adaptive")
     lasti = structs.number(address, "_PyInterpreterFrame", "instr_ptr") - start
     first = structs.number(code, "PyCodeObject", "_co_firsttraceable") * CODE_UNIT
-    return (code, lasti) if lasti >= first else None
+    return Place(address, code, lasti) if lasti >= first else None
 
 
 def read_frame_object(structs: Structs, address: int) -> int:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from lastwords.cpython import Interpreter, read_value
-from lastwords.cpython.frame import Place, read_frame_object, read_places
+from lastwords.cpython.frame import read_frame_object, read_places
 from lastwords.cpython.structs import EXCEPTION
 from lastwords.cpython.types import type_of
 from lastwords.model import Caught
@@ -63,7 +63,7 @@ def read_glance(interp: Interpreter, stop: Stop, tstate: int) -> Glance:
         stop.registers.get("return_address"),
         kind,
         tuple(islice(_read_traceback(interp, traceback), FRAMES_LIMIT)),
-        tuple(islice(read_places(interp, tstate), FRAMES_LIMIT)),
+        tuple((place.code, place.lasti) for place in islice(read_places(interp, tstate), FRAMES_LIMIT)),
     )
     said = interp.number(value, "PyBaseExceptionObject", "args") if is_instance else value
     return Glance(value, is_instance, place, read_value(interp, said, TEXT_LIMIT).repr if said else None)
@@ -90,7 +90,7 @@ def find_shown(stop: Stop) -> tuple[int, int]:
     return stop.argument(value), stop.argument(traceback) if traceback is not None else 0
 
 
-def _read_traceback(interp: Interpreter, address: int) -> Iterator[Place]:
+def _read_traceback(interp: Interpreter, address: int) -> Iterator[tuple[int, int]]:
     """(code object, byte of the instruction) of each entry, outermost first; None has none. Raises ReadError."""
     while address and type_of(interp, address).is_static("traceback"):
         code = read_frame_object(interp, interp.number(address, "PyTracebackObject", "tb_frame"))

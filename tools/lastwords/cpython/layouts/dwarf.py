@@ -22,17 +22,20 @@ TYPE_NAMES = {
     "_PyInterpreterFrame": ("_PyInterpreterFrame", "struct _PyInterpreterFrame"),
     "PyDictKeysObject": ("struct _dictkeysobject",),
     "PyDictValues": ("struct _dictvalues",),
+    "_gil_runtime_state": ("struct _gil_runtime_state",),
+    "wait_entry": ("struct wait_entry",),
     "PyTracebackObject": ("PyTracebackObject", "struct _traceback"),
 }
 
 
-def open_dwarf(path: Path) -> drgn.Program:
-    """The DWARF of one ELF file. Raises LookupError where it holds none."""
+def open_dwarf(*paths: Path) -> drgn.Program:
+    """The DWARF of some ELF files. Raises LookupError where one holds none."""
     program = drgn.Program()
-    module = program.extra_module(str(path), create=True)
-    module.try_file(path)
-    if module.wants_debug_file():
-        raise LookupError(f"{path} holds no DWARF")
+    for path in paths:
+        module = program.extra_module(str(path), create=True)
+        module.try_file(path)
+        if module.wants_debug_file():
+            raise LookupError(f"{path} holds no DWARF")
     return program
 
 

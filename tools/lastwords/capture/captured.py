@@ -1,0 +1,63 @@
+"""What a capture has in hand: the memory of one moment, its threads as the kernel sees them, and how it was got."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from lastwords.capture.architectures import Architecture, Registers
+from lastwords.capture.memory import Memory
+from lastwords.capture.procfs import Mapping
+
+
+@dataclass(frozen=True)
+class Syscall:
+    """The system call that a thread is in: `name` is "syscall 451" where the table has none; six arguments."""
+
+    number: int
+    name: str
+    arguments: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class KernelThread:
+    """A thread as the kernel sees it. What could not be read is None.
+
+    name: its `comm`; state: the letter of /proc/PID/task/TID/stat ("R", "S", "D" ...), None in a core
+    registers: all general ones, or none; sp, pc: also where only /proc/PID/task/TID/syscall was read
+    ident: `pthread_self()`
+    stood_still: whether it is certain that it did not run while memory was read
+    """
+
+    tid: int
+    name: str | None = None
+    state: str | None = None
+    syscall: Syscall | None = None
+    registers: Registers = field(default_factory=dict)
+    sp: int | None = None
+    pc: int | None = None
+    ident: int | None = None
+    stood_still: bool = True
+
+
+@dataclass
+class Captured:
+    """One moment. `method` in words; `pause_ms` how long threads stood still for it; `problems` what was not read.
+
+    `pid` is None in a core; `is_live` says whether /proc still has the process of this moment.
+    """
+
+    pid: int | None
+    memory: Memory
+    maps: Sequence[Mapping]
+    threads: Sequence[KernelThread]
+    architecture: Architecture
+    method: str
+    pause_ms: float | None = None
+    bytes: int | None = None
+    problems: list[str] = field(default_factory=list)
+    is_live: bool = False
+
+    def thread(self, tid: int) -> KernelThread | None:
+        """The thread with the kernel's id `tid`."""
+        return next((one for one in self.threads if one.tid == tid), None)
