@@ -100,7 +100,10 @@ class Exit(Entity, kw_only=True):
 
 
 class Process(Entity, kw_only=True):
-    """A process that was watched. `agent` says whether our code inside it spoke, and if not, why."""
+    """A process that was watched or read. `agent` says whether our code inside it spoke, and if not, why.
+
+    modules: the names in `sys.modules`, in its order (that of the imports, from 3.6 on), where they were read
+    """
 
     id: str
     pid: int
@@ -115,6 +118,7 @@ class Process(Entity, kw_only=True):
     fds: list[Descriptor] = []
     exit: Exit | None = None
     agent: str | None = None
+    modules: list[str] = []
 
 
 class Capture(Entity, kw_only=True):
@@ -179,6 +183,7 @@ class Thread(Entity, kw_only=True):
     state: what the kernel says of it ("running", "sleeping"); alive: whether the kernel still has it
     finishing: it has left its Python function, or was stopped by the interpreter's finalization
     consistent: False where it may have run while it was read
+    pending, handled: the exception that is on its way up its stack, and the one that `sys.exc_info()` tells
     """
 
     id: str
@@ -198,6 +203,8 @@ class Thread(Entity, kw_only=True):
     c_stack_gdb: list[Frame] | None = None
     waits_for: WaitsFor | None = None
     holds: list[str] = []
+    pending: ExceptionValue | None = None
+    handled: ExceptionValue | None = None
     error: str | None = None
 
 
