@@ -6,7 +6,7 @@ To 3.10 frames are objects that hang off `tstate->frame`. From 3.11 they are rec
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from lastwords.capture.memory import ReadError
@@ -29,9 +29,14 @@ class Place(NamedTuple):
 
 def read_stack(interp: Interpreter, tstate: int) -> Stack:
     """The Python frames of a thread, innermost first. What stopped the reading is in `error`."""
+    return read_frames(interp, read_places(interp, tstate))
+
+
+def read_frames(interp: Interpreter, places: Iterable[Place]) -> Stack:
+    """The frames at these places. What stopped the reading is in `error`."""
     stack = Stack(frames=[], error=None)
     try:
-        for place in read_places(interp, tstate):
+        for place in places:
             stack.frames.append(read_frame(interp, place.code, place.lasti))
     except ReadError as error:
         stack.error = str(error)
