@@ -57,7 +57,7 @@ def make_layout(exact: str, origin: str, path: Path, *modules: Path) -> Layout:
 
 def describe(program: drgn.Program, path: Path) -> dict[str, str]:
     """Which build this is: its build-id, and the compiler that its DWARF names."""
-    module = next(iter(program.modules()))
+    module = next(one for one in program.modules() if one.name == str(path))
     return {"build_id": module.build_id.hex() if module.build_id else "", "compiler": find_compiler(path)}
 
 
