@@ -18,10 +18,11 @@ from elftools.elf.dynamic import DynamicSection
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import NoteSection
 
+from lastwords.capture.memory import Memory
 from lastwords.capture.procfs import PROC, Mapping
 
-_SYMBOL = struct.Struct("<IBBHQQ")  # Elf64_Sym: name, info, other, section, value, size
-_RELOCATION = struct.Struct("<QQq")  # Elf64_Rela: offset, info, addend
+SYMBOL = struct.Struct("<IBBHQQ")  # Elf64_Sym: name, info, other, section, value, size
+RELOCATION = struct.Struct("<QQq")  # Elf64_Rela: offset, info, addend
 DTPMOD64 = 16
 PAGE = 4096
 SYMBOLS_LIMIT = 64 << 20
@@ -94,24 +95,24 @@ def read_elf(file: BinaryIO) -> ElfFile:
         has_symtab=".symtab" in sections,
         tls_size=sum(part["p_memsz"] for part in elf.iter_segments() if part["p_type"] == "PT_TLS"),
         tls_slots=tuple(_read_tls_slots(elf)),
-        code={name: _read_code(file, segments, symbols[name]) for name in _DECODED if name in symbols},
+        code={name: _read_code(file, segments, symbols[name]) for name in DECODED if name in symbols},
         sections={name: (part["sh_addr"], part["sh_size"]) for name, part in sections.items()},
     )
 
 
 # Functions whose first instructions name a static variable: how it is found without symbols.
-_DECODED = ("PyInterpreterState_Head", "Py_IsInitialized")
+DECODED = ("PyInterpreterState_Head", "Py_IsInitialized")
 
 
 def _read_symbols(elf: ELFFile, name: str) -> dict[str, int]:
     """Defined symbols of a table by name: 25,000 in 20 ms, where pyelftools' own objects take a second."""
     table = elf.get_section_by_name(name)
-    if table is None or table["sh_size"] > SYMBOLS_LIMIT or table["sh_entsize"] != _SYMBOL.size:
+    if table is None or table["sh_size"] > SYMBOLS_LIMIT or table["sh_entsize"] != SYMBOL.size:
         return {}
     strings = elf.get_section(table["sh_link"]).data()
     data = table.data()
     found: dict[str, int] = {}
-    for at, info, _, section, value, _ in _SYMBOL.iter_unpack(data[: len(data) // _SYMBOL.size * _SYMBOL.size]):
+    for at, info, _, section, value, _ in SYMBOL.iter_unpack(data[: len(data) // SYMBOL.size * SYMBOL.size]):
         if section and info & 15 <= 2:  # NOTYPE, OBJECT, FUNC
             end = strings.find(b"\0", at)
             found.setdefault(strings[at:end].decode("utf-8", "replace"), value)
@@ -124,7 +125,7 @@ def _read_tls_slots(elf: ELFFile) -> Iterator[int]:
     if table is None or table["sh_size"] > SYMBOLS_LIMIT:
         return
     data = table.data()
-    for offset, info, _ in _RELOCATION.iter_unpack(data[: len(data) // _RELOCATION.size * _RELOCATION.size]):
+    for offset, info, _ in RELOCATION.iter_unpack(data[: len(data) // RELOCATION.size * RELOCATION.size]):
         if info & 0xFFFF_FFFF == DTPMOD64:
             yield offset
 
@@ -171,24 +172,32 @@ KNOWN_LIMIT = 512
 
 def open_mapped(pid: int, mapping: Mapping, proc: Path = PROC) -> tuple[ElfFile, Path] | None:
     """The ELF file behind a mapping and how it was opened, None where it is none or cannot be had any more."""
-    directory = proc / str(pid)
-    exact = directory / "map_files" / f"{mapping.start:x}-{mapping.end:x}"  # needs CAP_SYS_ADMIN
-    named = Path(f"{directory}/root{mapping.path}")
-    for path in (exact, named):
+    for path in _find_ways(proc / str(pid), mapping):
         try:
             found = path.stat()
         except OSError:
             continue
-        if path is exact or _is_same_file(found, mapping):
+        if path.parent.name == "map_files" or _is_same_file(found, mapping):
             elf = _read_known(path, found)
             return (elf, path) if elf is not None else None
     return None
 
 
+def _find_ways(directory: Path, mapping: Mapping) -> Iterator[Path]:
+    """Paths that may lead to the mapped file; `exe` does even where the executable is deleted."""
+    yield directory / "map_files" / f"{mapping.start:x}-{mapping.end:x}"  # needs CAP_SYS_ADMIN
+    if not mapping.is_deleted:
+        yield Path(f"{directory}/root{mapping.path}")
+    exe = directory / "exe"
+    try:
+        if str(exe.readlink()) == mapping.path:
+            yield exe
+    except OSError:  # a kernel thread, or another user's
+        return
+
+
 def _is_same_file(found: os.stat_result, mapping: Mapping) -> bool:
     """Whether a file found by name is the mapped one. Layered filesystems show devices and inodes of their layers."""
-    if mapping.is_deleted:
-        return False
     return found.st_ino == mapping.inode or found.st_dev != mapping.device
 
 
@@ -211,19 +220,23 @@ def _try_elf(path: Path) -> ElfFile | None:
         return None
 
 
-def find_image(pid: int, maps: Sequence[Mapping], symbols: Sequence[str], proc: Path = PROC) -> Image | None:
+def find_image(
+    pid: int, maps: Sequence[Mapping], symbols: Sequence[str], proc: Path = PROC, memory: Memory | None = None
+) -> Image | None:
     """The first file of a process that defines one of `symbols`; files named after Python are looked at first."""
     files = dict.fromkeys(_likely_first(mapping.path for mapping in maps if _is_file(mapping)))
     for path in files:
-        image = open_image(pid, maps, path, proc)
+        image = open_image(pid, maps, path, proc, memory)
         if image is not None and any(name in image.elf.symbols for name in symbols):
             return image
     return None
 
 
-def find_python_image(pid: int, maps: Sequence[Mapping], proc: Path = PROC) -> Image | None:
+def find_python_image(
+    pid: int, maps: Sequence[Mapping], proc: Path = PROC, memory: Memory | None = None
+) -> Image | None:
     """The file that holds CPython, an executable or a libpython; None where the process is not CPython."""
-    return find_image(pid, maps, ROOTS, proc)
+    return find_image(pid, maps, ROOTS, proc, memory)
 
 
 def _likely_first(paths: Iterator[str]) -> list[str]:
@@ -235,10 +248,19 @@ def _is_file(mapping: Mapping) -> bool:
     return mapping.path.startswith("/") and mapping.inode != 0 and "x" in mapping.permissions
 
 
-def open_image(pid: int, maps: Sequence[Mapping], path: str, proc: Path = PROC) -> Image | None:
-    """The ELF file that a process has mapped as `path`, and its load bias."""
+def open_image(
+    pid: int, maps: Sequence[Mapping], path: str, proc: Path = PROC, memory: Memory | None = None
+) -> Image | None:
+    """The ELF file that a process has mapped as `path`, and its load bias.
+
+    A file that is not to be had any more is read from `memory`, as far as it is mapped.
+    """
+    from lastwords.capture.elf_memory import read_image  # noqa: PLC0415 - it is made of what is above
+
     parts = [mapping for mapping in maps if mapping.path == path]
     opened = open_mapped(pid, parts[0], proc) if parts else None
+    if opened is None and memory is not None and parts:
+        return read_image(memory, parts)
     bias = find_bias(opened[0], parts) if opened is not None else None
     if opened is None or bias is None:
         return None

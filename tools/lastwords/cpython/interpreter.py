@@ -144,7 +144,7 @@ def open_process(
     """
     try:
         if image is None:
-            image = find_image(pid, procfs.read_maps(pid, proc), proc)
+            image = find_image(pid, procfs.read_maps(pid, proc), proc, memory or open_process_memory(pid))
         cached = CachedMemory(memory or open_process_memory(pid, image.start))
         return open_image(pid, cached, image)
     except procfs.ProcessGoneError:
@@ -166,9 +166,11 @@ def open_image(pid: int | None, memory: CachedMemory, image: Image) -> Interpret
     return Interpreter(pid, memory, image, checked, head)
 
 
-def find_image(pid: int, maps: Sequence[procfs.Mapping], proc: Path = procfs.PROC) -> Image:
-    """The file that holds CPython. Raises TargetError, which says what the process is instead."""
-    image = elf.find_python_image(pid, maps, proc)
+def find_image(
+    pid: int, maps: Sequence[procfs.Mapping], proc: Path = procfs.PROC, memory: Memory | None = None
+) -> Image:
+    """The file that holds CPython, or what of it is in `memory`. Raises TargetError: what the process is instead."""
+    image = elf.find_python_image(pid, maps, proc, memory)
     if image is not None:
         return image
     if not maps:
