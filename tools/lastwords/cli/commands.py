@@ -15,6 +15,7 @@ COMMANDS = {
     "run": "Run a program and report what it swallows or dies of.",
     "trace": "Run a program and trace its shutdown, without gdb.",
     "guard": "Run a program and fail if it is patched too late.",
+    "attach": "Show what a live process is doing, from outside.",
     "report": "Show a saved report again.",
     "explain": "Explain a finding's code.",
     "doctor": "Say what is here, what is missing, and what mends it.",

@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-import msgspec
 
-from lastwords import model
 from lastwords.cli.commands import help_settings
 from lastwords.cli.output import verbosity_options
 from lastwords.cli.reports import Outputs, deliver, report_options
-from lastwords.errors import SetupError, TargetError
+from lastwords.errors import SetupError
+from lastwords.report.json_report import decode
 
 if TYPE_CHECKING:
     from lastwords.model import Report
@@ -41,21 +40,7 @@ def command(file: str, outputs: Outputs) -> int | None:
 
 def read_report(file: str) -> Report:
     """The report in a file, or on stdin for `-`. Raises SetupError (unreadable), TargetError (not a report of ours)."""
-    document = _read(file)
-    try:
-        schema = msgspec.json.decode(document, type=_Header).schema
-        if schema == model.SCHEMA:
-            return model.from_json(document)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise TargetError(f"{file} is not a report of lastwords: {error}", "lastwords run -h") from error
-    raise TargetError(
-        f"{file} has schema {schema}, this lastwords reads schema {model.SCHEMA}; it needs the release that wrote it",
-        "lastwords --version",
-    )
-
-
-class _Header(msgspec.Struct):
-    schema: int
+    return decode(_read(file), file)
 
 
 def _read(file: str) -> bytes:

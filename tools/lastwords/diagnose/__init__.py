@@ -35,21 +35,25 @@ CERTAINTIES = ("certain", "likely", "possible")
 
 
 def diagnose(report: Report) -> list[Finding]:
-    """The findings, the answer first: certain before likely, cause before symptom. Never empty.
+    """The findings, the answer first: certain before likely, cause before symptom.
 
     An exception that a finding explains is not told again by a symptom further down. Those that nothing explains
     better than as a possibility are `exception-swallowed`; where nothing was found at all, the one finding is
-    `healthy`.
+    `healthy`, unless all that was seen is one moment: that says nothing of what came before it and will come.
     """
     found = [finding for judge in DIAGNOSES.values() for finding in judge(report)]
     explained = {name for finding in found if finding.certainty != "possible" for name in _exceptions(finding)}
     found += exception_swallowed.diagnose(report, explained)
     found.sort(key=lambda finding: CERTAINTIES.index(finding.certainty))
-    return list(_merge(_without_symptoms(found))) or list(healthy.diagnose(report))
+    return list(_merge(_without_symptoms(found))) or ([] if _is_moment(report) else list(healthy.diagnose(report)))
+
+
+def _is_moment(report: Report) -> bool:
+    return report.mode in ("attach", "core")
 
 
 def is_healthy(report: Report) -> bool:
-    """True if the report's findings say that nothing is wrong."""
+    """True if none of the report's findings says that something is wrong."""
     return all(finding.code == healthy.CODE for finding in report.findings)
 
 

@@ -34,7 +34,7 @@ def format_caught(page: Page, report: Report, caught: Caught) -> Iterator[str]:
         yield from page.wrap(f"the object named: {shorten(what)}", "  ", hanging="    ")
     if caught.python_stack:
         yield page.dim("  The Python stack at that moment (innermost last):")
-        yield from _format_python(caught.python_stack)
+        yield from format_python(caught.python_stack)
     if caught.stack:
         yield page.dim("  The C stack at that moment (innermost first):")
         yield from _format_c(page, caught.stack)
@@ -63,13 +63,14 @@ def _format_exception(page: Page, exception: ExceptionValue) -> Iterator[str]:
         yield page.dim(f"  {'The direct cause of' if exception.cause else 'While handling it came'}:")
     if exception.traceback:
         yield "  Traceback (most recent call last):"
-        yield from _format_python(exception.traceback)
-    yield from page.wrap(_describe(exception), "  ", hanging="      ")
+        yield from format_python(exception.traceback)
+    yield from page.wrap(describe_exception(exception), "  ", hanging="      ")
     if exception.error:
         yield from page.wrap(f"not all of it could be read: {exception.error}", "  ", hanging="    ")
 
 
-def _describe(exception: ExceptionValue) -> str:
+def describe_exception(exception: ExceptionValue) -> str:
+    """`ValueError: text`."""
     kind = (exception.type or "an exception of unknown type").removeprefix("builtins.").removeprefix("exceptions.")
     value = exception.value
     if value is None and exception.args:
@@ -77,7 +78,7 @@ def _describe(exception: ExceptionValue) -> str:
     return f"{kind}: {shorten(value)}" if value else kind
 
 
-def _format_python(frames: list[Frame]) -> Iterator[str]:
+def format_python(frames: list[Frame]) -> Iterator[str]:
     """As Python's own tracebacks, the innermost frame last."""
     for frame in reversed(frames[:MOST_FRAMES]):
         yield clean(f'    File "{frame.file or "?"}", line {frame.line or "?"}, in {frame.function or "?"}')

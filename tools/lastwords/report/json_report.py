@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from lastwords import model
-from lastwords.errors import SetupError
+from lastwords.errors import SetupError, TargetError
 from lastwords.model import Report
 
 
@@ -26,6 +26,24 @@ def encode(report: Report) -> bytes:
         return model.to_json(report)
     except UnicodeEncodeError:
         return msgspec.json.format(msgspec.json.encode(_escape(msgspec.to_builtins(report))), indent=1) + b"\n"
+
+
+class _Header(msgspec.Struct):
+    schema: int
+
+
+def decode(document: bytes, name: str) -> Report:
+    """The report that `document` holds; `name` is the file's, for messages. Raises TargetError for any other text."""
+    try:
+        schema = msgspec.json.decode(document, type=_Header).schema
+        if schema == model.SCHEMA:
+            return model.from_json(document)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise TargetError(f"{name} is not a report of lastwords: {error}", "lastwords run -h") from error
+    raise TargetError(
+        f"{name} has schema {schema}, this lastwords reads schema {model.SCHEMA}; it needs the release that wrote it",
+        "lastwords --version",
+    )
 
 
 def _escape(value: object) -> object:

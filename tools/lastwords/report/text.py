@@ -12,6 +12,7 @@ from lastwords.model import Evidence, Exit, Finding, Frame, Patch, Process, Repo
 from lastwords.report.clean import clean
 from lastwords.report.exceptions import format_caught
 from lastwords.report.layout import Page, shorten
+from lastwords.report.threads import format_headline, format_moment
 
 HEALTHY = "healthy"
 IMPLEMENTATIONS = {"cpython": "CPython", "pypy": "PyPy"}
@@ -21,7 +22,7 @@ def format_report(report: Report, colour: bool = False, width: int = 80, details
     """The whole report, line by line. `details` shows what is else left out: all C frames, import chains."""
     page = Page(width=width, colour=colour, details=details)
     if not report.findings:
-        yield page.bold("no findings: this report has not been judged")
+        yield from page.wrap(format_headline(report) or "no findings", style=page.bold)
     elif all(finding.code == HEALTHY for finding in report.findings):
         yield page.bold(clean(report.findings[0].title))
     else:
@@ -73,7 +74,8 @@ def _format_processes(page: Page, report: Report) -> Iterator[str]:
         body = list(_format_process(page, report, process))
         if body or len(report.processes) == 1:
             yield ""
-            yield from page.wrap(_describe(process, number, len(report.processes)), hanging="  ", style=page.bold)
+            title = _describe(process, number, len(report.processes), report.mode in ("attach", "core"))
+            yield from page.wrap(title, hanging="  ", style=page.bold)
             yield from body
     known = {process.id for process in report.processes}
     for caught in report.exceptions:
@@ -82,13 +84,14 @@ def _format_processes(page: Page, report: Report) -> Iterator[str]:
             yield from format_caught(page, report, caught)
 
 
-def _describe(process: Process, number: int, count: int) -> str:
+def _describe(process: Process, number: int, count: int, is_moment: bool) -> str:
     which = f"Process {number} of {count}" if count > 1 else "Process"
     python = process.python
     kind = (python.implementation or "cpython") if python else ""
     version = f"{IMPLEMENTATIONS.get(kind, kind)} {python.version}" if python and python.version else None
     facts = [f"pid {process.pid}", version, *(f"{name} {at}" for name, at in process.libraries.items())]
-    facts.append(format_exit(process.exit) if process.exit else "no exit seen")
+    if process.exit or not is_moment:
+        facts.append(format_exit(process.exit) if process.exit else "no exit seen")
     return f"{which}: {', '.join(filter(None, facts))}: {' '.join(process.argv) or process.executable or '?'}"
 
 
@@ -98,6 +101,10 @@ def format_exit(end: Exit) -> str:
 
 
 def _format_process(page: Page, report: Report, process: Process) -> Iterator[str]:
+    for moment in report.moments:
+        if moment.process == process.id and moment.reason in ("attach", "core"):
+            yield from page.wrap(f"read: {moment.capture.method}", "  ", hanging="    ")
+            yield from format_moment(page, report, moment)
     for caught in report.exceptions:
         if caught.process == process.id:
             yield ""

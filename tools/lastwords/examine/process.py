@@ -1,0 +1,62 @@
+"""`attach`: one moment of a live process, stopped for milliseconds, or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from lastwords.capture import procfs
+from lastwords.capture.architectures import this_machine
+from lastwords.capture.captured import Captured, KernelThread
+from lastwords.capture.elf import Image
+from lastwords.capture.facts import Facts, read_facts
+from lastwords.capture.live import capture_process
+from lastwords.capture.memory import CachedMemory, Memory, ReadError
+from lastwords.cpython.interpreter import explain_refusal, find_image, open_image
+from lastwords.errors import TargetError
+from lastwords.examine.describe import describe_process, new_moment, new_report
+from lastwords.examine.read import Options, read_moment, touch_roots
+from lastwords.model import Report
+
+
+def attach_process(pid: int, options: Options, *, pause: bool = True, proc: Path = procfs.PROC) -> Report:
+    """One moment of the process. Raises TargetError and SetupError."""
+    try:
+        return _Attached(pid, options, proc).capture(pause)
+    except procfs.ProcessGoneError:
+        raise TargetError(f"There is no process {pid}.", "lastwords ps") from None
+    except (PermissionError, ReadError) as error:
+        raise explain_refusal(pid, error, proc) from error
+
+
+class _Attached:
+    """A process that is read twice: once while it runs, to learn which pages that takes, and then from their copy."""
+
+    def __init__(self, pid: int, options: Options, proc: Path) -> None:
+        self.pid, self.options, self.proc = pid, options, proc
+        self.maps = procfs.read_maps(pid, proc)
+        self.image: Image = find_image(pid, self.maps, proc)
+        self._code: set[int] = set()
+
+    def capture(self, pause: bool) -> Report:
+        """The report of the moment."""
+        captured = capture_process(self.pid, self._dry_run, self._recheck, pause=pause, proc=self.proc)
+        return self._report(captured, read_facts(self.pid, self.proc))
+
+    def _dry_run(self, memory: Memory, threads: Sequence[KernelThread]) -> None:
+        self._recheck(memory, threads)
+        self._report(Captured(self.pid, memory, self.maps, threads, this_machine(), "dry run"), None)
+
+    def _recheck(self, memory: Memory, threads: Sequence[KernelThread]) -> None:
+        """Where every thread stands now, and the code that was not seen before."""
+        touch_roots(open_image(self.pid, CachedMemory(memory), self.image), threads, self._code)
+
+    def _report(self, captured: Captured, facts: Facts | None) -> Report:
+        interp = open_image(self.pid, CachedMemory(captured.memory), self.image)
+        report = new_report("attach")
+        process = describe_process(self.pid, facts, self.proc)
+        moment = new_moment("moment-1", process.id, "attach", captured)
+        report.processes.append(process)
+        report.moments.append(moment)
+        read_moment(report, process, moment, interp, captured, facts, self.options)
+        return report

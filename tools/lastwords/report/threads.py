@@ -1,0 +1,150 @@
+"""One moment's threads as text: what each waits for and holds, its Python stack, and its locals where they were read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from lastwords.model import Edge, Frame, Moment, Object, Report, Thread, Value
+from lastwords.report.clean import clean
+from lastwords.report.exceptions import describe_exception, format_python
+from lastwords.report.layout import Page, shorten
+
+LONGEST_LOCAL = 200
+
+
+def format_moment(page: Page, report: Report, moment: Moment) -> Iterator[str]:
+    """All threads of the moment, the main one first."""
+    threads = [thread for thread in report.threads if thread.moment == moment.id]
+    for number, thread in enumerate(threads, 1):
+        yield ""
+        yield from page.wrap(_title(thread, number, len(threads)), hanging="  ", style=page.bold)
+        yield from _format_thread(page, report, thread)
+
+
+def format_headline(report: Report) -> str | None:
+    """One line for a moment nobody has judged yet: where its main thread is. None without a thread."""
+    moment = report.moments[0] if report.moments else None
+    threads = [thread for thread in report.threads if moment and thread.moment == moment.id]
+    if moment is None or not threads:
+        return None
+    thread = next((one for one in threads if one.is_main), threads[0])
+    return f"{thread_name(thread)} {_activity(report, thread)}{_phase(moment)}"
+
+
+def _phase(moment: Moment) -> str:
+    shutdown = moment.shutdown
+    if shutdown is None or shutdown.phase == "running":
+        return ""
+    if shutdown.phase == "finalizing":
+        return "; the interpreter takes itself apart"
+    return f"; the interpreter shuts down{f', in {shutdown.step}' if shutdown.step else ''}"
+
+
+def _activity(report: Report, thread: Thread) -> str:
+    if thread.waits_for is not None:
+        return describe_wait(report, thread)
+    frame = next(iter(thread.stack), None)
+    at = f": {frame.file}:{frame.line} in {frame.function}" if frame else ""
+    return f"runs{at}"
+
+
+def thread_name(thread: Thread) -> str:
+    """`worker-1`, or `thread 1234` where it has no name."""
+    return thread.name or f"thread {thread.tid or thread.ident}"
+
+
+def _title(thread: Thread, number: int, count: int) -> str:
+    facts = [
+        f"tid {thread.tid}" if thread.tid else "no thread of the kernel's",
+        "main" if thread.is_main and thread.name != "MainThread" else "",
+        "daemon" if thread.daemon else "",
+        f"interpreter {thread.interpreter}" if thread.interpreter else "",
+        "no Python thread" if thread.interpreter is None else "",
+        "holds the GIL" if thread.holds_gil else "",
+        "finishing" if thread.finishing else "",
+        thread.state or "",
+        "may have run while it was read" if thread.consistent is False else "",
+    ]
+    return f"Thread {number} of {count}: {thread_name(thread)} ({', '.join(filter(None, facts))})"
+
+
+def _format_thread(page: Page, report: Report, thread: Thread) -> Iterator[str]:
+    if thread.waits_for is not None:
+        yield from page.wrap(describe_wait(report, thread), "  ", hanging="    ")
+    for edge in report.edges:
+        if edge.origin == thread.id and edge.kind == "holds":
+            yield from page.wrap(_describe_hold(report, edge), "  ", hanging="    ")
+    for what, exception in (("handles", thread.handled), ("is about to raise", thread.pending)):
+        if exception is not None:
+            yield from page.wrap(f"{what} {describe_exception(exception)}", "  ", hanging="    ")
+    if any(frame.locals for frame in thread.stack):
+        yield from _format_with_locals(thread.stack)
+    else:
+        yield from format_python(thread.stack)
+    if thread.error:
+        yield from page.wrap(f"not all of it could be read: {thread.error}", "  ", hanging="    ")
+
+
+def describe_wait(report: Report, thread: Thread) -> str:
+    """What the thread waits for, in one sentence without its subject."""
+    wait = thread.waits_for
+    if wait is None:
+        return "waits for nothing"
+    target = describe_target(report, wait.target)
+    what = " ".join(filter(None, [f"waits for the {wait.kind.replace('_', ' ')}" if target else "", target]))
+    said = wait.detail or (f"waits ({wait.kind.replace('_', ' ')})" if not target else "")
+    until = f"until {format_time(wait.until)}" if wait.until else ""
+    sure = "" if wait.certainty == "certain" else wait.certainty
+    return ", ".join(filter(None, [what, said, until, _holder(report, thread, wait.target), sure]))
+
+
+def _holder(report: Report, waiter: Thread, target: str | None) -> str:
+    holders = [edge for edge in report.edges if edge.kind == "holds" and edge.to == target and target]
+    names = [
+        f"{'the thread itself' if edge.origin == waiter.id else _name_of(report, edge.origin)} ({edge.certainty})"
+        for edge in holders
+    ]
+    return f"held by {' or '.join(names)}" if names else ""
+
+
+def _name_of(report: Report, identity: str) -> str:
+    thread = next((one for one in report.threads if one.id == identity), None)
+    return thread_name(thread) if thread else identity
+
+
+def _describe_hold(report: Report, edge: Edge) -> str:
+    return f"holds the {describe_target(report, edge.to)} ({edge.certainty}): {edge.evidence or 'no evidence kept'}"
+
+
+def describe_target(report: Report, identity: str | None) -> str:
+    """`lock self._lock at 0x7f...`, or a thread's name, by its id."""
+    found = next((one for one in report.objects if one.id == identity), None)
+    if found is not None:
+        return _describe_object(found)
+    return _name_of(report, identity) if identity else ""
+
+
+def _describe_object(found: Object) -> str:
+    name = f" {found.name}" if found.name else ""
+    at = f" at {found.address:#x}" if found.address is not None else ""
+    gone = ", whose owner no longer exists" if found.owner_ident and found.owner is None else ""
+    return f"{found.kind.replace('_', ' ')}{name}{at}{gone}"
+
+
+def format_time(epoch: float) -> str:
+    """Local time of day, to the second; with the day where it is not today."""
+    moment = datetime.fromtimestamp(epoch).astimezone()
+    today = datetime.now().astimezone().date()
+    return moment.strftime("%H:%M:%S" if moment.date() == today else "%Y-%m-%d %H:%M:%S")
+
+
+def _format_with_locals(frames: list[Frame]) -> Iterator[str]:
+    for frame in reversed(frames):
+        yield from format_python([frame])
+        for name, value in (frame.locals or {}).items():
+            yield f"        {clean(name)} = {clean(_local(value))}"
+
+
+def _local(value: Value) -> str:
+    return shorten(value.repr, LONGEST_LOCAL) if value.repr is not None else f"({value.missing or 'not read'})"
