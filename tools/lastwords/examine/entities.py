@@ -2,25 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Literal
 
-from lastwords.cpython import Interpreter
+from lastwords.capture.memory import ReadError
 from lastwords.cpython.locks import LockState
 from lastwords.cpython.threads import PythonThread
-from lastwords.model import Certainty, Edge, Moment, Object, Report
+from lastwords.model import Certainty, Edge, Moment, Object, Report, Thread
 
-OWNER_IN_LOCK = "the lock itself names its owner's ident"
+
+@contextmanager
+def tolerated(moment: Moment, what: str) -> Iterator[None]:
+    """A part of the moment that cannot be read is one of its problems."""
+    try:
+        yield
+    except ReadError as error:
+        moment.capture.problems.append(f"{what}: {error}")
+        moment.capture.complete = False
 
 
 class Entities:
-    """Adds threads' locks and relations to a report, each once."""
+    """Adds the locks and relations of one moment's threads to a report, each once."""
 
-    def __init__(self, report: Report, moment: Moment, interp: Interpreter, threads: Sequence[PythonThread]) -> None:
+    def __init__(self, report: Report, moment: Moment, threads: Sequence[PythonThread]) -> None:
         self.report = report
         self.moment = moment
-        self.interp = interp
         self._by_ident = {thread.ident: self.thread_id(thread.tid, thread.ident) for thread in threads}
         self._objects: dict[int, Object] = {}
+        self._edges: set[tuple[str, str, str]] = set()
+
+    def threads(self) -> list[Thread]:
+        """The moment's threads that are in the report."""
+        return [thread for thread in self.report.threads if thread.moment == self.moment.id]
 
     def thread_id(self, tid: int | None, ident: int | None) -> str:
         """The id of a thread, by what the kernel calls it, or, where that is not known, the interpreter."""
@@ -31,11 +45,10 @@ class Entities:
         """The id of the thread with that ident, if it exists."""
         return self._by_ident.get(ident) if ident else None
 
-    def add_lock(self, lock: LockState, name: str | None = None) -> str:
+    def add_lock(self, lock: LockState) -> str:
         """The id of a lock, which is in the report from now on."""
-        known = self._objects.get(lock.address)
-        if known is None:
-            known = Object(
+        if lock.address not in self._objects:
+            self._objects[lock.address] = Object(
                 id=f"{self.moment.id}-object-{lock.address:x}",
                 moment=self.moment.id,
                 kind=lock.kind,
@@ -46,14 +59,13 @@ class Entities:
                 owner_ident=lock.owner_ident,
                 count=lock.count,
             )
-            self._objects[lock.address] = known
-            self.report.objects.append(known)
-        known.name = known.name or name
-        return known.id
+            self.report.objects.append(self._objects[lock.address])
+        return self._objects[lock.address].id
 
-    def add_edge(self, origin: str, to: str, kind: str, certainty: Certainty, evidence: str | None) -> None:
-        """One relation; the same one is told once, by its best evidence, which comes first."""
-        if not any((edge.origin, edge.to, edge.kind) == (origin, to, kind) for edge in self.report.edges):
-            self.report.edges.append(
-                Edge(origin=origin, to=to, kind=kind, certainty=certainty, evidence=evidence)  # type: ignore[arg-type]
-            )
+    def add_edge(
+        self, origin: str, to: str, kind: Literal["waits", "holds"], certainty: Certainty, evidence: str | None
+    ) -> None:
+        """One relation; what is told again is told once."""
+        if (origin, to, kind) not in self._edges:
+            self._edges.add((origin, to, kind))
+            self.report.edges.append(Edge(origin=origin, to=to, kind=kind, certainty=certainty, evidence=evidence))

@@ -15,7 +15,7 @@ from lastwords.capture.memory import CachedMemory, Memory, ReadError
 from lastwords.cpython.interpreter import explain_refusal, find_image, open_image
 from lastwords.errors import TargetError
 from lastwords.examine.describe import describe_process, new_moment, new_report
-from lastwords.examine.read import Options, read_moment, touch_roots
+from lastwords.examine.read import Options, Source, read_moment, touch_roots
 from lastwords.model import Report
 
 
@@ -58,5 +58,5 @@ class _Attached:
         moment = new_moment("moment-1", process.id, "attach", captured)
         report.processes.append(process)
         report.moments.append(moment)
-        read_moment(report, process, moment, interp, captured, facts, self.options)
+        read_moment(report, moment, Source(interp, captured, facts), self.options)
         return report

@@ -1,4 +1,4 @@
-"""One moment's threads as text: what each waits for and holds, its Python stack, and its locals where they were read."""
+"""One moment's threads as text: what each waits for and holds, its Python stack, its locals where they were read."""
 
 from __future__ import annotations
 

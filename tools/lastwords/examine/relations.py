@@ -1,0 +1,78 @@
+"""Who waits for what and who holds it: the readers' waits and holds as relations between the report's entities."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lastwords.capture.captured import Captured
+from lastwords.capture.facts import Facts
+from lastwords.cpython import Interpreter
+from lastwords.cpython.gil import read_gil
+from lastwords.cpython.holds import Hold, find_holds
+from lastwords.cpython.locks import read_lock
+from lastwords.cpython.threads import PythonThread
+from lastwords.cpython.waits import Wait, read_waits
+from lastwords.examine.entities import Entities, tolerated
+from lastwords.model import Gil, Thread, WaitsFor
+
+
+def add_relations(
+    entities: Entities,
+    interp: Interpreter,
+    captured: Captured,
+    facts: Facts | None,
+    threads: Sequence[PythonThread],
+) -> None:
+    """The GIL, what each thread waits for, and which locks it holds."""
+    moment = entities.moment
+    with tolerated(moment, "the GIL"):
+        _add_gil(entities, interp, threads)
+    waits: list[Wait] = []
+    with tolerated(moment, "what threads wait for"):
+        waits = read_waits(interp, threads, captured, facts)
+    by_id = {thread.id: thread for thread in entities.report.threads}
+    for wait in waits:
+        with tolerated(moment, "a lock that is waited for"):
+            _add_wait(entities, interp, by_id[entities.thread_id(wait.tid, wait.ident)], wait)
+    with tolerated(moment, "who holds which lock"):
+        for hold in find_holds(interp, threads, waits):
+            _add_hold(entities, interp, by_id[entities.thread_id(hold.thread.tid, hold.thread.ident)], hold)
+
+
+def _add_gil(entities: Entities, interp: Interpreter, threads: Sequence[PythonThread]) -> None:
+    gil = read_gil(interp, threads)
+    holders = [entities.thread_id(one.tid, one.ident) for one in threads if one.tstate == gil.holder]
+    waiters = [entities.thread_id(one.tid, one.ident) for one in gil.waiters]
+    entities.moment.gil = Gil(holder=holders[0] if holders else None, waiters=waiters)
+    for thread in entities.threads():
+        if thread.interpreter is not None:
+            thread.holds_gil = thread.id in holders
+
+
+def _add_wait(entities: Entities, interp: Interpreter, thread: Thread, wait: Wait) -> None:
+    target = entities.find_thread(wait.target) if wait.kind == "join" else None
+    if target is None and wait.object:
+        lock = read_lock(interp, wait.object)
+        target = entities.add_lock(lock) if lock else None
+    thread.waits_for = WaitsFor(
+        kind=wait.kind,
+        target=target,
+        detail=wait.detail,
+        certainty=wait.certainty,
+        call=wait.call,
+        until=wait.until,
+    )
+    if target is None:
+        return
+    entities.add_edge(thread.id, target, "waits", wait.certainty, wait.detail)
+    shutdown = entities.moment.shutdown
+    if thread.is_main and shutdown and shutdown.phase == "shutdown":
+        shutdown.waits_for = target
+
+
+def _add_hold(entities: Entities, interp: Interpreter, thread: Thread, hold: Hold) -> None:
+    lock = read_lock(interp, hold.lock)
+    if lock is not None:
+        target = entities.add_lock(lock)
+        thread.holds.append(target)
+        entities.add_edge(thread.id, target, "holds", hold.certainty, hold.evidence)
