@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 from lastwords.capture.memory import ReadError
-from lastwords.cpython.lines import find_position
+from lastwords.cpython.lines import Position, find_position
 from lastwords.cpython.structs import Structs
 from lastwords.cpython.text import read_bytes_prefix, read_text
 from lastwords.cpython.types import type_of
@@ -11,6 +13,18 @@ from lastwords.model import Frame
 
 TABLE_LIMIT = 1 << 20  # bytes of a line table
 NAME_LIMIT = 1 << 14  # characters of a name or of a file's name
+
+
+@dataclass(slots=True)
+class Code:
+    """A code object as it stood when it was first asked for; `positions` by the byte of the instruction."""
+
+    function: str
+    qualname: str | None
+    file: str
+    first_line: int
+    table: bytes
+    positions: dict[int, Position] = field(default_factory=dict)
 
 
 def is_code(structs: Structs, address: int) -> bool:
@@ -23,16 +37,37 @@ def read_frame(structs: Structs, code: int, lasti: int, line: int | None = None)
 
     Raises ReadError.
     """
-    if not is_code(structs, code):
-        raise ReadError(f"the object at {code:#x} is no code object")
-    found, column = _read_position(structs, code, lasti)
+    known = read_code(structs, code)
+    if lasti not in known.positions:
+        known.positions[lasti] = find_position(structs.layout.formats.lines, known.table, known.first_line, lasti)
+    found, column = known.positions[lasti]
     return Frame(
         kind="python",
-        function=_name(structs, code, "co_name"),
-        qualname=_name(structs, code, "co_qualname") if structs.has("PyCodeObject", "co_qualname") else None,
-        file=_name(structs, code, "co_filename"),
+        function=known.function,
+        qualname=known.qualname,
+        file=known.file,
         line=found if line is None else line,
         column=column if line is None or line == found else None,
+    )
+
+
+def read_code(structs: Structs, address: int) -> Code:
+    """The code object at `address`, read once in a moment. Raises ReadError."""
+    known = structs.codes.get(address)
+    if not isinstance(known, Code):
+        known = structs.codes[address] = _read_code(structs, address)
+    return known
+
+
+def _read_code(structs: Structs, address: int) -> Code:
+    if not is_code(structs, address):
+        raise ReadError(f"the object at {address:#x} is no code object")
+    return Code(
+        function=_name(structs, address, "co_name"),
+        qualname=_name(structs, address, "co_qualname") if structs.has("PyCodeObject", "co_qualname") else None,
+        file=_name(structs, address, "co_filename"),
+        first_line=structs.signed(address, "PyCodeObject", "co_firstlineno"),
+        table=_read_table(structs, address),
     )
 
 
@@ -40,11 +75,10 @@ def _name(structs: Structs, code: int, field: str) -> str:
     return read_text(structs, structs.number(code, "PyCodeObject", field), NAME_LIMIT)
 
 
-def _read_position(structs: Structs, code: int, lasti: int) -> tuple[int | None, int | None]:
+def _read_table(structs: Structs, code: int) -> bytes:
     field = "co_linetable" if structs.has("PyCodeObject", "co_linetable") else "co_lnotab"
     address = structs.number(code, "PyCodeObject", field)
     table, is_whole = read_bytes_prefix(structs, address, TABLE_LIMIT)
     if not is_whole:
         raise ReadError(f"the line table at {address:#x} is longer than {TABLE_LIMIT} bytes")
-    first_line = structs.signed(code, "PyCodeObject", "co_firstlineno")
-    return find_position(structs.layout.formats.lines, table, first_line, lasti)
+    return table

@@ -6,17 +6,18 @@ To 3.10 frames are objects that hang off `tstate->frame`. From 3.11 they are rec
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from lastwords.capture.memory import ReadError
 from lastwords.cpython.code import is_code, read_frame
 from lastwords.cpython.interpreter import Interpreter
-from lastwords.cpython.source import Sources
-from lastwords.cpython.structs import CODE_UNIT, Structs
+from lastwords.cpython.modules import read_module_name
+from lastwords.cpython.structs import CODE_UNIT, Start, Structs
 from lastwords.model import Frame, Stack
 
 FRAMES_LIMIT = 20_000
+SIGN = 1 << 31  # of f_lasti, an int
 
 
 class Place(NamedTuple):
@@ -37,19 +38,28 @@ def read_frames(interp: Interpreter, places: Iterable[Place]) -> Stack:
     stack = Stack(frames=[], error=None)
     try:
         for place in places:
-            stack.frames.append(read_frame(interp, place.code, place.lasti))
+            stack.frames.append(read_frame_at(interp, place))
     except ReadError as error:
         stack.error = str(error)
     add_sources(interp, stack.frames)
     return stack
 
 
+def read_frame_at(structs: Structs, place: Place) -> Frame:
+    """The frame that stands there, with the name of its module, without its source. Raises ReadError."""
+    frame = read_frame(structs, place.code, place.lasti)
+    struct = "_PyInterpreterFrame" if structs.has("_PyInterpreterFrame") else "PyFrameObject"
+    frame.module = read_module_name(structs, structs.number(place.frame, struct, "f_globals"))
+    return frame
+
+
 def add_sources(interp: Interpreter, frames: list[Frame]) -> None:
     """Sets the text of each frame's line, where the file is there and not newer than the process."""
-    sources = Sources(interp.pid) if interp.pid is not None else None
+    if interp.sources is None:
+        return
     for frame in frames:
-        if sources is not None and frame.file and frame.line:
-            frame.source = sources.find_line(frame.file, frame.line)
+        if frame.file and frame.line:
+            frame.source = interp.sources.find_line(frame.file, frame.line)
 
 
 def read_places(structs: Structs, tstate: int) -> Iterator[Place]:
@@ -70,36 +80,44 @@ def find_top(structs: Structs, tstate: int) -> int:
 
 def follow(structs: Structs, address: int) -> Iterator[Place]:
     """The places of the frame at `address` and of those that called it. Raises ReadError."""
-    read: Callable[[Structs, int], Place | None]
-    read, struct, back = read_record, "_PyInterpreterFrame", "previous"
-    if not structs.has("_PyInterpreterFrame"):
-        read, struct, back = read_object, "PyFrameObject", "f_back"
+    read = read_record if structs.has("_PyInterpreterFrame") else read_object
     seen: set[int] = set()
     while address:
         if address in seen or len(seen) >= FRAMES_LIMIT:
             raise ReadError(f"the frames come back to {address:#x}, or are more than {FRAMES_LIMIT}")
         seen.add(address)
-        place = read(structs, address)
+        place, address = read(structs, address)
         if place is not None:
             yield place
-        address = structs.number(address, struct, back)
 
 
-def read_object(structs: Structs, address: int) -> Place | None:
-    """The place of a frame object, to 3.10."""
-    lasti = structs.signed(address, "PyFrameObject", "f_lasti") * structs.layout.formats.lasti_unit
-    return Place(address, structs.number(address, "PyFrameObject", "f_code"), lasti)
+def read_object(structs: Structs, address: int) -> tuple[Place | None, int]:
+    """The place of a frame object, to 3.10, and the frame that called it."""
+    code, back, lasti = structs.numbers(address, "PyFrameObject", "f_code", "f_back", "f_lasti")
+    lasti = (lasti ^ SIGN) - SIGN  # -1 before the first instruction
+    return Place(address, code, lasti * structs.layout.formats.lasti_unit), back
 
 
-def read_record(structs: Structs, address: int) -> Place | None:
-    """The place of a frame record, from 3.11; None for an entry that C code put there, and for a frame not begun."""
-    code = structs.object_in_slot(address, "_PyInterpreterFrame", "f_executable")
+def read_record(structs: Structs, address: int) -> tuple[Place | None, int]:
+    """The place of a frame record, from 3.11, and the one before it.
+
+    No place for an entry that C code put there, and for a frame that has not begun.
+    """
+    word, pointer, previous = structs.numbers(address, "_PyInterpreterFrame", "f_executable", "instr_ptr", "previous")
+    code = word & structs.layout.formats.pointer_mask
+    if code not in structs.starts:
+        structs.starts[code] = _find_start(structs, code)
+    start = structs.starts[code]
+    if start is None or pointer < start.traceable:
+        return None, previous
+    return Place(address, code, pointer - start.first), previous
+
+
+def _find_start(structs: Structs, code: int) -> Start | None:
     if not is_code(structs, code):
         return None
-    start = structs.at(code, "PyCodeObject", "co_code_adaptive")
-    lasti = structs.number(address, "_PyInterpreterFrame", "instr_ptr") - start
-    first = structs.number(code, "PyCodeObject", "_co_firsttraceable") * CODE_UNIT
-    return Place(address, code, lasti) if lasti >= first else None
+    first = structs.at(code, "PyCodeObject", "co_code_adaptive")
+    return Start(first, first + structs.number(code, "PyCodeObject", "_co_firsttraceable") * CODE_UNIT)
 
 
 def read_frame_object(structs: Structs, address: int) -> int:

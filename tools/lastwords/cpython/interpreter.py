@@ -14,6 +14,7 @@ from lastwords.cpython.choose import choose_layout
 from lastwords.cpython.dicts import find_item
 from lastwords.cpython.numbers import read_int
 from lastwords.cpython.roots import find_head
+from lastwords.cpython.source import Sources
 from lastwords.cpython.structs import Structs
 from lastwords.cpython.text import read_text
 from lastwords.cpython.types import type_of
@@ -37,6 +38,7 @@ class Interpreter(Structs):
         self.image = image
         self.head = head
         self.cache = memory
+        self.sources = Sources(pid) if pid is not None else None
         self.sys_dict = self.number(head, "PyInterpreterState", "sysdict")
 
     @cached_property
@@ -47,9 +49,8 @@ class Interpreter(Structs):
     def refresh(self) -> None:
         """Forgets what was read: the process has run."""
         self.cache.clear()
-        self.kinds.clear()
-        self.names.clear()
-        self.flags.clear()
+        self.forget()
+        self.sources = Sources(self.pid) if self.pid is not None else None
 
     @property
     def python(self) -> Python:

@@ -6,9 +6,14 @@ from collections.abc import Iterator
 
 from lastwords.capture.memory import ReadError
 from lastwords.cpython.attributes import find_attribute
-from lastwords.cpython.dicts import find_item, read_named
+from lastwords.cpython.dicts import find_item, named, read_items, read_named
 from lastwords.cpython.interpreter import Interpreter
+from lastwords.cpython.structs import Structs
+from lastwords.cpython.text import read_text
 from lastwords.cpython.types import is_subtype, type_of
+
+FIRST = 8
+NAME_LIMIT = 1 << 14  # characters
 
 
 def read_modules(interp: Interpreter) -> list[str]:
@@ -36,6 +41,26 @@ def module_globals(interp: Interpreter, module: int) -> int | None:
     if not is_subtype(interp, type_of(interp, module), "module"):
         return None
     return interp.number(module, "PyModuleObject", "md_dict") or None
+
+
+def read_module_name(structs: Structs, variables: int) -> str | None:
+    """`__name__` of a module, by the address of its globals; None where they have none. Raises ReadError.
+
+    It is looked for among the first names before all others: a module is born with it.
+    """
+    if variables not in structs.modules:
+        items = read_items(structs, variables)
+        parts = (items[:FIRST], items[FIRST:])
+        found = next((value for part in parts for name, value in named(structs, part) if name == "__name__"), None)
+        structs.modules[variables] = _text_or_none(structs, found)
+    return structs.modules[variables]
+
+
+def _text_or_none(structs: Structs, address: int | None) -> str | None:
+    try:
+        return read_text(structs, address, NAME_LIMIT) if address else None
+    except ReadError:  # it may be set to anything
+        return None
 
 
 def find_global(interp: Interpreter, module: str, name: str) -> int | None:

@@ -22,11 +22,12 @@ _known: dict[tuple[int, int, int], list[str]] = {}
 
 
 class Sources:
-    """The source files of one process."""
+    """The source files of one process at one moment: each is looked at once."""
 
     def __init__(self, pid: int, proc: Path = procfs.PROC) -> None:
         self.pid = pid
         self.proc = proc
+        self._seen: dict[str, list[str] | None] = {}
 
     @cached_property
     def started(self) -> float:
@@ -38,9 +39,9 @@ class Sources:
 
     def find_line(self, file: str, line: int) -> str | None:
         """The line without its indentation; None where the file is missing, newer, or has no such line."""
-        if file.startswith("<") or "\0" in file:
-            return None
-        lines = self._find_lines(file)
+        if file not in self._seen:
+            self._seen[file] = None if file.startswith("<") or "\0" in file else self._find_lines(file)
+        lines = self._seen[file]
         return lines[line - 1].strip() if lines and 0 < line <= len(lines) else None
 
     def _find_lines(self, file: str) -> list[str] | None:

@@ -6,18 +6,32 @@ layout does not have is a bug of the reader (KeyError): ask `has` first.
 
 from __future__ import annotations
 
+import struct as binary
+from collections.abc import Callable
 from functools import cached_property
+from typing import NamedTuple
 
 from lastwords.capture.memory import Memory, ReadError
 from lastwords.cpython.layouts import Field, Layout
 
 POINTER = 8
+LETTERS = {1: "B", 2: "H", 4: "I", 8: "Q"}  # of the module `struct`, by bytes
 CODE_UNIT = 2  # bytes of an instruction from 3.6 on
 # tp_flags (Include/object.h), the same from 2.6 on; MANAGED_DICT from 3.11, INLINE_VALUES from 3.13
 INLINE_VALUES = 1 << 2
 MANAGED_DICT = 1 << 4
 HEAPTYPE = 1 << 9
 INT, LONG, LIST, TUPLE, BYTES, UNICODE, DICT, EXCEPTION, TYPE = (1 << bit for bit in range(23, 32))
+
+
+Group = tuple[int, int, Callable[[bytes], tuple[int, ...]]]  # where its first field starts, bytes of all, how to unpack
+
+
+class Start(NamedTuple):
+    """Addresses of the first instruction of a code object, and of the first that a tracer sees."""
+
+    first: int
+    traceable: int
 
 
 class Structs:
@@ -31,6 +45,17 @@ class Structs:
         self._fields: dict[tuple[str, str], Field] = {}
         self.flags: dict[int, int] = {}
         self.kinds: dict[int, object] = {}  # what has been read of types in this moment, by address
+        self.lock_kinds: dict[int, str | None] = {}  # which kind of lock the instances of a class are: see classes.py
+        self.codes: dict[int, object] = {}  # the same of code objects,
+        self.starts: dict[int, Start | None] = {}  # of their first instructions,
+        self.slots: dict[int, object] = {}  # of the names of their local variables,
+        self.modules: dict[int, str | None] = {}  # and of modules' globals
+        self._groups: dict[tuple[str, tuple[str, ...]], Group] = {}
+
+    def forget(self) -> None:
+        """Forgets what was read: the moment is over."""
+        for known in (self.names, self.kinds, self.flags, self.codes, self.starts, self.slots, self.modules):
+            known.clear()
 
     @cached_property
     def unicode_width(self) -> int:
@@ -50,6 +75,15 @@ class Structs:
     def _find_field(self, struct: str, field: str) -> Field:
         where = self._fields[struct, field] = self.layout.field(struct, field)
         return where
+
+    def numbers(self, address: int, struct: str, *fields: str) -> tuple[int, ...]:
+        """Several unsigned fields in a single read; no bit fields. For what is read thousands of times."""
+        start, size, unpack = self._groups.get((struct, fields)) or self._find_group(struct, fields)
+        return unpack(self.memory.read(address + start, size))
+
+    def _find_group(self, struct: str, fields: tuple[str, ...]) -> Group:
+        group = self._groups[struct, fields] = _make_group([self._find_field(struct, field) for field in fields])
+        return group
 
     def signed(self, address: int, struct: str, field: str) -> int:
         """A signed field."""
@@ -91,3 +125,19 @@ class Structs:
         if of_type not in self.flags:
             self.flags[of_type] = self.number(of_type, "PyTypeObject", "tp_flags")
         return self.flags[of_type]
+
+
+def _make_group(fields: list[Field]) -> Group:
+    """How fields that lie in any order are unpacked in one go."""
+    start = min(field.offset for field in fields)
+    size = max(field.offset + field.size for field in fields) - start
+    order = sorted(range(len(fields)), key=lambda at: fields[at].offset)
+    form, end = "<", start
+    for at in order:
+        form += f"{fields[at].offset - end}x{LETTERS[fields[at].size]}"
+        end = fields[at].offset + fields[at].size
+    unpack = binary.Struct(form).unpack
+    places = [order.index(at) for at in range(len(fields))]
+    if places == order == list(range(len(fields))):
+        return start, size, unpack
+    return start, size, lambda data: tuple(map(unpack(data).__getitem__, places))
