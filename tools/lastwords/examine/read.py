@@ -52,15 +52,24 @@ def read_moment(report: Report, moment: Moment, source: Source, options: Options
     with tolerated(moment, "the phase of the shutdown"):
         phase = read_phase(interp)
         moment.shutdown = Shutdown(phase=phase, step=read_step(interp) if phase == "shutdown" else None)
-    threads: list[PythonThread] = []
-    with tolerated(moment, "the list of threads"):
-        threads = read_threads(interp, source.captured.threads)
-    entities = Entities(report, moment, threads)
-    _add_threads(report, entities, source, threads, options)
-    add_relations(entities, source.interp, source.captured, source.facts, threads)
+    threads = add_threads(report, moment, source, options)
     if threads:
         main = next((one for one in threads if one.is_main), threads[0])
         report.threading.append(read_threading(interp, main.ident, moment.id))
+
+
+def add_threads(report: Report, moment: Moment, source: Source, options: Options) -> list[PythonThread]:
+    """Add the moment's threads to the report, and what they wait for and hold. Returns the interpreter's."""
+    threads: list[PythonThread] = []
+    with tolerated(moment, "the list of threads"):
+        threads = read_threads(source.interp, source.captured.threads)
+    entities = Entities(report, moment, threads)
+    report.threads += [make_thread(entities, source.interp, one, with_locals=options.locals) for one in threads]
+    # then those of the kernel that run no Python
+    paired = {one.tid for one in threads}
+    report.threads += [make_bare_thread(entities, one) for one in source.captured.threads if one.tid not in paired]
+    add_relations(entities, source.interp, source.captured, source.facts, threads)
+    return threads
 
 
 def _add_libraries(process: Process, moment: Moment, interp: Interpreter) -> None:
@@ -70,15 +79,6 @@ def _add_libraries(process: Process, moment: Moment, interp: Interpreter) -> Non
             found = find_global(interp, name, "__version__") if name in process.modules else None
             if found:
                 process.libraries[name] = read_text(interp, found, 100)
-
-
-def _add_threads(
-    report: Report, entities: Entities, source: Source, threads: Sequence[PythonThread], options: Options
-) -> None:
-    """The interpreter's threads, then those of the kernel that run no Python."""
-    report.threads += [make_thread(entities, source.interp, one, with_locals=options.locals) for one in threads]
-    paired = {one.tid for one in threads}
-    report.threads += [make_bare_thread(entities, one) for one in source.captured.threads if one.tid not in paired]
 
 
 def touch_roots(interp: Interpreter, kernel: Sequence[KernelThread], known: set[int]) -> None:
