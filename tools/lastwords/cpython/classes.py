@@ -1,0 +1,155 @@
+"""Which class of the standard library an object is an instance of: told by identity, never by the name alone.
+
+A class of Python is the very object that its module has under that name, or one that has it among its bases. A type
+made in C has that `tp_name`, and a method whose descriptor says that it was made for this type: no class statement
+can make such a one, and it holds in every interpreter of a process and after a library has patched the module.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from lastwords.capture.memory import ReadError
+from lastwords.cpython.attributes import read_tuple
+from lastwords.cpython.dicts import find_item
+from lastwords.cpython.interpreter import Interpreter
+from lastwords.cpython.modules import module_globals
+from lastwords.cpython.text import read_text
+from lastwords.cpython.types import Kind, read_kind, type_of
+
+CLASSES_LIMIT = 200
+NAME_LIMIT = 256
+# tp_name: (the kind of lock, a method that the type has)
+NATIVE = {
+    "thread.lock": ("lock", "acquire"),
+    "_thread.lock": ("lock", "acquire"),
+    "_thread.RLock": ("rlock", "acquire"),
+    "_thread._ThreadHandle": ("thread_handle", "join"),
+    "_queue.SimpleQueue": ("simple_queue", "get"),
+    "_multiprocessing.SemLock": ("process_lock", "acquire"),
+}
+THREADING, QUEUE = ("threading",), ("queue", "Queue")
+# name of the class: (the kind of lock, the names of its module in sys.modules); those with _ first are 2.7's
+PYTHON = {
+    "_RLock": ("rlock", THREADING),
+    "Condition": ("condition", THREADING),
+    "_Condition": ("condition", THREADING),
+    "Event": ("event", THREADING),
+    "_Event": ("event", THREADING),
+    "Semaphore": ("semaphore", THREADING),
+    "_Semaphore": ("semaphore", THREADING),
+    "Barrier": ("barrier", THREADING),
+    "Thread": ("thread", THREADING),
+    "Queue": ("queue", QUEUE),
+    "Future": ("future", ("concurrent.futures._base",)),
+    "_ModuleLock": ("module_lock", ("_frozen_importlib",)),
+    "SemLock": ("process_lock", ("multiprocessing.synchronize",)),
+}
+
+
+def find_lock_kind(interp: Interpreter, address: int) -> str | None:
+    """ "lock", "condition", "queue" ... (see LockState) of the object at `address`; None: none of these.
+
+    Raises ReadError.
+    """
+    of_class = class_of(interp, address)
+    if of_class not in interp.lock_kinds:
+        interp.lock_kinds[of_class] = _judge_class(interp, of_class)
+    return interp.lock_kinds[of_class]
+
+
+def is_python(interp: Interpreter, address: int) -> bool:
+    """Whether a lock is an instance of a class of Python: `threading._RLock`, and not the one made in C."""
+    return not any(_is_native_lock(interp, kind) for kind in _mro(interp, type_of(interp, address)))
+
+
+def is_deque(interp: Interpreter, address: int) -> bool:
+    """Whether the object is a `collections.deque`."""
+    kinds = _mro(interp, type_of(interp, address))
+    return any(kind.name == "collections.deque" and _is_native(interp, kind, "appendleft") for kind in kinds)
+
+
+def class_of(interp: Interpreter, address: int) -> int:
+    """The class of an object: its type, or the old-style class of an instance (2.7: `Queue.Queue` is one)."""
+    kind = type_of(interp, address)
+    if kind.is_static("instance") and interp.has("PyInstanceObject"):
+        return interp.number(address, "PyInstanceObject", "in_class")
+    return kind.address
+
+
+def find_module_globals(interp: Interpreter, name: str) -> Iterator[int]:
+    """The `__dict__` of the module `name` in each interpreter of the process that has it. Raises ReadError."""
+    for state in interp.interpreters():
+        modules = interp.number(state, "PyInterpreterState", "imports.modules")
+        module = find_item(interp, modules, name) if modules else None
+        variables = module_globals(interp, module) if module else None
+        if variables:
+            yield variables
+
+
+def _judge_class(interp: Interpreter, of_class: int) -> str | None:
+    for address, name in _bases(interp, of_class):
+        if name in NATIVE and not _is_old(interp, address) and _is_native_lock(interp, read_kind(interp, address)):
+            return NATIVE[name][0]
+        kind, modules = PYTHON.get(name, ("", ()))
+        if any(
+            find_item(interp, variables, name) == address
+            for module in modules
+            for variables in find_module_globals(interp, module)
+        ):
+            return kind
+    return None
+
+
+def _is_native_lock(interp: Interpreter, kind: Kind) -> bool:
+    return kind.name in NATIVE and _is_native(interp, kind, NATIVE[kind.name][1])
+
+
+def _is_native(interp: Interpreter, kind: Kind, method: str) -> bool:
+    """Whether a type was made in C: a static one, or one with a method whose descriptor was made for it."""
+    if not kind.is_heap:
+        return True
+    found = find_item(interp, interp.number(kind.address, "PyTypeObject", "tp_dict"), method)
+    return bool(
+        found
+        and type_of(interp, found).is_static("method_descriptor")
+        and interp.number(found, "PyMethodDescrObject", "d_common.d_type") == kind.address
+    )
+
+
+def _bases(interp: Interpreter, of_class: int) -> Iterator[tuple[int, str]]:
+    """(address, name) of the class and of its bases, in the order in which attributes are looked for."""
+    for address in _base_classes(interp, of_class):
+        if _is_old(interp, address):
+            yield address, read_text(interp, interp.number(address, "PyClassObject", "cl_name"), NAME_LIMIT)
+        else:
+            yield address, read_kind(interp, address).name
+
+
+def _mro(interp: Interpreter, kind: Kind) -> Iterator[Kind]:
+    """The type and its bases, without the old-style classes that 2.7 may have among them."""
+    return (read_kind(interp, one) for one in _base_classes(interp, kind.address) if not _is_old(interp, one))
+
+
+def _base_classes(interp: Interpreter, of_class: int) -> list[int]:
+    if _is_old(interp, of_class):
+        return _old_bases(interp, of_class)
+    mro = interp.number(of_class, "PyTypeObject", "tp_mro")
+    return read_tuple(interp, mro, CLASSES_LIMIT) if mro else [of_class]  # a type that was never made ready has none
+
+
+def _is_old(interp: Interpreter, of_class: int) -> bool:
+    return interp.has("PyClassObject") and type_of(interp, of_class).is_static("classobj")
+
+
+def _old_bases(interp: Interpreter, of_class: int) -> list[int]:
+    """2.7: the class and its bases, depth first, as PyClass looks attributes up."""
+    waiting, found = [of_class], []
+    while waiting:
+        if len(found) >= CLASSES_LIMIT:
+            raise ReadError(f"the class at {of_class:#x} has more than {CLASSES_LIMIT} bases")
+        found.append(waiting.pop())
+        if _is_old(interp, found[-1]):
+            bases = interp.number(found[-1], "PyClassObject", "cl_bases")
+            waiting += reversed(read_tuple(interp, bases, CLASSES_LIMIT))
+    return found
