@@ -201,6 +201,11 @@ def _is_same_file(found: os.stat_result, mapping: Mapping) -> bool:
     return found.st_ino == mapping.inode or found.st_dev != mapping.device
 
 
+def open_elf(path: Path) -> ElfFile | None:
+    """The ELF file at `path`, remembered; None where it is none that we read. Raises OSError."""
+    return _read_known(path, path.stat())
+
+
 def _read_known(path: Path, found: os.stat_result) -> ElfFile | None:
     key = (found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size)
     if key not in _known:

@@ -90,6 +90,11 @@ def read_elf(memory: Memory, start: int) -> tuple[ElfFile, int]:
     return found, mapped.bias
 
 
+def read_build_id(memory: Memory, start: int) -> str | None:
+    """The build-id of the file whose ELF header is at address `start`; None where it has none. Raises ReadError."""
+    return _read_build_id(_open(memory, start))
+
+
 def _open(memory: Memory, start: int) -> _Mapped:
     header = _HEADER.unpack(memory.read(start, _HEADER.size))
     at, size, count = header[5], header[9], header[10]
@@ -177,13 +182,14 @@ def _read_tls_slots(mapped: _Mapped, dynamic: dict[int, int]) -> Iterator[int]:
 def _read_build_id(mapped: _Mapped) -> str | None:
     for header in mapped.headers:
         if header.type == PT_NOTE and header.memory_size <= NOTES_LIMIT:
-            for name, kind, described in _notes(mapped.read(header.address, header.memory_size)):
+            for name, kind, described in read_notes(mapped.read(header.address, header.memory_size)):
                 if name == b"GNU\0" and kind == GNU_BUILD_ID:
                     return described.hex()
     return None
 
 
-def _notes(data: bytes) -> Iterator[tuple[bytes, int, bytes]]:
+def read_notes(data: bytes) -> Iterator[tuple[bytes, int, bytes]]:
+    """Owner, type and description of each note (Elf64_Nhdr) in a note segment."""
     at = 0
     while at + _NOTE.size <= len(data):
         name_size, size, kind = _NOTE.unpack_from(data, at)

@@ -18,6 +18,7 @@ class Architecture:
     registers: names in the order of `user_regs_struct` (8 bytes each), as PTRACE_GETREGSET and NT_PRSTATUS give them
     syscall_arguments, call_arguments: the six of a system call, and those of a C function that are integers
     syscall_number: the register that keeps the number of the system call a thread is in; negative: in none
+    syscall_result: the register that has its result once it is done
     thread_pointer: the register from which `pthread_self()` follows
     syscalls: names of the system calls in which threads wait, by number
     """
@@ -28,6 +29,7 @@ class Architecture:
     stack_pointer: str
     program_counter: str
     syscall_number: str
+    syscall_result: str
     syscall_arguments: tuple[str, ...]
     call_arguments: tuple[str, ...]
     thread_pointer: str

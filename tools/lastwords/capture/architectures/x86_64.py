@@ -14,6 +14,7 @@ X86_64 = Architecture(
     stack_pointer="rsp",
     program_counter="rip",
     syscall_number="orig_rax",
+    syscall_result="rax",
     syscall_arguments=("rdi", "rsi", "rdx", "r10", "r8", "r9"),
     call_arguments=("rdi", "rsi", "rdx", "rcx", "r8", "r9"),
     thread_pointer="fs_base",
