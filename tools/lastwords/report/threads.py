@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
-from lastwords.model import Edge, Frame, Moment, Object, Report, Thread, Value
+from lastwords.model import Edge, Frame, Moment, Object, Report, Thread, Value, WaitsFor
 from lastwords.report.clean import clean
 from lastwords.report.exceptions import describe_exception, format_python
 from lastwords.report.layout import Page, shorten
@@ -91,12 +91,21 @@ def describe_wait(report: Report, thread: Thread) -> str:
     wait = thread.waits_for
     if wait is None:
         return "waits for nothing"
+    facts = [
+        _awaited(report, wait),
+        f"until {format_time(wait.until)}" if wait.until else "",
+        _holder(report, thread, wait.target),
+        "" if wait.certainty == "certain" else wait.certainty,
+    ]
+    return ", ".join(filter(None, facts))
+
+
+def _awaited(report: Report, wait: WaitsFor) -> str:
     target = describe_target(report, wait.target)
-    what = " ".join(filter(None, [f"waits for the {wait.kind.replace('_', ' ')}" if target else "", target]))
-    said = wait.detail or (f"waits ({wait.kind.replace('_', ' ')})" if not target else "")
-    until = f"until {format_time(wait.until)}" if wait.until else ""
-    sure = "" if wait.certainty == "certain" else wait.certainty
-    return ", ".join(filter(None, [what, said, until, _holder(report, thread, wait.target), sure]))
+    if not target:
+        return f"waits: {wait.detail}" if wait.detail else f"waits ({wait.kind.replace('_', ' ')})"
+    what = f"waits for the {'join of ' if wait.kind == 'join' else ''}{target}"
+    return f"{what}: {wait.detail}" if wait.detail else what
 
 
 def _holder(report: Report, waiter: Thread, target: str | None) -> str:
