@@ -166,7 +166,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "PyUnicodeErrorObject": ("encoding", "object", "start", "end", "reason"),
     "PyTracebackObject": ("tb_next", "tb_frame", "tb_lasti", "tb_lineno"),
     "rangeobject": ("start", "stop", "step"),
-    "PyGenObject": ("gi_qualname", "gi_code"),
+    "PyGenObject": ("gi_qualname", "gi_code", "gi_frame", "gi_iframe"),
 }
 
 # How `_Py_DebugOffsets` (the first bytes of `_PyRuntime` from 3.13) calls what the readers ask for.
