@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Literal
 
@@ -45,14 +45,15 @@ class Entities:
         """The id of the thread with that ident, if it exists."""
         return self._by_ident.get(ident) if ident else None
 
-    def add_lock(self, lock: LockState) -> str:
-        """The id of a lock, which is in the report from now on."""
+    def add_lock(self, lock: LockState, find_name: Callable[[], str | None]) -> str:
+        """The id of a lock, which is in the report from now on; `find_name` tells what the program calls it."""
         if lock.address not in self._objects:
             self._objects[lock.address] = Object(
                 id=f"{self.moment.id}-object-{lock.address:x}",
                 moment=self.moment.id,
                 kind=lock.kind,
                 type=lock.type,
+                name=find_name(),
                 address=lock.address,
                 locked=lock.locked,
                 owner=self.find_thread(lock.owner_ident),

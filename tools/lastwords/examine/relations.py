@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from lastwords.capture.captured import Captured
 from lastwords.capture.facts import Facts
 from lastwords.cpython import Interpreter
+from lastwords.cpython.frame import Place
 from lastwords.cpython.gil import read_gil
 from lastwords.cpython.holds import Hold, find_holds
 from lastwords.cpython.locks import read_lock
+from lastwords.cpython.names import find_name
 from lastwords.cpython.threads import PythonThread
 from lastwords.cpython.waits import Wait, read_waits
 from lastwords.examine.entities import Entities, tolerated
@@ -30,10 +32,12 @@ def add_relations(
     waits: list[Wait] = []
     with tolerated(moment, "what threads wait for"):
         waits = read_waits(interp, threads, captured, facts)
-    by_id = {thread.id: thread for thread in entities.report.threads}
+    by_id = {thread.id: thread for thread in entities.threads()}
+    places = {thread.ident: thread.places for thread in threads}
     for wait in waits:
         with tolerated(moment, "a lock that is waited for"):
-            _add_wait(entities, interp, by_id[entities.thread_id(wait.tid, wait.ident)], wait)
+            thread = by_id[entities.thread_id(wait.tid, wait.ident)]
+            _add_wait(entities, interp, thread, wait, places.get(wait.ident, []))
     with tolerated(moment, "who holds which lock"):
         for hold in find_holds(interp, threads, waits):
             _add_hold(entities, interp, by_id[entities.thread_id(hold.thread.tid, hold.thread.ident)], hold)
@@ -49,11 +53,11 @@ def _add_gil(entities: Entities, interp: Interpreter, threads: Sequence[PythonTh
             thread.holds_gil = thread.id in holders
 
 
-def _add_wait(entities: Entities, interp: Interpreter, thread: Thread, wait: Wait) -> None:
+def _add_wait(entities: Entities, interp: Interpreter, thread: Thread, wait: Wait, places: Sequence[Place]) -> None:
     target = entities.find_thread(wait.target) if wait.kind == "join" else None
     if target is None and wait.object:
         lock = read_lock(interp, wait.object)
-        target = entities.add_lock(lock) if lock else None
+        target = entities.add_lock(lock, lambda: find_name(interp, places, lock.address)) if lock else None
     thread.waits_for = WaitsFor(
         kind=wait.kind,
         target=target,
@@ -73,6 +77,6 @@ def _add_wait(entities: Entities, interp: Interpreter, thread: Thread, wait: Wai
 def _add_hold(entities: Entities, interp: Interpreter, thread: Thread, hold: Hold) -> None:
     lock = read_lock(interp, hold.lock)
     if lock is not None:
-        target = entities.add_lock(lock)
+        target = entities.add_lock(lock, lambda: find_name(interp, hold.thread.places, lock.address))
         thread.holds.append(target)
         entities.add_edge(thread.id, target, "holds", hold.certainty, hold.evidence)
