@@ -6,9 +6,15 @@ A register set is a dict by the names that the kernel's `user_regs_struct` has f
 from __future__ import annotations
 
 import platform
+import re
 from dataclasses import dataclass
 
 Registers = dict[str, int]
+
+# include/linux/errno.h: ERESTARTSYS, ERESTARTNOINTR, ERESTARTNOHAND, ERESTART_RESTARTBLOCK, of which a program never
+# sees any; and EINTR. Only a call that has been interrupted has one of them as its result.
+INTERRUPTED = frozenset(-number for number in (512, 513, 514, 516, 4))
+RESTART_CALL = "restart_syscall"
 
 
 @dataclass(frozen=True)
@@ -19,6 +25,7 @@ class Architecture:
     syscall_arguments, call_arguments: the six of a system call, and those of a C function that are integers
     syscall_number: the register that keeps the number of the system call a thread is in; negative: in none
     syscall_result: the register that has its result once it is done
+    restarted: code that ends in a system call, its number the group 1 (little-endian)
     thread_pointer: the register from which `pthread_self()` follows
     syscalls: names of the system calls in which threads wait, by number
     """
@@ -30,6 +37,7 @@ class Architecture:
     program_counter: str
     syscall_number: str
     syscall_result: str
+    restarted: re.Pattern[bytes]
     syscall_arguments: tuple[str, ...]
     call_arguments: tuple[str, ...]
     thread_pointer: str
@@ -38,6 +46,34 @@ class Architecture:
     def ident(self, registers: Registers) -> int | None:
         """`pthread_self()` of the thread with these registers."""
         return registers.get(self.thread_pointer) or None
+
+    def pending_call(self, registers: Registers) -> int | None:
+        """The number of the system call in which the thread with these registers waits; None: in none.
+
+        A thread that is on its way out of a call with a result does not wait any more.
+        """
+        number, result = (_signed(registers.get(name, -1)) for name in (self.syscall_number, self.syscall_result))
+        return number if number >= 0 and result in INTERRUPTED else None
+
+    def name_of_call(self, number: int) -> str:
+        """The name of a system call; "syscall 451" for one that is not in the table."""
+        return self.syscalls.get(number, f"syscall {number}")
+
+    def numbers_of_calls(self, names: frozenset[str]) -> list[int]:
+        """The numbers of those that this architecture has."""
+        return [number for number, name in self.syscalls.items() if name in names]
+
+    def restarted_call(self, code: bytes) -> int | None:
+        """Which call `restart_syscall` carries on, from the code before the thread's program counter; None: not told.
+
+        The kernel puts that number into the place of the real one when a wait with a time goes on after a stop.
+        """
+        found = self.restarted.search(code)
+        return int.from_bytes(found[1], "little") if found else None
+
+
+def _signed(value: int) -> int:
+    return value - (1 << 64) if value >> 63 else value
 
 
 def this_machine() -> Architecture:
