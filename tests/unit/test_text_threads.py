@@ -126,3 +126,20 @@ def test_what_is_not_sure_is_said(report: Report) -> None:
 def test_nothing_at_all() -> None:
     empty = Report(tool=Tool(version="0"), mode="attach", captured_at="")
     assert list(format_report(empty)) == ["no findings"]
+
+
+def test_threads_that_do_the_same_are_told_once(report: Report) -> None:
+    frame = Frame(kind="python", function="work", file="pool.py", line=3)
+    report.threads += [
+        Thread(id=f"w{number}", moment="m", tid=20 + number, name=f"pool-{number}", interpreter=0, stack=[frame])
+        for number in range(12)
+    ]
+    lines = list(format_report(report))
+    title = next(at for at, line in enumerate(lines) if line.startswith("Threads"))
+    assert lines[title:] == [
+        "Threads 3 to 14 of 14, all like this: pool-0, pool-1, pool-2, pool-3, pool-4,",
+        "  pool-5, pool-6, pool-7 and 4 more (-v shows each)",
+        '    File "pool.py", line 3, in work',
+    ]
+    assert sum("pool.py" in line for line in lines) == 1
+    assert sum("pool.py" in line for line in format_report(report, details=True)) == 12

@@ -11,15 +11,39 @@ from lastwords.report.exceptions import describe_exception, format_python
 from lastwords.report.layout import Page, shorten
 
 LONGEST_LOCAL = 200
+FEW_NAMES = 8
 
 
 def format_moment(page: Page, report: Report, moment: Moment) -> Iterator[str]:
-    """All threads of the moment, the main one first."""
+    """All threads of the moment, the main one first; those that do the same are told once, with -v each."""
     threads = [thread for thread in report.threads if thread.moment == moment.id]
-    for number, thread in enumerate(threads, 1):
+    groups = [[thread] for thread in threads] if page.details else _group(report, threads)
+    number = 1
+    for group in groups:
         yield ""
-        yield from page.wrap(_title(thread, number, len(threads)), hanging="  ", style=page.bold)
-        yield from _format_thread(page, report, thread)
+        yield from page.wrap(_group_title(group, number, len(threads)), hanging="  ", style=page.bold)
+        yield from _format_thread(page, report, group[0])
+        number += len(group)
+
+
+def _group(report: Report, threads: list[Thread]) -> list[list[Thread]]:
+    """Threads that stand at the same lines, wait in the same words and hold nothing, together."""
+    groups: dict[object, list[Thread]] = {}
+    for thread in threads:
+        places = tuple((frame.file, frame.line, frame.function) for frame in thread.stack)
+        has_own = thread.is_main or thread.holds or thread.error or any(frame.locals for frame in thread.stack)
+        exceptions = tuple(describe_exception(one) for one in (thread.handled, thread.pending) if one)
+        same = (places, describe_wait(report, thread), thread.state, thread.daemon, thread.finishing, exceptions)
+        groups.setdefault(thread.id if has_own else same, []).append(thread)
+    return list(groups.values())
+
+
+def _group_title(group: list[Thread], number: int, count: int) -> str:
+    if len(group) == 1:
+        return _title(group[0], number, count)
+    names = [thread_name(thread) for thread in group]
+    shown = ", ".join(names[:FEW_NAMES]) + (f" and {len(names) - FEW_NAMES} more" if len(names) > FEW_NAMES else "")
+    return f"Threads {number} to {number + len(group) - 1} of {count}, all like this: {shown} (-v shows each)"
 
 
 def format_headline(report: Report) -> str | None:
