@@ -42,9 +42,11 @@ setup: ## gdb and a compiler if missing, .venv with lastwords and the tools to d
 	@sh tools/setup/venv.sh
 
 .PHONY: pythons
-pythons: setup ## CPython 3.13 to 3.15 as Debian ships them, stripped, into .cache/pythons (where there is apt)
+pythons: setup ## CPython 3.13 to 3.15 of Debian, a static, a free-threaded, stripped ones, PyPy, into .cache/pythons
 	@sh tools/setup/machine.sh debian-keys
 	@$(PY) tools/setup/pythons.py $(PYTHONS_ARGS)
+	@$(PY) tools/setup/compiled.py $(PYTHONS_ARGS)
+	@$(PY) tests/copies.py
 
 .PHONY: environments
 environments: setup ## gevent and hunter for every Python of this machine, into .cache/envs

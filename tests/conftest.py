@@ -1,6 +1,8 @@
 """Fixtures of every test: the interpreters of this machine, and targets that are always ended.
 
-@pytest.mark.interpreters("debug_symbols", "!free_threaded")     only those with (without) these capabilities
+@pytest.mark.interpreters("debug_symbols", "!monitoring")        only those with (without) these capabilities
+@pytest.mark.interpreters(extra=True)                            also on the `extra` ones (interpreters.py)
+@pytest.mark.interpreters("free_threaded", extra=True)           on free-threaded ones, which only this names
 def test_x(interpreter, start_target):
     target = start_target(interpreter, "thread_waits.py")        it has said "ready" when this returns
 """
@@ -23,17 +25,20 @@ from needs import lack
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers",
-        "interpreters(*capabilities, minors=None): run with those interpreters alone that have all of these "
-        "capabilities (`!x`: have not), and, if given, are one of `minors` (like '2.7')",
+        "interpreters(*capabilities, minors=None, extra=False): run with those interpreters alone that have all of "
+        "these capabilities (`!x`: have not), and, if given, are one of `minors` (like '2.7'); on extra ones too",
     )
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "interpreter" not in metafunc.fixturenames:
         return
-    chosen = list(find_interpreters())
+    markers = list(metafunc.definition.iter_markers("interpreters"))
+    chosen = find_interpreters(extra=any(marker.kwargs.get("extra") for marker in markers))
+    if not any("free_threaded" in marker.args for marker in markers):
+        chosen = [one for one in chosen if one.has("!free_threaded")]
     asked: list[str] = []
-    for marker in metafunc.definition.iter_markers("interpreters"):
+    for marker in markers:
         chosen = [one for one in chosen if one.has(*marker.args) and _is_minor(one, marker)]
         asked += [*marker.args, *(marker.kwargs.get("minors") or ())]
     if chosen:

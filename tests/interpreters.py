@@ -5,6 +5,9 @@ put under `.cache/pythons`, and `pythonX.Y` on PATH. What an interpreter can do 
 file and by asking it once, never by its version.
 
 `LASTWORDS_TEST_PYTHONS=py3.11,py2.7` narrows the list to these names. `python tests/interpreters.py` prints it.
+
+Some builds are `extra`: each differs from one of the others only in how it lies in its files (static, stripped), or
+is one that lastwords refuses (free-threaded). Only tests that ask for them run on them, and whoever names them.
 """
 
 from __future__ import annotations
@@ -70,8 +73,9 @@ class Interpreter:
     """One CPython: its readable `name` (a pytest id), its executable, (major, minor, micro), what it can do.
 
     Capabilities from its ELF files: `debug_symbols` (DWARF in the file), `separate_debug` (in /usr/lib/debug),
-    `symbols` (.symtab), `stripped` (no .symtab), `static` or `shared` (libpython), `debug_offsets` (a `.PyRuntime`
-    section that begins with `_Py_DebugOffsets`).
+    `symbols` (.symtab), `stripped` (no .symtab), `static` or `shared` (libpython), `pie` (an executable that lies
+    elsewhere each time), `debug_offsets` (a `.PyRuntime` section that begins with `_Py_DebugOffsets`).
+    From where it lies: `extra` (see above).
     From asking it: see QUESTION.
     """
 
@@ -90,23 +94,30 @@ class Interpreter:
         return all((wanted.lstrip("!") in self.capabilities) != wanted.startswith("!") for wanted in capabilities)
 
 
-def find_interpreters() -> list[Interpreter]:
-    """All interpreters of this machine, each once, oldest first, narrowed by `LASTWORDS_TEST_PYTHONS`."""
+def find_interpreters(extra: bool = False) -> list[Interpreter]:
+    """All interpreters of this machine, each once, oldest first, narrowed by `LASTWORDS_TEST_PYTHONS`.
+
+    Without the `extra` ones, unless they are asked for, or named.
+    """
     wanted = os.environ.get("LASTWORDS_TEST_PYTHONS", "").replace(",", " ").split()
     found = _find_all()
     unknown = set(wanted) - {one.name for one in found}
     if unknown:
         names = ", ".join(one.name for one in found)
         raise LookupError(f"LASTWORDS_TEST_PYTHONS names {', '.join(sorted(unknown))}; this machine has {names}")
-    return [one for one in found if not wanted or one.name in wanted]
+    return [one for one in found if (one.name in wanted if wanted else extra or one.has("!extra"))]
+
+
+def find_pypy() -> Path | None:
+    """The PyPy that `make pythons` put there: no CPython, so it is not among the interpreters."""
+    return next(BUILT.glob("pypy*/usr/bin/pypy3.*"), None)
 
 
 def find_python(minor: str) -> Interpreter | None:
-    """The first interpreter found that is a `minor` (like `2.7`), without looking at the others; or None."""
+    """The first interpreter found that is a `minor` (like `2.7`) and not `extra`, without looking on; or None."""
     named = ((prefix, path.resolve()) for prefix, path in _candidates())
-    return next(
-        (one for prefix, path in named if path.name == f"python{minor}" and (one := _examine(prefix, path))), None
-    )
+    found = (_examine(prefix, path) for prefix, path in named if path.name == f"python{minor}")
+    return next((one for one in found if one and one.has("!extra")), None)
 
 
 def describe_python(path: Path) -> Interpreter:
@@ -135,7 +146,7 @@ def _candidates() -> Iterator[tuple[str, Path]]:
     pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
     for path in sorted(pyenv.glob("versions/*/bin/python")):
         yield "py", path
-    for path in sorted(BUILT.glob("*/usr/bin/python[23].*")):
+    for path in sorted(BUILT.glob("[!.]*/usr/bin/python[23].*")):
         yield f"={path.parents[2].name}", path
     for folder in filter(None, os.environ.get("PATH", "").split(":")):
         for path in sorted(Path(folder).glob("python[23].*")):
@@ -165,7 +176,7 @@ def _examine(prefix: str, path: Path) -> Interpreter | None:
         return None
     if implementation != "CPython":
         return None
-    capabilities = looks | frozenset(found)
+    capabilities = looks | frozenset(found) | ({"extra"} if _is_extra(path) else set())
     name = prefix[1:] if prefix.startswith("=") else f"{prefix}{version[0]}.{version[1]}"
     name += "t" * ("free_threaded" in capabilities) + "d" * ("pydebug" in capabilities)
     if "stripped" in capabilities and not prefix.startswith("="):
@@ -173,18 +184,24 @@ def _examine(prefix: str, path: Path) -> Interpreter | None:
     return Interpreter(name, path, (version[0], version[1], version[2]), capabilities)
 
 
+def _is_extra(path: Path) -> bool:
+    """All that `make pythons` made, but what Debian ships."""
+    return path.is_relative_to(BUILT) and not path.relative_to(BUILT).parts[0].startswith("deb")
+
+
 def _look_at_elf(path: Path) -> frozenset[str]:
-    """What the ELF file says that holds the interpreter: the executable or the libpython that it loads."""
+    """What the executable says, and the ELF file that holds the interpreter: itself, or the libpython that it loads."""
     with path.open("rb") as file:
         elf = ELFFile(file)
+        kind = {"pie"} if elf["e_type"] == "ET_DYN" else set()
         dynamic = elf.get_section_by_name(".dynamic")
         tags = dynamic.iter_tags("DT_NEEDED") if isinstance(dynamic, DynamicSection) else ()
         library = next(
             (name for tag in tags if (name := str(getattr(tag, "needed", ""))).startswith("libpython")), None
         )
         if library:
-            return _look_at_elf(_find_library(path, library)) - {"static"} | {"shared"}
-        return _look_at_sections(elf) | {"static"}
+            return _look_at_elf(_find_library(path, library)) - {"static", "pie"} | {"shared"} | kind
+        return _look_at_sections(elf) | {"static"} | kind
 
 
 def _find_library(executable: Path, name: str) -> Path:
@@ -229,7 +246,7 @@ def _distinguish(found: Iterable[Interpreter]) -> Iterator[Interpreter]:
 
 def main() -> None:
     """Print one line per interpreter."""
-    for one in find_interpreters():
+    for one in find_interpreters(extra=True):
         sys.stdout.write(f"{one.name:18} {one.path}\n{'':18}   {' '.join(sorted(one.capabilities))}\n")
 
 

@@ -21,6 +21,7 @@ from needs import need
 
 Start = Callable[..., Target]
 Described = tuple[Target, dict[str, Any]]
+pytestmark = pytest.mark.interpreters(extra=True)
 
 
 @pytest.fixture
@@ -30,8 +31,6 @@ def depth() -> str:
 
 @pytest.fixture
 def described(depth: str, interpreter: Python, start_target: Start) -> Described:
-    if interpreter.has("free_threaded"):
-        pytest.skip("free-threaded builds are refused")
     target = start_target(interpreter, "reader_describes.py", depth)
     return target, json.loads(target.wait_for("facts ").removeprefix("facts "))
 

@@ -15,7 +15,8 @@ from unittest import mock
 import pytest
 
 from harness import running, wait_until
-from interpreters import find_interpreters
+from interpreters import Interpreter as Python
+from interpreters import find_interpreters, find_pypy
 from lastwords import cpython
 from lastwords.capture import elf, procfs
 from lastwords.capture.memory import CachedMemory, Memory, ProcessMemory
@@ -130,6 +131,27 @@ def forge(forged_at: str, what: bytes) -> tuple[LastwordsError, int, str]:
 def test_free_threaded() -> None:
     error, pid, path = forge("_PyRuntime+16", struct.pack("<Q", 1))
     check("free_threaded", error, pid=f"Process {pid}", path=path, release=release_of(error))
+
+
+@pytest.mark.interpreters("free_threaded", extra=True)
+def test_a_free_threaded_build(interpreter: Python) -> None:
+    with running([interpreter.path, "-c", WAITS]) as target:
+        target.wait_for("ready")
+        with pytest.raises(TargetError) as caught:
+            cpython.open_process(target.pid)
+        release = release_of(caught.value)
+        check("free_threaded", caught.value, pid=f"Process {target.pid}", path=interpreter.path, release=release)
+        assert release == interpreter.minor
+
+
+def test_pypy() -> None:
+    pypy = find_pypy()
+    need(pypy, "the PyPy of `make pythons`")
+    with running([str(pypy), "-c", WAITS]) as target:
+        target.wait_for("ready")
+        with pytest.raises(TargetError) as caught:
+            cpython.open_process(target.pid)
+        check("pypy", caught.value, pid=target.pid, path=pypy)
 
 
 def release_of(error: LastwordsError) -> str:

@@ -17,8 +17,7 @@ SCRIPT = Path("tools") / "setup" / "pythons.py"
 
 def _make_pythons(checkout: Path, *arguments: str, path: Path, ci: str = "") -> subprocess.CompletedProcess[str]:
     """The script in a checkout that has made nothing yet."""
-    (checkout / SCRIPT.parent).mkdir(parents=True)
-    shutil.copy(CHECKOUT / SCRIPT, checkout / SCRIPT)
+    shutil.copytree(CHECKOUT / SCRIPT.parent, checkout / SCRIPT.parent)
     command = [sys.executable, str(checkout / SCRIPT), *arguments]
     env = {"PATH": str(path), "CI": ci}
     return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
