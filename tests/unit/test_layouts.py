@@ -122,3 +122,6 @@ def test_a_static_variable_is_decoded_from_code() -> None:
     assert elf.decode_static(file, "f") == 0x1000 + 7 + 0x10
     assert elf.decode_static(file, "g") is None
     assert elf.decode_static(file, "missing") is None
+    call = elf.ElfFile({"f": 0x1000}, (), None, None, False, False, code={"f": b"\x48\x8b\x3d\xf9\xff\xff\xff\xe9"})
+    assert elf.decode_argument(call, "f") == 0x1000
+    assert elf.decode_argument(file, "f") is None

@@ -166,6 +166,18 @@ def decode_static(elf: ElfFile, function: str) -> int | None:
     return None
 
 
+def decode_argument(elf: ElfFile, function: str) -> int | None:
+    """The address of the variable that `function` (x86-64) begins by loading as its callee's first argument.
+
+    CPython 2.7 keeps its `interpreter_lock` in a static variable, which PyEval_ReleaseLock hands on.
+    """
+    code = elf.code.get(function, b"")
+    opcode = b"\x48\x8b\x3d"  # mov rdi, [rip+x]
+    if not code.startswith(opcode) or len(code) < 7:
+        return None
+    return elf.symbols[function] + 7 + int(struct.unpack_from("<i", code, len(opcode))[0])
+
+
 _known: dict[tuple[int, int, int, int], ElfFile | None] = {}
 KNOWN_LIMIT = 512
 
@@ -229,7 +241,7 @@ def find_image(
     pid: int, maps: Sequence[Mapping], symbols: Sequence[str], proc: Path = PROC, memory: Memory | None = None
 ) -> Image | None:
     """The first file of a process that defines one of `symbols`; files named after Python are looked at first."""
-    files = dict.fromkeys(_likely_first(mapping.path for mapping in maps if _is_file(mapping)))
+    files = dict.fromkeys(likely_first(mapping.path for mapping in maps if _is_file(mapping)))
     for path in files:
         image = open_image(pid, maps, path, proc, memory)
         if image is not None and any(name in image.elf.symbols for name in symbols):
@@ -244,7 +256,7 @@ def find_python_image(
     return find_image(pid, maps, ROOTS, proc, memory)
 
 
-def _likely_first(paths: Iterator[str]) -> list[str]:
+def likely_first(paths: Iterator[str]) -> list[str]:
     """By their own names, not their directories': what lies in `lib/python3.11/lib-dynload` is no Python."""
     return sorted(paths, key=lambda path: not Path(path).name.startswith(("libpython", "python")))
 

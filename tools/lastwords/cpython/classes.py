@@ -144,7 +144,8 @@ def _is_old(interp: Interpreter, of_class: int) -> bool:
 
 def _old_bases(interp: Interpreter, of_class: int) -> list[int]:
     """2.7: the class and its bases, depth first, as PyClass looks attributes up."""
-    waiting, found = [of_class], []
+    waiting = [of_class]
+    found: list[int] = []
     while waiting:
         if len(found) >= CLASSES_LIMIT:
             raise ReadError(f"the class at {of_class:#x} has more than {CLASSES_LIMIT} bases")
