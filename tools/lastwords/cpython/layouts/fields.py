@@ -10,7 +10,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "_PyRuntimeState": (
         "interpreters.head",
         "_finalizing|finalizing",
-        "main_thread",
+        "main_thread|ceval.pending.main_thread",
         "gilstate.tstate_current",
         "ceval.gil",
     ),
@@ -41,6 +41,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "dict",
         "thread_id",
         "native_thread_id",
+        "on_delete_data",
         "state",
         "holds_gil",
         "_status.finalizing",
@@ -139,6 +140,8 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "PyCFunctionObject": ("m_ml", "m_self", "m_module"),
     "PyMethodDef": ("ml_name", "ml_meth"),
     "PyMethodDescrObject": ("d_common.d_type", "d_common.d_name", "d_method"),
+    "PyMemberDescrObject": ("d_member",),
+    "PyMemberDef": ("type", "offset"),
     "PyCellObject": ("ob_ref",),
     "lockobject": ("lock_lock", "locked", "lock"),
     "rlockobject": (
@@ -153,7 +156,8 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "ThreadHandle": ("ident", "state", "mutex", "thread_is_exiting"),
     "wait_entry": ("addr", "sema"),
     "simplequeueobject": ("lock", "locked", "lst", "lst_pos", "has_threads_waiting", "buf.num_items"),
-    "dequeobject": ("len",),
+    "dequeobject": ("len", "leftblock", "leftindex", "maxlen"),
+    "block": ("data", "rightlink"),
     "SemLockObject": ("handle", "last_tid", "count", "maxvalue", "kind"),
     "PyModuleObject": ("md_dict",),
     "PyClassObject": ("cl_bases", "cl_dict", "cl_name"),
@@ -166,6 +170,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "PyUnicodeErrorObject": ("encoding", "object", "start", "end", "reason"),
     "PyTracebackObject": ("tb_next", "tb_frame", "tb_lasti", "tb_lineno"),
     "rangeobject": ("start", "stop", "step"),
+    "defdictobject": ("default_factory",),
     "PyGenObject": ("gi_qualname", "gi_code", "gi_frame", "gi_iframe"),
 }
 
