@@ -25,6 +25,7 @@ TYPE_NAMES = {
     "_gil_runtime_state": ("struct _gil_runtime_state",),
     "wait_entry": ("struct wait_entry",),
     "PyTracebackObject": ("PyTracebackObject", "struct _traceback"),
+    "BLOCK": ("struct BLOCK",),
 }
 
 

@@ -157,7 +157,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "wait_entry": ("addr", "sema"),
     "simplequeueobject": ("lock", "locked", "lst", "lst_pos", "has_threads_waiting", "buf.num_items"),
     "dequeobject": ("len", "leftblock", "leftindex", "maxlen"),
-    "block": ("data", "rightlink"),
+    "BLOCK": ("data", "rightlink"),
     "SemLockObject": ("handle", "last_tid", "count", "maxvalue", "kind"),
     "PyModuleObject": ("md_dict",),
     "PyClassObject": ("cl_bases", "cl_dict", "cl_name"),
