@@ -1,0 +1,170 @@
+"""A core file: the memory and the threads of a process as they were when it died, or when gdb's gcore was asked.
+
+Opened by its headers and notes alone: pages are read when they are asked for. Cores of the kernel and of gdb, plain or
+compressed. What a core leaves out is in capture/core_memory.py and capture/core_files.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from lastwords.capture import compressed
+from lastwords.capture.architectures import Architecture
+from lastwords.capture.captured import KernelThread
+from lastwords.capture.core_arguments import read_arguments
+from lastwords.capture.core_files import ElfOnDisk, MappedFile, MappedFiles, describe_difference
+from lastwords.capture.core_headers import (
+    CoreHeaders,
+    FileBytes,
+    ProgramHeader,
+    explain_unopened,
+    open_regular,
+    read_headers,
+)
+from lastwords.capture.core_memory import CoreMemory, SegmentMemory
+from lastwords.capture.core_notes import CoreNotes, FilePart, read_core_notes
+from lastwords.capture.elf import Image
+from lastwords.capture.memory import Memory, ReadError
+from lastwords.capture.procfs import Mapping
+from lastwords.errors import SetupError, TargetError
+
+AT_PHDR = 3
+UNKNOWN = "????"  # permissions of a mapping of which the core has nothing
+
+
+@dataclass
+class Core:
+    """One core file. What it does not say is None or empty.
+
+    memory: see core_memory.CoreMemory; threads: with registers, the one that got the signal first
+    signal: the number of the one that ended the process, None where it lived on; signal_code: si_code
+    fault_address: what a fault was about; sender: the pid that sent the signal; crashed_tid: the thread that got it
+    executable: the path that the process had it by; argv: from its stack, or what the kernel kept of it (80 bytes)
+    problems: what was not there; grows while memory is read
+    """
+
+    path: Path
+    architecture: Architecture
+    memory: Memory
+    threads: list[KernelThread]
+    maps: list[Mapping]
+    files: MappedFiles
+    pid: int | None = None
+    ppid: int | None = None
+    uid: int | None = None
+    name: str | None = None
+    argv: list[str] = field(default_factory=list)
+    executable: str | None = None
+    signal: int | None = None
+    signal_code: int | None = None
+    fault_address: int | None = None
+    sender: int | None = None
+    crashed_tid: int | None = None
+
+    @property
+    def problems(self) -> list[str]:
+        """What was not there, so far."""
+        return self.files.problems
+
+    def find_image(self, symbols: Sequence[str]) -> Image | None:
+        """The first mapped file that defines one of `symbols`; files named after Python are looked at first."""
+        return next((image for image in self.files.images() if any(one in image.elf.symbols for one in symbols)), None)
+
+
+def open_core(path: Path, executable: Path | None = None) -> Core:
+    """The core file, plain or compressed; `executable`: a copy of a file that the process had mapped.
+
+    Raises SetupError where a file cannot be read, TargetError for what is no core that we read.
+    """
+    file, damage = _open(path)
+    headers = read_headers(file, str(path))
+    notes = read_core_notes(file, headers.notes, headers.architecture)
+    segments = SegmentMemory(file, headers.loads)
+    files = MappedFiles(notes.files, segments)
+    files.problems += [one for one in (damage, _describe_cut(path, file, headers, notes)) if one]
+    program = files.find_file(notes.auxiliary(AT_PHDR) or 0)
+    if executable is not None:
+        _use_executable(executable, program, files)
+    memory = CoreMemory(segments, files)
+    return Core(
+        path=path,
+        architecture=headers.architecture,
+        memory=memory,
+        threads=[replace(one, name=notes.name) if one.tid == notes.pid else one for one in notes.threads],
+        maps=_merge_maps(headers.loads, notes.files),
+        files=files,
+        pid=notes.pid,
+        ppid=notes.ppid,
+        uid=notes.uid,
+        name=notes.name,
+        argv=read_arguments(segments, notes) or (notes.arguments or "").split(),
+        executable=program.path if program else None,
+        signal=notes.signal,
+        signal_code=notes.signal_code,
+        fault_address=notes.fault_address,
+        sender=notes.sender,
+        crashed_tid=notes.threads[0].tid if notes.signal and notes.threads else None,
+    )
+
+
+def _open(path: Path) -> tuple[FileBytes, str | None]:
+    """The core, unpacked, and what is wrong with the packing."""
+    try:
+        file = open_regular(path)
+    except (OSError, ValueError) as error:
+        raise explain_unopened(str(path), error) from error
+    how = compressed.find_format(file.read(0, 8))
+    return compressed.unpack(file, how, str(path)) if how else (file, None)
+
+
+def _describe_cut(path: Path, file: FileBytes, headers: CoreHeaders, notes: CoreNotes) -> str | None:
+    if headers.missing:
+        size = file.size
+        return f"{path} is cut off: {size} of its {size + headers.missing} bytes are there"
+    return None if notes.files else f"{path} does not say which files were mapped (it has no NT_FILE note)"
+
+
+def _use_executable(path: Path, program: MappedFile | None, files: MappedFiles) -> None:
+    """Puts the user's file before what the core names. Raises LastwordsError where it is another file."""
+    given = _open_executable(path)
+    identities = {one.path: one.identity() for one in files.by_path.values()}
+    same = next((name for name, one in identities.items() if one and not describe_difference(one, given.identity)), "")
+    chosen = files.by_path.get(same, program)
+    if chosen is None:
+        raise TargetError(
+            f"The core does not say what it had mapped, so {path} cannot be laid into it.", f"file {path}"
+        )
+    wanted = identities[chosen.path]
+    if wanted is not None and (difference := describe_difference(wanted, given.identity)):
+        fact = f"{path} is not what the core was made from ({chosen.path}): {difference}."
+        raise TargetError(fact, f"readelf -n {path}    # find the one with the core's build-id")
+    chosen.candidates.insert(0, path)
+
+
+def _open_executable(path: Path) -> ElfOnDisk:
+    try:
+        return ElfOnDisk(path)
+    except OSError as error:
+        raise SetupError(f"cannot read {path}: {error.strerror or error}", f"ls -l {path}") from error
+    except (ValueError, ReadError) as error:
+        raise SetupError(f"{error}; it should be the program of the core.", f"file {path}") from error
+
+
+def _merge_maps(loads: Sequence[ProgramHeader], parts: Sequence[FilePart]) -> list[Mapping]:
+    """The mappings by rising address: segments, named after the file that begins there, and what has no segment."""
+    named = {part.start: part for part in parts}
+    nothing = FilePart(0, 0, 0, "")
+    found = {
+        load.address: _make_mapping(load.address, load.address + load.memory_size, load.permissions, part)
+        for load in loads
+        for part in (named.get(load.address, nothing),)
+    }
+    for part in parts:
+        found.setdefault(part.start, _make_mapping(part.start, part.end, UNKNOWN, part))
+    return [found[start] for start in sorted(found)]
+
+
+def _make_mapping(start: int, end: int, permissions: str, part: FilePart) -> Mapping:
+    return Mapping(start, end, permissions, part.offset, device=0, inode=0, path=part.path)
