@@ -1,0 +1,52 @@
+"""What a thread waits for in the kernel, and what it takes to say so."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from lastwords.capture.facts import Facts
+from lastwords.capture.memory import Memory
+from lastwords.capture.syscall_arguments import to_int
+
+
+@dataclass(frozen=True)
+class KernelWait:
+    """What a thread waits for, as far as the kernel knows.
+
+    call: the system call's name; detail: all of it in words; fd: where it is one descriptor
+    peer: who is at the other end, in words; pid: the one process it waits for: a child, the other end, a lock's holder
+    until: seconds of the epoch, None: for ever, or for a time whose beginning nobody knows
+    """
+
+    kind: Literal["io", "process", "sleep", "futex", "unknown"]
+    call: str
+    detail: str
+    fd: int | None = None
+    peer: str | None = None
+    pid: int | None = None
+    until: float | None = None
+
+
+@dataclass(frozen=True)
+class Call:
+    """A system call to be described."""
+
+    name: str
+    arguments: tuple[int, ...]
+    memory: Memory
+    facts: Facts | None
+
+    def number(self, index: int) -> int:
+        """An argument as a C `int`."""
+        return to_int(self.arguments[index])
+
+    def describe(self, fd: int) -> str:
+        """A descriptor in words; its number alone in a core."""
+        return self.facts.describe(fd) if self.facts is not None else f"fd {fd}"
+
+    def io(self, fd: int, detail: str) -> KernelWait:
+        """A wait for one descriptor, with who is at its other end."""
+        other = self.facts.other_end(fd) if self.facts is not None else None
+        pid = other.pids[0] if other is not None and len(other.pids) == 1 and other.is_complete else None
+        return KernelWait("io", self.name, detail, fd=fd, peer=other.text if other is not None else None, pid=pid)
