@@ -88,6 +88,37 @@ def read_status(pid: int, proc: Path = PROC) -> Status:
     )
 
 
+@dataclass(frozen=True)
+class TaskCall:
+    """`/proc/PID/task/TID/syscall` of a thread that does not run: `number` None where it is in no system call."""
+
+    number: int | None
+    arguments: tuple[int, ...]
+    sp: int
+    pc: int
+
+
+def read_task_stat(pid: int, tid: int, proc: Path = PROC) -> tuple[str, str]:
+    """A thread's name (`comm`) and the letter of its state. Raises OSError where it has ended."""
+    before, _, after = read_text(pid, f"task/{tid}/stat", proc).rpartition(")")
+    return before.partition("(")[2], after.strip()[:1]
+
+
+def read_task_call(pid: int, tid: int, proc: Path = PROC) -> TaskCall | None:
+    """The system call that a thread waits in; None while it runs. Raises OSError where it has ended."""
+    number, *words = read_text(pid, f"task/{tid}/syscall", proc).split()
+    if len(words) < 2:  # "running"
+        return None
+    *arguments, sp, pc = (int(word, 16) for word in words)
+    return TaskCall(int(number) if number != "-1" else None, tuple(arguments), sp, pc)
+
+
+def read_task_switches(pid: int, tid: int, proc: Path = PROC) -> int:
+    """How often a thread has left a processor so far. Raises OSError where it has ended."""
+    text = read_text(pid, f"task/{tid}/status", proc)
+    return sum(int(count) for count in re.findall(r"ctxt_switches:\s+(\d+)", text))
+
+
 _MAPS_LINE = re.compile(
     r"(?P<start>[0-9a-f]+)-(?P<end>[0-9a-f]+) (?P<permissions>\S{4}) (?P<offset>[0-9a-f]+)"
     r" (?P<major>[0-9a-f]+):(?P<minor>[0-9a-f]+) (?P<inode>\d+) *(?P<path>.*)"
@@ -96,7 +127,12 @@ _MAPS_LINE = re.compile(
 
 def read_maps(pid: int, proc: Path = PROC) -> list[Mapping]:
     """The mappings of a process, by rising address. Empty for a zombie and for a kernel thread."""
-    lines = read_text(pid, "maps", proc).split("\n")[:LINE_LIMIT]
+    return parse_maps(read_text(pid, "maps", proc))
+
+
+def parse_maps(text: str) -> list[Mapping]:
+    """The mappings in the text of `/proc/PID/maps`."""
+    lines = text.split("\n")[:LINE_LIMIT]
     return [_parse_mapping(found) for line in lines if (found := _MAPS_LINE.fullmatch(line))]
 
 

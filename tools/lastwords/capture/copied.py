@@ -1,0 +1,168 @@
+"""Memory that was read before: what the readers asked for is recorded page by page, then read again in one go.
+
+RecordingMemory  while the target runs: remembers every page that was asked for
+copy_pages       the same pages again, of a target that stands still
+CompletingMemory still standing still: what is not in the copy is fetched and kept, until a deadline
+CopiedMemory     afterwards: the copy alone; what is not in it was "not captured"
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+
+from lastwords.capture.memory import (
+    ADDRESS_LIMIT,
+    PAGE,
+    READ_LIMIT,
+    Memory,
+    Range,
+    ReadError,
+    unreadable,
+)
+
+Pages = dict[int, bytes | None]  # by the address of each; None: it could not be read
+
+PAGES_LIMIT = 65_536  # 256 MB
+MISSES_LIMIT = 10_000
+RUN_LIMIT = 64  # pages in one range
+
+
+class PagedMemory:
+    """Reads out of whole pages. `fetch` is asked for those that are not there yet."""
+
+    def __init__(self, pages: Pages) -> None:
+        self.pages = pages
+
+    def fetch(self, numbers: Sequence[int]) -> None:
+        """Adds the pages at these addresses, as far as they are to be had."""
+        raise NotImplementedError
+
+    def explain(self, address: int, size: int) -> ReadError:
+        """The error for what is not there."""
+        return unreadable(address, size, "no memory there")
+
+    def read(self, address: int, size: int) -> bytes:
+        """See Memory."""
+        start = address & (PAGE - 1)
+        page = self.pages.get(address - start)
+        if page is not None and 0 <= size <= PAGE - start:  # nearly always
+            return page[start : start + size]
+        if not _is_sane(address, size):
+            raise unreadable(address, size, "not an address, or not a size")
+        numbers = range(address - start, address + size, PAGE)
+        self._fetch_missing(numbers)
+        parts = [part for number in numbers if (part := self.pages.get(number)) is not None]
+        if len(parts) != len(numbers):
+            raise self.explain(address, size)
+        return b"".join(parts)[start : start + size]
+
+    def read_many(self, ranges: Sequence[Range]) -> list[bytes | None]:
+        """See Memory. Fetches all pages that are missing in one go."""
+        sane = (one for one in ranges if _is_sane(*one))
+        self._fetch_missing(number for address, size in sane for number in range(address & -PAGE, address + size, PAGE))
+        return [self._read_or_none(*one) if _is_sane(*one) else None for one in ranges]
+
+    def _read_or_none(self, address: int, size: int) -> bytes | None:
+        parts = [self.pages.get(number) for number in range(address & -PAGE, address + size, PAGE)]
+        if None in parts:
+            return None
+        start = address & (PAGE - 1)
+        return b"".join(part for part in parts if part)[start : start + size]
+
+    def _fetch_missing(self, numbers: Iterable[int]) -> None:
+        missing = [number for number in dict.fromkeys(numbers) if number not in self.pages]
+        if missing:
+            self.fetch(missing)
+
+
+class RecordingMemory(PagedMemory):
+    """Reads another memory, each page once, and keeps the pages in the order in which they were asked for.
+
+    `overflow` counts pages above PAGES_LIMIT, which are not to be had.
+    """
+
+    def __init__(self, memory: Memory) -> None:
+        super().__init__({})
+        self.memory = memory
+        self.overflow = 0
+
+    def fetch(self, numbers: Sequence[int]) -> None:
+        """See PagedMemory."""
+        room = max(PAGES_LIMIT - len(self.pages), 0)
+        self.overflow += len(numbers[room:])
+        self.pages.update(copy_pages(self.memory, numbers[:room]))
+
+
+class CompletingMemory(PagedMemory):
+    """A copy; what is not in it is read from `memory` and kept, as long as time.monotonic() is below `deadline`.
+
+    `is_late` says whether something was asked for after that.
+    """
+
+    def __init__(self, pages: Pages, memory: Memory, deadline: float) -> None:
+        super().__init__(pages)
+        self.memory = memory
+        self.deadline = deadline
+        self.is_late = False
+
+    def fetch(self, numbers: Sequence[int]) -> None:
+        """See PagedMemory."""
+        if time.monotonic() < self.deadline and len(self.pages) < PAGES_LIMIT:
+            self.pages.update(copy_pages(self.memory, numbers))
+        else:
+            self.is_late = True
+
+
+class CopiedMemory(PagedMemory):
+    """The pages alone. `misses` are the addresses of those that were read and are not there."""
+
+    def __init__(self, pages: Pages) -> None:
+        super().__init__(pages)
+        self.misses: dict[int, None] = {}
+
+    def fetch(self, numbers: Sequence[int]) -> None:
+        """Nothing: there is no more."""
+
+    def explain(self, address: int, size: int) -> ReadError:
+        """See PagedMemory. Counts a page that nobody had asked for; one that could not be read then is no miss."""
+        numbers = range(address & -PAGE, address + size, PAGE)
+        missing = [number for number in numbers if number not in self.pages]
+        if not missing:
+            return unreadable(address, size, "no memory there")
+        if len(self.misses) < MISSES_LIMIT:
+            self.misses.update(dict.fromkeys(missing[:MISSES_LIMIT]))
+        return unreadable(address, size, "not captured")
+
+
+def copy_pages(memory: Memory, numbers: Iterable[int]) -> Pages:
+    """The pages at these addresses as they are now; those side by side are read as one range."""
+    ranges = list(_merge(sorted(numbers)))
+    pages: Pages = {}
+    alone: list[int] = []
+    for (address, size), data in zip(ranges, memory.read_many(ranges), strict=True):
+        if data is not None:
+            pages.update((address + at, data[at : at + PAGE]) for at in range(0, size, PAGE))
+        elif size == PAGE:
+            pages[address] = None
+        else:  # one page of it is not there: the others may be
+            alone += range(address, address + size, PAGE)
+    pages.update(zip(alone, memory.read_many([(number, PAGE) for number in alone]), strict=True))
+    return pages
+
+
+def _merge(numbers: Sequence[int]) -> Iterator[Range]:
+    """Ranges of at most RUN_LIMIT pages for rising addresses of pages."""
+    start = size = 0
+    for number in numbers:
+        if size and (number != start + size or size == RUN_LIMIT * PAGE):
+            yield start, size
+            size = 0
+        start = start if size else number
+        size += PAGE
+    if size:
+        yield start, size
+
+
+def _is_sane(address: int, size: int) -> bool:
+    return 0 <= size <= READ_LIMIT and 0 < address < ADDRESS_LIMIT - size

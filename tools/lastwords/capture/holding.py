@@ -1,0 +1,155 @@
+"""Our side of the process that holds a target's threads still: it is started, told, and ended here; see stopper.py.
+
+with Holder() as holder:            # starts it: do this early, it takes 20 ms
+    held = holder.hold(pid, ...)    # threads stand still
+    seconds = holder.let_go()       # they run; so they do when the block is left, in whatever way
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+from lastwords.capture import stopper
+from lastwords.capture.architectures import RESTART_CALL, Architecture
+
+# The system calls that the kernel carries on, unseen by the program, after PTRACE_INTERRUPT: signal(7), "Interruption
+# of system calls". Of all others (epoll_wait, recv with a timeout, semop, sigtimedwait, io_getevents, half-done writes
+# ...) a program could see EINTR, or less done than it asked for: a thread that waits in one of them is left alone.
+RESTARTED = frozenset(
+    {
+        "poll", "ppoll", "select", "pselect6", "nanosleep", "clock_nanosleep", "futex", "futex_waitv", "wait4",
+        "waitid", "pause", "rt_sigsuspend", RESTART_CALL,
+    }
+)  # fmt: skip
+READS = frozenset({"read"})  # is carried on too, on what stopper.RESTARTING_FILES names
+
+READY_SECONDS = 15.0  # to start a Python on a machine under load
+ANSWER_SECONDS = stopper.KILL_SECONDS + 1.0
+PIPE_SIZE = 1 << 20  # the registers of 4,000 threads: the stopper must not wait for us
+
+
+class NotHeldError(Exception):
+    """The threads could not be held still, and run on; the message says why."""
+
+
+class Stopped(NamedTuple):
+    """A thread that stands still: the signal that stopped it, if it was stopped before (SIGSTOP), and its registers."""
+
+    tid: int
+    stopped_by: int | None
+    registers: bytes
+
+
+@dataclass(frozen=True)
+class Held:
+    """Who stands still, and which threads were left alone."""
+
+    stopped: list[Stopped]
+    others: list[int]
+
+
+class Holder:
+    """The process that holds threads still. It is killed when the block is left: then the kernel lets them go."""
+
+    def __init__(self) -> None:
+        command = [sys.executable, "-I", "-S", "-B", str(Path(stopper.__file__).resolve())]
+        try:
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0,
+                cwd="/", start_new_session=True,
+            )  # fmt: skip
+        except OSError as error:
+            raise NotHeldError(f"{sys.executable} cannot be started: {error.strerror}") from error
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._orders, self._answers = self._process.stdin.fileno(), self._process.stdout.fileno()
+        self._is_ready = False
+        self._start = 0.0
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(self._answers, fcntl.F_SETPIPE_SZ, PIPE_SIZE)
+
+    @property
+    def pid(self) -> int:
+        """Of the process that holds."""
+        return self._process.pid
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def hold(self, pid: int, architecture: Architecture, seconds: float) -> Held:
+        """Holds the threads of `pid` that may be interrupted, for `seconds` at most. Raises NotHeldError.
+
+        Again while they are held: also those that have left the calls in which they were not to be interrupted.
+        """
+        self.wait_until_ready()
+        self._start = self._start or time.monotonic()
+        calls = architecture.numbers_of_calls(RESTARTED | READS)
+        self._send(("stop", pid, seconds, calls, architecture.numbers_of_calls(READS)))
+        answer = self._receive(ANSWER_SECONDS)
+        if answer is None:
+            raise NotHeldError("the process that was to stop it ended")
+        if answer[0] == "refused":
+            raise NotHeldError(f"{answer[2]}: {os.strerror(answer[1])}")
+        return Held([_stopped(*one) for one in answer[1]], answer[2])
+
+    def wait_until_ready(self) -> None:
+        """Until it can hold. Raises NotHeldError."""
+        if not self._is_ready and self._receive(READY_SECONDS) is None:
+            raise NotHeldError(f"the process that was to stop it ({sys.executable}) did not start")
+        self._is_ready = True
+
+    def let_go(self) -> tuple[float, bool]:
+        """Seconds that threads stood still, and whether they did until now."""
+        self._send(("go",))
+        answer = self._receive(ANSWER_SECONDS)
+        self.close()
+        if answer is None:  # it was killed; at the latest now they run
+            return time.monotonic() - self._start, False
+        return answer[1], answer[2]
+
+    def close(self) -> None:
+        """Ends it, whatever it does: what it holds is let go."""
+        self._process.kill()
+        self._process.wait()
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None:
+                stream.close()
+
+    def _send(self, message: tuple[object, ...]) -> None:
+        with contextlib.suppress(OSError):  # it has ended: so will its answers
+            stopper.send(self._orders, message)
+
+    def _receive(self, seconds: float) -> tuple[Any, ...] | None:
+        try:
+            return stopper.receive(self._answers, seconds)
+        except (OSError, ValueError):
+            return None
+
+
+def _stopped(tid: int, status: int, registers: bytes) -> Stopped:
+    number = status & 0xFF
+    is_ours = not status >> 8 or number == signal.SIGTRAP
+    return Stopped(tid, None if is_ours else number, registers)
+
+
+def decode_registers(architecture: Architecture, data: bytes) -> dict[str, int]:
+    """The registers of NT_PRSTATUS by name; none where they are of another architecture (32 bits)."""
+    names = architecture.registers
+    if len(data) != 8 * len(names):
+        return {}
+    return {name: int.from_bytes(data[8 * at : 8 * at + 8], "little") for at, name in enumerate(names)}

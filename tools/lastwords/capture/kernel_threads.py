@@ -1,0 +1,138 @@
+"""The threads of a live process as the kernel sees them: from /proc while they run, from registers while they are held.
+
+A thread that is not held may still have stood still: `read_steps` before and after tells for certain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lastwords.capture import procfs
+from lastwords.capture.architectures import RESTART_CALL, Architecture, Registers, this_machine
+from lastwords.capture.captured import KernelThread, Syscall
+from lastwords.capture.holding import Held, Stopped, decode_registers
+from lastwords.capture.memory import Memory, ProcessMemory
+from lastwords.capture.procfs import PROC, TaskCall
+
+CODE_SIZE = 16  # bytes before a program counter in which the number of the system call is set
+
+Step = tuple[int, TaskCall]
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """A thread before its system call has a name."""
+
+    tid: int
+    name: str | None
+    state: str | None
+    call: TaskCall | None
+    registers: Registers
+
+
+def read_kernel_threads(pid: int, proc: Path = PROC, memory: Memory | None = None) -> list[KernelThread]:
+    """The threads of a process as /proc shows them, by rising tid; nothing is stopped. Raises ProcessGoneError.
+
+    `stood_still` is False for all: nobody knows. `memory` is where their code is, if not to be opened here.
+    """
+    seen = [one for tid in procfs.read_tasks(pid, proc) if (one := _look(pid, tid, proc))]
+    return _name_calls(seen, frozenset(), this_machine(), memory or ProcessMemory(pid))
+
+
+def describe_held(
+    pid: int, held: Held, known: Mapping[int, str | None], memory: Memory, proc: Path = PROC
+) -> list[KernelThread]:
+    """All threads of a process, some of which stand still; `known` are names that need not be read again."""
+    architecture = this_machine()
+    seen = [_from_registers(architecture, pid, one, known, proc) for one in held.stopped]
+    seen += [one for tid in held.others if (one := _look(pid, tid, proc))]
+    still = frozenset(one.tid for one in held.stopped)
+    return _name_calls(sorted(seen, key=lambda one: one.tid), still, architecture, memory)
+
+
+def read_steps(pid: int, tids: Iterable[int], proc: Path = PROC) -> dict[int, Step]:
+    """For each thread that waits in the kernel, how often it has left a processor, and where it waits.
+
+    The same twice: it has not run in between, because it would have had to leave a processor again.
+    """
+    found = {}
+    for tid in tids:
+        try:
+            switches, call = procfs.read_task_switches(pid, tid, proc), procfs.read_task_call(pid, tid, proc)
+        except (OSError, procfs.ProcessGoneError):
+            continue
+        if call is not None:
+            found[tid] = (switches, call)
+    return found
+
+
+def find_still(before: Mapping[int, Step], after: Mapping[int, Step]) -> set[int]:
+    """The threads that did not run between two `read_steps`."""
+    return {tid for tid, step in before.items() if after.get(tid) == step}
+
+
+def _look(pid: int, tid: int, proc: Path) -> _Seen | None:
+    try:
+        name, state = procfs.read_task_stat(pid, tid, proc)
+    except OSError:  # it has ended
+        return None
+    try:
+        call = procfs.read_task_call(pid, tid, proc)
+    except OSError:  # a kernel that does not tell, or it has ended just now
+        call = None
+    return _Seen(tid, name, state, call, {})
+
+
+def _from_registers(
+    architecture: Architecture, pid: int, one: Stopped, known: Mapping[int, str | None], proc: Path
+) -> _Seen:
+    registers = decode_registers(architecture, one.registers)
+    name = known[one.tid] if one.tid in known else _read_name(pid, one.tid, proc)
+    if not registers:
+        return _Seen(one.tid, name, None, None, {})
+    number = architecture.pending_call(registers)
+    state = "T" if one.stopped_by else "R" if number is None else "S"
+    arguments = tuple(registers[argument] for argument in architecture.syscall_arguments)
+    sp, pc = registers[architecture.stack_pointer], registers[architecture.program_counter]
+    return _Seen(one.tid, name, state, TaskCall(number, arguments, sp, pc), registers)
+
+
+def _read_name(pid: int, tid: int, proc: Path) -> str | None:
+    try:
+        return procfs.read_task_stat(pid, tid, proc)[0]
+    except (OSError, procfs.ProcessGoneError):
+        return None
+
+
+def _name_calls(
+    seen: Sequence[_Seen], still: frozenset[int], architecture: Architecture, memory: Memory
+) -> list[KernelThread]:
+    restarts = architecture.numbers_of_calls(frozenset({RESTART_CALL}))
+    places = {one.call.pc for one in seen if one.call and one.call.number in restarts}
+    codes = dict(zip(places, memory.read_many([(pc - CODE_SIZE, CODE_SIZE) for pc in places]), strict=True))
+    return [
+        KernelThread(
+            tid=one.tid,
+            name=one.name,
+            state=one.state,
+            syscall=_name_call(one.call, codes.get(one.call.pc), architecture) if one.call else None,
+            registers=one.registers,
+            sp=one.call.sp if one.call else None,
+            pc=one.call.pc if one.call else None,
+            ident=architecture.ident(one.registers),
+            stood_still=one.tid in still,
+        )
+        for one in seen
+    ]
+
+
+def _name_call(call: TaskCall, code: bytes | None, architecture: Architecture) -> Syscall | None:
+    """`code` is what stands before the program counter of a call that was restarted: it tells which one it was."""
+    if call.number is None:
+        return None
+    number = architecture.restarted_call(code) if code else None
+    if number is None or number not in architecture.syscalls:
+        number = call.number
+    return Syscall(number, architecture.name_of_call(number), call.arguments)

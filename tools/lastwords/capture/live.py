@@ -1,0 +1,224 @@
+"""A live process held still for milliseconds, and what is copied then.
+
+Reading Python's frames takes long, copying bytes does not. So the readers run twice: first while the target runs
+(`dry_run`), to learn which pages they need; then on a copy of just these pages, made while the threads stand still.
+How they are held, and why the target survives whatever happens to us: stopper.py.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from lastwords.capture import procfs
+from lastwords.capture.architectures import this_machine
+from lastwords.capture.captured import Captured, KernelThread
+from lastwords.capture.copied import CompletingMemory, CopiedMemory, Pages, RecordingMemory, copy_pages
+from lastwords.capture.holding import Held, Holder, NotHeldError
+from lastwords.capture.kernel_threads import describe_held, find_still, read_kernel_threads, read_steps
+from lastwords.capture.memory import PAGE, Memory, ProcMemMemory, ReadError, open_process_memory
+from lastwords.capture.procfs import PROC, ProcessGoneError
+from lastwords.errors import TargetError
+
+__all__ = ["Look", "capture_process", "read_kernel_threads"]
+
+Look = Callable[[Memory, Sequence[KernelThread]], None]
+
+HOLD_SECONDS = 1.0  # then the target is let go even if we are not done
+RECHECK_SECONDS = 0.25
+TRIES = 2  # where a thread ran that was not to be interrupted
+
+
+@dataclass
+class _Moment:
+    """What was copied, and of whom; `seconds` is how long threads were held."""
+
+    pages: Pages
+    maps: str
+    threads: list[KernelThread]
+    problems: list[str] = field(default_factory=list)
+    seconds: float | None = None
+
+
+def capture_process(pid: int, dry_run: Look, recheck: Look, *, pause: bool = True, proc: Path = PROC) -> Captured:
+    """The memory and the threads of one moment of a live process.
+
+    `dry_run` reads everything that will be wanted, while the target runs. Then the threads are held still, the same
+    pages are read again in one go, and `recheck` reads what may have moved; what it needs more is added, until
+    RECHECK_SECONDS are over. `Captured.memory` is that copy alone. `pause=False` holds nothing: the pages are those
+    of the dry run, and `stood_still` says of each thread whether it is certain that it did not run meanwhile.
+
+    Raises ProcessGoneError, PermissionError or ReadError where it cannot be read at all, TargetError where it ended or
+    executed another program meanwhile; and what the two raise. In each case the target is let go.
+    """
+    with _open(pid, proc) as target:
+        reason = target.reason_not_to_hold() if pause else None
+        if not pause or reason:
+            return target.captured(_read_moving(target, dry_run, reason))
+        try:
+            with Holder() as holder:
+                return target.captured(_read_held(target, holder, dry_run, recheck))
+        except NotHeldError as error:
+            return target.captured(_read_moving(target, dry_run, f"it could not be stopped: {error}"))
+
+
+@dataclass
+class _Target:
+    """A process while it is captured. `mem` is its /proc/PID/mem, which ends where it executes another program."""
+
+    pid: int
+    proc: Path
+    memory: Memory
+    mem: int
+    first: int
+
+    def check(self) -> None:
+        """Raises TargetError where its memory is not any more the one that was there when we began."""
+        if os.pread(self.mem, 1, self.first):
+            return
+        try:
+            if procfs.read_status(self.pid, self.proc).state not in "ZX":
+                fact = f"Process {self.pid} began to execute another program while it was read."
+                raise TargetError(fact, f"lastwords attach {self.pid}    # that one")
+        except ProcessGoneError:
+            pass
+        raise TargetError(f"Process {self.pid} ended while it was read.", "lastwords ps")
+
+    def reason_not_to_hold(self) -> str | None:
+        """Why it must not be stopped; None: it may be."""
+        tracer = procfs.read_status(self.pid, self.proc).tracer_pid
+        if tracer:
+            return f"it was not stopped, because process {tracer} traces it already"
+        return "it was not stopped, because it is this process itself" if self.pid == os.getpid() else None
+
+    def steps(self, tids: Sequence[int]) -> dict[int, tuple[int, procfs.TaskCall]]:
+        """See read_steps."""
+        return read_steps(self.pid, tids, self.proc)
+
+    def captured(self, moment: _Moment) -> Captured:
+        """The moment as others see it."""
+        self.check()
+        way = "/proc/PID/mem" if isinstance(self.memory, ProcMemMemory) else "process_vm_readv"
+        held = "not stopped" if moment.seconds is None else f"stopped for {moment.seconds * 1000:.1f} ms"
+        return Captured(
+            pid=self.pid,
+            memory=CopiedMemory(moment.pages),
+            maps=procfs.parse_maps(moment.maps),
+            threads=moment.threads,
+            architecture=this_machine(),
+            method=f"{held}, {way}",
+            pause_ms=None if moment.seconds is None else moment.seconds * 1000,
+            bytes=sum(len(page) for page in moment.pages.values() if page),
+            problems=moment.problems,
+            is_live=True,
+        )
+
+
+@contextmanager
+def _open(pid: int, proc: Path) -> Iterator[_Target]:
+    """The process, while it can be read. Raises ProcessGoneError, PermissionError, ReadError."""
+    maps = procfs.read_maps(pid, proc)
+    first = next((one.start for one in maps if one.permissions.startswith("r")), 0)
+    if not first:
+        raise ReadError(f"process {pid} has no memory", "unreadable")
+    mem = os.open(proc / str(pid) / "mem", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        yield _Target(pid, proc, open_process_memory(pid, first), mem, first)
+    finally:
+        os.close(mem)
+
+
+def _read_moving(target: _Target, dry_run: Look, reason: str | None) -> _Moment:
+    """What the dry run reads while nobody is held."""
+    tids = procfs.read_tasks(target.pid, target.proc)
+    steps = target.steps(tids)
+    threads = read_kernel_threads(target.pid, target.proc, target.memory)
+    recording = RecordingMemory(target.memory)
+    dry_run(recording, threads)
+    threads = _mark_still(threads, find_still(steps, target.steps(tids)))
+    problems = [reason] if reason else []
+    ran = sum(not one.stood_still for one in threads)
+    if ran:
+        problems.append(f"{ran} of {len(threads)} threads may have run while they were read")
+    maps = procfs.read_text(target.pid, "maps", target.proc)
+    return _Moment(recording.pages, maps, threads, problems + _describe_overflow(recording))
+
+
+def _read_held(target: _Target, holder: Holder, dry_run: Look, recheck: Look) -> _Moment:
+    """What is read while threads are held. Raises NotHeldError."""
+    threads = read_kernel_threads(target.pid, target.proc, target.memory)
+    recording = RecordingMemory(target.memory)
+    dry_run(recording, threads)
+    names = {one.tid: one.name for one in threads}
+    holder.wait_until_ready()
+    with _no_gc():
+        for _ in range(TRIES):
+            held = holder.hold(target.pid, this_machine(), HOLD_SECONDS)
+            moment = _copy(target, held, recording, names, recheck)
+            if all(one.stood_still for one in moment.threads):
+                break
+        moment.seconds, in_time = holder.let_go()
+    if not in_time:
+        moment.threads = [replace(one, stood_still=False) for one in moment.threads]
+        moment.problems.append("it was let go before everything was read: parts may not fit together")
+    moment.problems += _describe_overflow(recording) + _describe_runners(moment.threads)
+    return moment
+
+
+def _copy(
+    target: _Target, held: Held, recording: RecordingMemory, names: dict[int, str | None], recheck: Look
+) -> _Moment:
+    """What was recorded as it is now, and what `recheck` reads more."""
+    target.check()
+    steps = target.steps(held.others)
+    pages = copy_pages(target.memory, recording.pages)
+    lost = sum(page is None and recording.pages[number] is not None for number, page in pages.items())
+    problems = [f"{lost} pages that were there before the stop are not any more"] if lost else []
+    threads = describe_held(target.pid, held, names, target.memory, target.proc)
+    completing = CompletingMemory(pages, target.memory, time.monotonic() + RECHECK_SECONDS)
+    try:
+        recheck(completing, threads)
+    except ReadError as error:
+        problems.append(f"what moved since the dry run was not read to its end: {error}")
+    if completing.is_late:
+        problems.append(f"what moved since the dry run took more than {RECHECK_SECONDS:g} s, and was left")
+    maps = procfs.read_text(target.pid, "maps", target.proc)
+    still = find_still(steps, target.steps(held.others))
+    return _Moment(pages, maps, _mark_still(threads, still), problems)
+
+
+def _mark_still(threads: Sequence[KernelThread], still: set[int]) -> list[KernelThread]:
+    return [replace(one, stood_still=one.stood_still or one.tid in still) for one in threads]
+
+
+def _describe_overflow(recording: RecordingMemory) -> list[str]:
+    if not recording.overflow:
+        return []
+    return [f"{recording.overflow} pages of {PAGE} bytes were not captured: {len(recording.pages)} are the limit"]
+
+
+def _describe_runners(threads: Sequence[KernelThread]) -> list[str]:
+    """Threads that could not be held, and that ran."""
+    return [
+        f"thread {one.tid} may have run while it was read: it was in {one.syscall.name if one.syscall else 'no call'}, "
+        "and was not interrupted"
+        for one in threads
+        if not one.stood_still
+    ]
+
+
+@contextmanager
+def _no_gc() -> Iterator[None]:
+    """No collection of ours while others stand still for us."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()

@@ -1,0 +1,283 @@
+"""Holds the threads of a process still for the one who started this program; see live.py, which reads meanwhile.
+
+A program of its own (standard library only, one thread, all signals blocked), so that whatever happens to its parent
+the target is let go: no word for `seconds`, or the end of its input, and it lets go; a timer of the kernel kills it
+after KILL_SECONDS even where it is stopped itself; and when it dies, the kernel lets go. `waitid` here never takes a
+stop away (WNOWAIT), so that a signal that was on its way to a thread is delivered in each of these cases.
+
+Orders come on stdin and answers go to stdout, each a tuple: four bytes of length, then `marshal`.
+
+    ("stop", pid, seconds, calls, reads)   hold all threads still that may be interrupted; again: also who came since
+    ("go",)                                let go, and end
+
+    ("ready",)
+    ("stopped", stops, others)      stops: [(tid, status as waitid tells it, registers as NT_PRSTATUS)], others: [tid]
+    ("refused", errno, what)        nothing is held
+    ("gone", seconds, in_time)      how long threads stood still, and whether that was because of ("go",)
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import gc
+import marshal
+import os
+import select
+import signal
+import sys
+import time
+from typing import Any, NoReturn
+
+SEIZE, INTERRUPT, GETREGSET, DETACH = 0x4206, 0x4207, 0x4204, 17  # linux/ptrace.h
+NT_PRSTATUS = 1
+REGISTERS_SIZE = 4096  # of any architecture
+WALL = 0x40000000  # linux/wait.h: threads too
+HELD, ENDED = (os.CLD_TRAPPED, os.CLD_STOPPED), (os.CLD_EXITED, os.CLD_KILLED, os.CLD_DUMPED)
+KILL_SECONDS = 2
+BUSY_SECONDS = 0.5  # until a thread that waits for a processor has stopped
+UNINTERRUPTIBLE_SECONDS = 0.05  # and one that nothing can wake (state D)
+# Where read(2) restarts: not on sockets with SO_RCVTIMEO, nor on what a FUSE server or a driver may answer.
+RESTARTING_FILES = ("pipe:", "anon_inode:", "/dev/pts/", "/dev/tty")
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.ptrace.restype = ctypes.c_long
+_libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
+
+
+class _IoVec(ctypes.Structure):
+    _fields_ = (("base", ctypes.c_void_p), ("length", ctypes.c_size_t))
+
+
+class _SignalEvent(ctypes.Structure):
+    """`struct sigevent`: 64 bytes everywhere."""
+
+    _fields_ = (
+        ("value", ctypes.c_void_p), ("number", ctypes.c_int), ("notify", ctypes.c_int), ("rest", ctypes.c_char * 48)
+    )  # fmt: skip
+
+
+class _TimerSpec(ctypes.Structure):
+    """`struct itimerspec`: the interval, then the first time."""
+
+    _fields_ = (
+        ("every_s", ctypes.c_long), ("every_ns", ctypes.c_long), ("first_s", ctypes.c_long), ("first_ns", ctypes.c_long)
+    )  # fmt: skip
+
+
+def arm(seconds: int) -> None:
+    """The kernel kills this process after `seconds`, also where it is stopped then. Raises OSError."""
+    library = _libc if hasattr(_libc, "timer_create") else ctypes.CDLL("librt.so.1", use_errno=True)  # glibc < 2.34
+    timer = ctypes.c_void_p()
+    event = _SignalEvent(number=signal.SIGKILL)
+    spec = _TimerSpec(first_s=seconds)
+    if library.timer_create(time.CLOCK_MONOTONIC, ctypes.byref(event), ctypes.byref(timer)) or library.timer_settime(
+        timer, 0, ctypes.byref(spec), None
+    ):
+        raise OSError(ctypes.get_errno(), "timer_create")
+
+
+def ptrace(request: int, tid: int, address: int = 0, data: int = 0) -> int:
+    """0, or the errno."""
+    return ctypes.get_errno() if _libc.ptrace(request, tid, address, data) < 0 else 0
+
+
+class Stop:
+    """The threads of a process, some of them held.
+
+    calls: numbers of the system calls that the kernel restarts after an interruption, unseen by the program
+    reads: those of them for which that depends on the file; stops: status by tid, None until it has stopped
+    """
+
+    def __init__(self, pid: int, calls: frozenset[int], reads: frozenset[int]) -> None:
+        self.pid = pid
+        self.calls = calls
+        self.reads = reads
+        self.stops: dict[int, int | None] = {}
+        self.gone: set[int] = set()
+        self.refused: dict[int, int] = {}
+        self.since: float | None = None
+
+    def hold(self) -> None:
+        """Interrupts every thread that may be, also those that others start meanwhile, and waits for them."""
+        deadline = time.monotonic() + BUSY_SECONDS
+        while time.monotonic() < deadline:
+            news = [tid for tid in self._list() if tid not in self.stops and self._hold_one(tid)]
+            if not news:
+                return
+            self._wait(news, deadline)
+
+    def _list(self) -> list[int]:
+        try:
+            tids = [int(name) for name in os.listdir(f"/proc/{self.pid}/task")]  # noqa: PTH208 - pathlib loads slowly
+        except OSError:
+            return []
+        return [tid for tid in tids if tid not in self.gone and tid not in self.refused]
+
+    def _hold_one(self, tid: int) -> bool:
+        if not self._may_interrupt(tid):
+            return False
+        error = ptrace(SEIZE, tid)
+        if error == errno.ESRCH:
+            self.gone.add(tid)
+        elif error:
+            self.refused[tid] = error
+        else:
+            self.since = self.since or time.monotonic()
+            self.stops[tid] = None
+            ptrace(INTERRUPT, tid)
+        return not error
+
+    def _may_interrupt(self, tid: int) -> bool:
+        """Whether the thread is in no system call, or in one that the kernel restarts."""
+        call = read_file(f"/proc/{self.pid}/task/{tid}/syscall").split()
+        if not call:  # it has ended, or the kernel does not tell
+            return False
+        if call[0] in (b"running", b"-1"):
+            return True
+        return int(call[0]) in self.calls and (int(call[0]) not in self.reads or self._is_restarting(int(call[1], 16)))
+
+    def _is_restarting(self, fd: int) -> bool:
+        try:
+            return os.readlink(f"/proc/{self.pid}/fd/{fd}").startswith(RESTARTING_FILES)  # noqa: PTH115
+        except OSError:
+            return False
+
+    def _wait(self, tids: list[int], deadline: float) -> None:
+        start = time.monotonic()
+        while tids := [tid for tid in tids if not self._has_stopped(tid)]:
+            now = time.monotonic()
+            if now > deadline:
+                return
+            if now > start + UNINTERRUPTIBLE_SECONDS:
+                tids = [tid for tid in tids if not self._is_uninterruptible(tid)]
+            signal.sigtimedwait({signal.SIGCHLD}, UNINTERRUPTIBLE_SECONDS / 5)
+
+    def _has_stopped(self, tid: int) -> bool:
+        """Whether it has stopped or ended. A stop is left to be seen again, an end is taken."""
+        try:
+            found = os.waitid(os.P_PID, tid, os.WSTOPPED | os.WEXITED | os.WNOWAIT | os.WNOHANG | WALL)
+            if found is not None and found.si_code in ENDED:
+                os.waitpid(tid, os.WNOHANG | WALL)
+        except ChildProcessError:  # another thread's exec took its place
+            self._forget(tid)
+            return True
+        if found is None:
+            return False
+        if found.si_code in HELD:
+            self.stops[tid] = found.si_status
+        else:
+            self._forget(tid)
+        return True
+
+    def _forget(self, tid: int) -> None:
+        self.stops.pop(tid, None)
+        self.gone.add(tid)
+
+    def _is_uninterruptible(self, tid: int) -> bool:
+        state = read_file(f"/proc/{self.pid}/task/{tid}/stat").rpartition(b")")[2].split()[:1]
+        return state in ([], [b"D"], [b"Z"], [b"X"])  # Z: a main thread that ended before the others
+
+    def answer(self) -> tuple[Any, ...]:
+        """What is held, with its registers."""
+        stops = [(tid, status, read_registers(tid)) for tid, status in self.stops.items() if status is not None]
+        held = {tid for tid, _, registers in stops if registers}
+        if self.refused and not held:
+            return ("refused", next(iter(self.refused.values())), "ptrace")
+        return ("stopped", [one for one in stops if one[2]], [tid for tid in self._list() if tid not in held])
+
+    def release(self) -> float:
+        """Lets every thread go, with the signal that was on its way to it. How many seconds it took since the first."""
+        for tid in list(self.stops):
+            if self.stops[tid] is not None or (self._has_stopped(tid) and tid in self.stops):
+                ptrace(DETACH, tid, data=pending_signal(self.stops[tid] or 0))
+        return time.monotonic() - self.since if self.since else 0.0
+
+
+def pending_signal(status: int) -> int:
+    """The signal that a thread is about to get; 0 where it stands for us (PTRACE_EVENT_STOP in the second byte)."""
+    return 0 if status >> 8 else status
+
+
+def read_registers(tid: int) -> bytes:
+    """As PTRACE_GETREGSET gives them; empty for a thread that was killed meanwhile."""
+    buffer = ctypes.create_string_buffer(REGISTERS_SIZE)
+    vector = _IoVec(ctypes.addressof(buffer), REGISTERS_SIZE)
+    if ptrace(GETREGSET, tid, NT_PRSTATUS, ctypes.addressof(vector)):
+        return b""
+    return buffer.raw[: vector.length]
+
+
+def read_file(path: str) -> bytes:
+    """A small file of /proc; empty where it cannot be read."""
+    try:
+        fd = os.open(path, os.O_RDONLY)
+    except OSError:
+        return b""
+    try:
+        return os.read(fd, 4096)
+    except OSError:
+        return b""
+    finally:
+        os.close(fd)
+
+
+def send(fd: int, message: tuple[Any, ...]) -> None:
+    """Writes one message, whole. Raises OSError."""
+    data = marshal.dumps(message)
+    data = len(data).to_bytes(4, "little") + data
+    while data:
+        data = data[os.write(fd, data) :]
+
+
+def receive(fd: int, seconds: float | None) -> tuple[Any, ...] | None:
+    """The next message; None where none came in time, or the other side has ended. Raises OSError."""
+    deadline = None if seconds is None else time.monotonic() + seconds
+    size = _read_exactly(fd, 4, deadline)
+    data = _read_exactly(fd, int.from_bytes(size, "little"), deadline) if size else None
+    message: tuple[Any, ...] | None = marshal.loads(data) if data else None  # from our own process
+    return message
+
+
+def _read_exactly(fd: int, size: int, deadline: float | None) -> bytes | None:
+    data = b""
+    while len(data) < size:
+        left = None if deadline is None else max(deadline - time.monotonic(), 0) * 1000
+        poll = select.poll()  # select() knows no descriptor above 1,023
+        poll.register(fd, select.POLLIN)
+        if not poll.poll(left):
+            return None
+        more = os.read(fd, size - len(data))
+        if not more:
+            return None
+        data += more
+    return data
+
+
+def main() -> NoReturn:
+    """Obeys until let go, told to, late, or alone."""
+    signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals())
+    gc.disable()
+    orders, answers = sys.stdin.fileno(), sys.stdout.fileno()
+    send(answers, ("ready",))
+    order = receive(orders, None)
+    if order is None or order[0] != "stop":
+        os._exit(0)
+    _, pid, seconds, calls, reads = order
+    try:
+        arm(KILL_SECONDS)
+    except OSError as error:
+        send(answers, ("refused", error.errno, "timer_create"))
+        os._exit(1)
+    deadline = time.monotonic() + seconds
+    stop = Stop(pid, frozenset(calls), frozenset(reads))
+    while order is not None and order[0] == "stop":
+        stop.hold()
+        send(answers, stop.answer())
+        order = receive(orders, max(deadline - time.monotonic(), 0))
+    send(answers, ("gone", stop.release(), order is not None))
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()
