@@ -186,6 +186,11 @@ def _as_mapping(part: FilePart) -> Mapping:
     return Mapping(part.start, part.end, "r--p", part.offset, 0, 0, part.path)
 
 
+def is_named_after_python(path: str) -> bool:
+    """By its own name, not its directories'."""
+    return Path(path).name.startswith(("libpython", "python"))
+
+
 class MappedFiles:
     """All files that a core names, by address and by path. `problems` grows by what a read needed and had not."""
 
@@ -218,13 +223,23 @@ class MappedFiles:
         file = self.by_path.get(part.path) if part else None
         if part is None or file is None:
             raise unreadable(address, size, "not in the core file")
-        try:
-            return file.read(part, address, size, is_unchanged)
-        finally:
-            if file.problem and file.problem not in self.problems:
-                self.problems.append(file.problem)
+        data = file.read(part, address, size, is_unchanged)
+        if file.problem:  # that it is used unchecked
+            self.note_problem(address)
+        return data
+
+    def note_problem(self, address: int) -> None:
+        """Adds why the file that is mapped at `address` could not be used, if that is so, to `problems`."""
+        file = self.find_file(address)
+        if file and file.problem and file.problem not in self.problems:
+            self.problems.append(file.problem)
+
+    def unusable(self, program: str | None) -> list[str]:
+        """Why the program, or a file named after Python, is neither here nor, with its symbols, in the core."""
+        files = (one for path, one in self.by_path.items() if path == program or is_named_after_python(path))
+        return [one.problem or f"{one.path} is no program" for one in files if one.image() is None]
 
     def images(self) -> Iterator[Image]:
         """Of all ELF files; those named after Python first."""
-        names = elf.likely_first(iter(self.by_path))
+        names = sorted(self.by_path, key=lambda path: not is_named_after_python(path))
         return (image for name in names if (image := self.by_path[name].image()) is not None)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from lastwords.capture.core_files import MappedFiles
 from lastwords.capture.core_headers import TOP, WRITABLE, FileBytes, ProgramHeader
@@ -70,12 +71,16 @@ class CoreMemory:
         return bool(load.flags & WRITABLE and load.file_size and not self.files.find(load.address))
 
     def read(self, address: int, size: int) -> bytes:
-        """See Memory."""
-        return read_pieces(self._begin, address, size)
+        """See Memory. A file that was needed and is not usable is one of `files.problems`."""
+        try:
+            return read_pieces(self._begin, address, size)
+        except ReadError:
+            self.files.note_problem(address)
+            raise
 
     def read_many(self, ranges: Sequence[Range]) -> list[bytes | None]:
-        """See Memory."""
-        return [_or_none(self.read, *item) for item in ranges]
+        """See Memory. Whoever reads many at once may do so ahead of need: nothing is noted."""
+        return [_or_none(partial(read_pieces, self._begin), *item) for item in ranges]
 
     def _begin(self, address: int, size: int) -> bytes:
         return self.segments.begin(address, size) or self._begin_of_file(address, size)

@@ -16,6 +16,7 @@ COMMANDS = {
     "trace": "Run a program and trace its shutdown, without gdb.",
     "guard": "Run a program and fail if it is patched too late.",
     "attach": "Show what a live process is doing, from outside.",
+    "core": "Show what a process was doing when it died, from its core file.",
     "report": "Show a saved report again.",
     "explain": "Explain a finding's code.",
     "doctor": "Say what is here, what is missing, and what mends it.",

@@ -1,0 +1,138 @@
+"""The report of a core file: what a process was doing when it died, or when its core was made."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+from lastwords.capture.captured import Captured
+from lastwords.capture.corefile import Core, open_core
+from lastwords.capture.elf import ROOTS, Image
+from lastwords.capture.memory import CachedMemory, ReadError
+from lastwords.cpython.interpreter import Interpreter, open_image
+from lastwords.diagnose.fatal_exit import CRASHES, signal_name
+from lastwords.errors import SetupError, TargetError
+from lastwords.examine.describe import new_moment, new_report
+from lastwords.examine.read import Options, Source, read_moment
+from lastwords.model import Caught, Exit, Moment, Process, Report
+
+METHOD = "core file"
+PYPY = ("rpython_startup_code", "pypy_main_startup")
+
+
+@dataclass
+class Loaded:
+    """A core and the CPython in it. `captured.problems` grows by what reading needs and the core has not."""
+
+    core: Core
+    interp: Interpreter
+    captured: Captured
+
+
+def load_core(path: Path, executable: Path | None = None) -> Loaded:
+    """The CPython in a core file; `executable` is a copy of its program (or libpython), where it is not in its place.
+
+    Raises TargetError for what is no core of CPython, SetupError where a file cannot be read or is missing here.
+    """
+    core = open_core(path, executable)
+    image = core.find_image(ROOTS)
+    if image is None:
+        raise _explain_no_python(core)
+    try:
+        interp = open_image(None, CachedMemory(core.memory), image)
+    except (ReadError, TargetError) as error:
+        raise _explain_unread(core, image, error) from error
+    captured = Captured(
+        pid=core.pid,
+        memory=core.memory,
+        maps=core.maps,
+        threads=core.threads,
+        architecture=core.architecture,
+        method=METHOD,
+        problems=core.problems,
+    )
+    return Loaded(core, interp, captured)
+
+
+def read_core_report(path: Path, executable: Path | None = None, options: Options = Options()) -> Report:  # noqa: B008 - it is frozen
+    """What every thread in the core was doing, the one that died first. Raises TargetError and SetupError."""
+    loaded = load_core(path, executable)
+    report = new_report("core")
+    process = _describe_process(loaded.core)
+    moment = new_moment("moment-1", process.id, "core", loaded.captured)
+    report.processes.append(process)
+    report.moments.append(moment)
+    known = len(loaded.core.problems)
+    read_moment(report, moment, Source(loaded.interp, loaded.captured), options)
+    moment.capture.problems += loaded.core.problems[known:]
+    moment.capture.complete = not moment.capture.problems
+    _add_death(report, moment, process, loaded.core)
+    return report
+
+
+def _describe_process(core: Core) -> Process:
+    return Process(
+        id=f"process-{core.pid}",
+        pid=core.pid or 0,
+        ppid=core.ppid,
+        argv=core.argv,
+        executable=core.executable,
+        exit=Exit(signal=core.signal) if core.signal else None,
+    )
+
+
+def _add_death(report: Report, moment: Moment, process: Process, core: Core) -> None:
+    """The thread that got the signal comes first; a crash is an exception that nobody could catch."""
+    report.threads.sort(key=lambda thread: thread.tid != core.crashed_tid)
+    if core.signal is None or signal_name(core.signal) not in CRASHES:
+        return
+    first = next((thread for thread in report.threads if thread.tid == core.crashed_tid), None)
+    caught = Caught(
+        id=f"{moment.id}-exception",
+        process=process.id,
+        how="fatal",
+        moment=moment.id,
+        thread=first.id if first else None,
+        message=describe_signal(core),
+        exception=first.pending if first else None,
+        python_stack=first.stack if first else [],
+        phase=moment.shutdown.phase if moment.shutdown else "running",
+        error=first.error if first else None,
+    )
+    report.exceptions.append(caught)
+
+
+def describe_signal(core: Core) -> str:
+    """The signal and where it came from: "signal SIGSEGV: address 0x10", "signal SIGABRT, sent by itself"."""
+    text = f"signal {signal_name(core.signal or 0)}"
+    if core.fault_address is not None:
+        return f"{text}: address {core.fault_address:#x}"
+    if core.sender is not None:
+        return f"{text}, sent by {'itself' if core.sender == core.pid else f'process {core.sender}'}"
+    return text
+
+
+def _explain_no_python(core: Core) -> TargetError | SetupError:
+    """PyPy, no Python at all, or a Python whose file is neither here nor in the core."""
+    program = core.executable or core.name or "a program that it does not name"
+    named = shlex.quote(str(core.path))
+    backtrace = f"gdb {shlex.quote(program)} {named} -batch -ex 'thread apply all bt'    # its C stacks at least"
+    if core.find_image(PYPY):
+        fact = f"{core.path} is the core of {program}, which is PyPy; lastwords reads CPython 2.7 and 3.6 to 3.15 only."
+        return TargetError(fact, backtrace)
+    missing = core.files.unusable(core.executable)
+    if missing:
+        why = "; ".join(missing[:3]) + (f"; and {len(missing) - 3} more" if len(missing) > 3 else "")
+        fact = f"{core.path} is the core of {program}, and the file that holds its Python was not found: {why}."
+        return SetupError(fact, f"lastwords core {named} EXECUTABLE    # a copy of that file; its build-id is checked")
+    count = len(core.files.by_path)
+    fact = f"{core.path} is the core of {program}, which is not Python: none of its {count} mapped files holds CPython."
+    return TargetError(fact, backtrace)
+
+
+def _explain_unread(core: Core, image: Image, error: ReadError | TargetError) -> TargetError:
+    """A core from which the roots are missing, or whose interpreter fits no layout."""
+    why = "; ".join([str(error).rstrip("."), *core.problems])
+    fact = f"The CPython in {core.path} ({image.path}) cannot be read: {why}."
+    return TargetError(fact, f"ls -l {shlex.quote(str(core.path))}    # is it whole, and of a Python that runs?")
