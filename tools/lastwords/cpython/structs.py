@@ -48,6 +48,7 @@ class Structs:
         self.lock_kinds: dict[int, str | None] = {}  # which kind of lock the instances of a class are: see classes.py
         self.codes: dict[int, object] = {}  # the same of code objects,
         self.starts: dict[int, Start | None] = {}  # of their first instructions,
+        self.instructions: dict[int, object] = {}  # of all of their instructions,
         self.slots: dict[int, object] = {}  # of the names of their local variables,
         self.modules: dict[int, str | None] = {}  # and of modules' globals
         self._groups: dict[tuple[str, tuple[str, ...]], Group] = {}
@@ -56,6 +57,7 @@ class Structs:
         """Forgets what was read: the moment is over."""
         for known in (self.names, self.kinds, self.flags, self.codes, self.starts, self.slots, self.modules):
             known.clear()
+        self.instructions.clear()
 
     @cached_property
     def unicode_width(self) -> int:
