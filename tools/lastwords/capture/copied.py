@@ -1,27 +1,30 @@
 """Memory that was read before: what the readers asked for is recorded page by page, then read again in one go.
 
 RecordingMemory  while the target runs: remembers every page that was asked for
-copy_pages       the same pages again, of a target that stands still
+Copy             made ready while it runs: reads the same pages again when it stands still
 CompletingMemory still standing still: what is not in the copy is fetched and kept, until a deadline
 CopiedMemory     afterwards: the copy alone; what is not in it was "not captured"
 """
 
 from __future__ import annotations
 
+import ctypes
 import time
 from collections.abc import Iterable, Iterator, Sequence
 
 from lastwords.capture.memory import (
     ADDRESS_LIMIT,
+    BATCH_LIMIT,
     PAGE,
     READ_LIMIT,
     Memory,
+    ProcessMemory,
     Range,
     ReadError,
     unreadable,
 )
 
-Pages = dict[int, bytes | None]  # by the address of each; None: it could not be read
+Pages = dict[int, bytes | memoryview | None]  # by the address of each; None: it could not be read
 
 PAGES_LIMIT = 65_536  # 256 MB
 MISSES_LIMIT = 10_000
@@ -47,7 +50,7 @@ class PagedMemory:
         start = address & (PAGE - 1)
         page = self.pages.get(address - start)
         if page is not None and 0 <= size <= PAGE - start:  # nearly always
-            return page[start : start + size]
+            return bytes(page[start : start + size])
         if not _is_sane(address, size):
             raise unreadable(address, size, "not an address, or not a size")
         numbers = range(address - start, address + size, PAGE)
@@ -133,6 +136,46 @@ class CopiedMemory(PagedMemory):
         if len(self.misses) < MISSES_LIMIT:
             self.misses.update(dict.fromkeys(missing[:MISSES_LIMIT]))
         return unreadable(address, size, "not captured")
+
+
+class Copy:
+    """Pages to be read again, in as little time as possible: their place is made, and touched, beforehand.
+
+    `pages` are those of `recorded`, once `read()` has been called; it may be called again.
+    """
+
+    def __init__(self, recorded: Pages) -> None:
+        good = sorted(number for number, page in recorded.items() if page is not None)
+        self.pages: Pages = dict.fromkeys(recorded)
+        self._bad = [number for number, page in recorded.items() if page is None]
+        self._ranges = list(_merge(good))
+        self._room = bytearray(len(good) * PAGE + 1)
+        self._address = ctypes.addressof(ctypes.c_char.from_buffer(self._room))
+        ctypes.memset(self._address, 0, len(self._room))  # or each page of it would be a fault later
+        view = memoryview(self._room)
+        self._views = {number: view[at * PAGE : (at + 1) * PAGE] for at, number in enumerate(good)}
+
+    def read(self, memory: Memory) -> int:
+        """Reads all of them. How many there are that could be read when they were recorded, and cannot now."""
+        self.pages.update(self._views)
+        failed = self._read_ranges(memory) if isinstance(memory, ProcessMemory) else list(self._views)
+        self.pages.update(copy_pages(memory, [*failed, *self._bad]))
+        return sum(self.pages[number] is None for number in failed)
+
+    def _read_ranges(self, memory: ProcessMemory) -> list[int]:
+        """Fills the views. The pages of the ranges that could not be read in full."""
+        failed: list[int] = []
+        done, into = 0, self._address
+        while done < len(self._ranges):
+            batch = self._ranges[done : done + BATCH_LIMIT]
+            got = memory.read_into(batch, into)
+            for address, size in batch:
+                done, into = done + 1, into + size
+                got -= size
+                if got < 0:
+                    failed += range(address, address + size, PAGE)
+                    break
+        return failed
 
 
 def copy_pages(memory: Memory, numbers: Iterable[int]) -> Pages:

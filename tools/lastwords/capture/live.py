@@ -18,7 +18,7 @@ from pathlib import Path
 from lastwords.capture import procfs
 from lastwords.capture.architectures import this_machine
 from lastwords.capture.captured import Captured, KernelThread
-from lastwords.capture.copied import CompletingMemory, CopiedMemory, Pages, RecordingMemory, copy_pages
+from lastwords.capture.copied import CompletingMemory, CopiedMemory, Copy, Pages, RecordingMemory
 from lastwords.capture.holding import Held, Holder, NotHeldError
 from lastwords.capture.kernel_threads import describe_held, find_still, read_kernel_threads, read_steps
 from lastwords.capture.memory import PAGE, Memory, ProcMemMemory, ReadError, open_process_memory
@@ -155,11 +155,12 @@ def _read_held(target: _Target, holder: Holder, dry_run: Look, recheck: Look) ->
     recording = RecordingMemory(target.memory)
     dry_run(recording, threads)
     names = {one.tid: one.name for one in threads}
+    copy = Copy(recording.pages)
     holder.wait_until_ready()
     with _no_gc():
         for _ in range(TRIES):
             held = holder.hold(target.pid, this_machine(), HOLD_SECONDS)
-            moment = _copy(target, held, recording, names, recheck)
+            moment = _copy(target, held, copy, names, recheck)
             if all(one.stood_still for one in moment.threads):
                 break
         moment.seconds, in_time = holder.let_go()
@@ -170,17 +171,14 @@ def _read_held(target: _Target, holder: Holder, dry_run: Look, recheck: Look) ->
     return moment
 
 
-def _copy(
-    target: _Target, held: Held, recording: RecordingMemory, names: dict[int, str | None], recheck: Look
-) -> _Moment:
-    """What was recorded as it is now, and what `recheck` reads more."""
+def _copy(target: _Target, held: Held, copy: Copy, names: dict[int, str | None], recheck: Look) -> _Moment:
+    """The pages as they are now, and what `recheck` reads more."""
     target.check()
     steps = target.steps(held.others)
-    pages = copy_pages(target.memory, recording.pages)
-    lost = sum(page is None and recording.pages[number] is not None for number, page in pages.items())
+    lost = copy.read(target.memory)
     problems = [f"{lost} pages that were there before the stop are not any more"] if lost else []
     threads = describe_held(target.pid, held, names, target.memory, target.proc)
-    completing = CompletingMemory(pages, target.memory, time.monotonic() + RECHECK_SECONDS)
+    completing = CompletingMemory(copy.pages, target.memory, time.monotonic() + RECHECK_SECONDS)
     try:
         recheck(completing, threads)
     except ReadError as error:
@@ -189,7 +187,7 @@ def _copy(
         problems.append(f"what moved since the dry run took more than {RECHECK_SECONDS:g} s, and was left")
     maps = procfs.read_text(target.pid, "maps", target.proc)
     still = find_still(steps, target.steps(held.others))
-    return _Moment(pages, maps, _mark_still(threads, still), problems)
+    return _Moment(copy.pages, maps, _mark_still(threads, still), problems)
 
 
 def _mark_still(threads: Sequence[KernelThread], still: set[int]) -> list[KernelThread]:
