@@ -11,7 +11,7 @@ from lastwords.capture import procfs
 from lastwords.capture.agent_records import default_process_id
 from lastwords.capture.captured import Captured
 from lastwords.capture.facts import Facts
-from lastwords.model import Capture, Mode, Moment, Process, Report, Tool
+from lastwords.model import Capture, Descriptor, Mode, Moment, Process, Report, Tool
 
 
 def new_report(mode: Mode) -> Report:
@@ -30,11 +30,18 @@ def describe_process(pid: int, facts: Facts | None, proc: Path = procfs.PROC) ->
         ppid=status.ppid,
         argv=procfs.read_cmdline(pid, proc),
         namespaces=procfs.read_namespaces(pid, proc),
-        fds=facts.all_descriptors() if facts else [],
+        fds=_read_descriptors(facts) if facts else [],
     )
     process.executable = _link_or_none(pid, "exe", proc)
     process.cwd = _link_or_none(pid, "cwd", proc)
     return process
+
+
+def _read_descriptors(facts: Facts) -> list[Descriptor]:
+    try:
+        return [Descriptor(fd=fd, target=target) for fd, target in facts.all_descriptors().items()]
+    except PermissionError:  # /proc/PID/fd needs more than /proc/PID/status
+        return []
 
 
 def _link_or_none(pid: int, name: str, proc: Path) -> str | None:

@@ -37,17 +37,19 @@ def add_relations(
     for wait in waits:
         with tolerated(moment, "a lock that is waited for"):
             thread = by_id[entities.thread_id(wait.tid, wait.ident)]
-            _add_wait(entities, interp, thread, wait, places.get(wait.ident, []))
+            _add_wait(entities, interp, thread, wait, places.get(wait.ident or 0, []))
     with tolerated(moment, "who holds which lock"):
         for hold in find_holds(interp, threads, waits):
             _add_hold(entities, interp, by_id[entities.thread_id(hold.thread.tid, hold.thread.ident)], hold)
 
 
 def _add_gil(entities: Entities, interp: Interpreter, threads: Sequence[PythonThread]) -> None:
-    gil = read_gil(interp, threads)
-    holders = [entities.thread_id(one.tid, one.ident) for one in threads if one.tstate == gil.holder]
-    waiters = [entities.thread_id(one.tid, one.ident) for one in gil.waiters]
-    entities.moment.gil = Gil(holder=holders[0] if holders else None, waiters=waiters)
+    """The main interpreter's GIL is the moment's; an interpreter with one of its own shows who holds it."""
+    locks = read_gil(interp, threads)
+    by_state = {one.tstate: entities.thread_id(one.tid, one.ident) for one in threads}
+    holders = [by_state.get(lock.holder or 0) for lock in locks]
+    waiters = [by_state[one.tstate] for one in locks[0].waiters]
+    entities.moment.gil = Gil(holder=holders[0], waiters=waiters)
     for thread in entities.threads():
         if thread.interpreter is not None:
             thread.holds_gil = thread.id in holders
