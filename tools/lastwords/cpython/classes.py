@@ -92,13 +92,23 @@ def _judge_class(interp: Interpreter, of_class: int) -> str | None:
         if name in NATIVE and not _is_old(interp, address) and _is_native_lock(interp, read_kind(interp, address)):
             return NATIVE[name][0]
         kind, modules = PYTHON.get(name, ("", ()))
-        if any(
-            find_item(interp, variables, name) == address
-            for module in modules
-            for variables in find_module_globals(interp, module)
-        ):
+        if any(_is_global(interp, module, name, address) for module in modules):
             return kind
     return None
+
+
+def _is_global(interp: Interpreter, module: str, name: str, of_class: int) -> bool:
+    """Whether the class is what the module has under this name, and was made there: gevent puts its own in place."""
+    if not any(find_item(interp, one, name) == of_class for one in find_module_globals(interp, module)):
+        return False
+    made_in = find_item(interp, class_dict(interp, of_class), "__module__")
+    return made_in is not None and read_text(interp, made_in, NAME_LIMIT) == module
+
+
+def class_dict(interp: Interpreter, of_class: int) -> int:
+    """The address of a class's `__dict__`."""
+    struct, field = ("PyClassObject", "cl_dict") if _is_old(interp, of_class) else ("PyTypeObject", "tp_dict")
+    return interp.number(of_class, struct, field)
 
 
 def _is_native_lock(interp: Interpreter, kind: Kind) -> bool:

@@ -25,13 +25,13 @@ Words = tuple[int, int]
 class Gil:
     """One lock. `interpreters`: the ids of those who share it; `words`: where those who wait may sleep, [start, end).
 
-    holder: the PyThreadState that has it, None where nobody has; waiters: the PyThreadStates of those who want it
+    holder: the PyThreadState that has it, None where nobody has; waiters: those who want it
     """
 
     interpreters: tuple[int, ...]
     words: tuple[Words, ...]
     holder: int | None
-    waiters: tuple[int, ...] = ()
+    waiters: tuple[PythonThread, ...] = ()
 
     def has_word(self, address: int) -> bool:
         """Whether a futex word is a part of this lock."""
@@ -105,9 +105,9 @@ def _static_words(interp: Interpreter) -> Iterator[Words]:
         yield start + interp.image.bias, start + size + interp.image.bias
 
 
-def _find_waiters(threads: Sequence[PythonThread], words: Sequence[Words]) -> tuple[int, ...]:
+def _find_waiters(threads: Sequence[PythonThread], words: Sequence[Words]) -> tuple[PythonThread, ...]:
     return tuple(
-        thread.tstate
+        thread
         for thread in threads
         if (word := find_futex(thread)) is not None and any(start <= word < end for start, end in words)
     )

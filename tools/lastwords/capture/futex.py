@@ -1,0 +1,52 @@
+"""What futex(2) tells of a thread that sleeps in it: on which word, and until when (include/uapi/linux/futex.h)."""
+
+from __future__ import annotations
+
+import struct
+import time
+from dataclasses import dataclass
+
+from lastwords.capture.captured import Captured, KernelThread
+from lastwords.capture.memory import ReadError
+
+COMMAND = 0x7F  # the rest of the operation are flags
+REALTIME = 256  # FUTEX_CLOCK_REALTIME
+WAIT, LOCK_PI, WAIT_BITSET, WAIT_REQUEUE_PI, LOCK_PI2 = 0, 6, 9, 11, 13
+WAITS = (WAIT, LOCK_PI, WAIT_BITSET, WAIT_REQUEUE_PI, LOCK_PI2)
+TIMESPEC = struct.Struct("<qq")  # seconds, nanoseconds
+
+
+@dataclass(frozen=True)
+class Futex:
+    """A wait on the 32-bit word at `word`, until `until` (seconds of the epoch; None: for ever, or not known).
+
+    is_restarted: the call was interrupted and goes on as restart_syscall(2), which may be some other call as well.
+    """
+
+    word: int
+    until: float | None = None
+    is_restarted: bool = False
+
+
+def read_futex(thread: KernelThread, captured: Captured) -> Futex | None:
+    """The futex that the thread waits on; None where it is in some other system call, or in none."""
+    call = thread.syscall
+    if call is None or call.name not in ("futex", "restart_syscall") or len(call.arguments) < 4:
+        return None
+    word, operation, _, timeout = call.arguments[:4]
+    if operation & COMMAND not in WAITS or not word or word % 4:
+        return None
+    is_absolute = operation & COMMAND != WAIT  # how much of a relative timeout is left, the kernel does not tell
+    until = _read_deadline(captured, timeout, bool(operation & REALTIME)) if timeout and is_absolute else None
+    return Futex(word, until, call.name != "futex")
+
+
+def _read_deadline(captured: Captured, address: int, is_realtime: bool) -> float | None:
+    try:
+        seconds, nanoseconds = TIMESPEC.unpack(captured.memory.read(address, TIMESPEC.size))
+    except ReadError:
+        return None
+    moment = seconds + nanoseconds / 1e9
+    if is_realtime:
+        return float(moment)
+    return float(moment + time.time() - time.monotonic()) if captured.is_live else None

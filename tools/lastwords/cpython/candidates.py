@@ -1,0 +1,132 @@
+"""The locks that the frames of a thread know: among these is the one that it waits for.
+
+Every word of a frame is looked at, its value stack too, above what is live as well: who calls `lock.acquire()` has
+the lock there. A stale word does no harm, because the caller knows the address on which the waiter sleeps, and only
+a living lock of that address is taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from lastwords.capture.memory import ReadError
+from lastwords.cpython.attributes import read_attributes, read_tuple
+from lastwords.cpython.dicts import find_item
+from lastwords.cpython.frame import Place
+from lastwords.cpython.interpreter import Interpreter
+from lastwords.cpython.locks import LockState, read_lock
+from lastwords.cpython.slots import read_slot_names
+from lastwords.cpython.structs import TYPE
+from lastwords.cpython.text import read_name
+from lastwords.cpython.types import type_of
+
+FRAMES = 4  # innermost ones: join is two frames above the lock that it waits for
+WORDS_LIMIT = 4096  # of a frame
+ATTRIBUTES_LIMIT = 1024  # of an object
+NAMES_LIMIT = 1024  # of a code object
+NESTING = 3  # a queue's condition's lock
+TAGGED = 7  # an object's address is a multiple of 8
+
+
+def find_lock_of_word(interp: Interpreter, places: Sequence[Place], word: int) -> LockState | None:
+    """The lock whose waiters sleep on `word`, if one of the innermost frames knows it.
+
+    Looked for in the frames' slots, then in the attributes of what is there, then among the globals that are named.
+    """
+    for search in (_in_slots, _in_attributes, _in_globals):
+        for place in places[:FRAMES]:
+            found = _first_with_word(interp, search(interp, place), word)
+            if found is not None:
+                return found
+    return None
+
+
+def _first_with_word(interp: Interpreter, objects: Iterator[int], word: int) -> LockState | None:
+    for address in _tolerant(objects):
+        try:
+            found = _with_word(interp, address, word, NESTING)
+        except ReadError:  # whatever a stale slot led to
+            continue
+        if found is not None:
+            return found
+    return None
+
+
+def _tolerant(objects: Iterator[int]) -> Iterator[int]:
+    """As far as they can be read."""
+    try:
+        yield from objects
+    except ReadError:
+        return
+
+
+def _with_word(interp: Interpreter, address: int, word: int, nesting: int) -> LockState | None:
+    """The lock itself, or the one that it stands on."""
+    state = read_lock(interp, address)
+    if state is None or state.word == word:
+        return state
+    return _with_word(interp, state.lock, word, nesting - 1) if state.lock and nesting else None
+
+
+def _in_slots(interp: Interpreter, place: Place) -> Iterator[int]:
+    for word in _read_words(interp, place):
+        if word and not word & TAGGED:
+            yield from _unwrap(interp, word)
+
+
+def _read_words(interp: Interpreter, place: Place) -> list[int]:
+    """All words of a frame, untagged: its variables, then its value stack."""
+    count = len(read_slot_names(interp, place.code)) + interp.number(place.code, "PyCodeObject", "co_stacksize")
+    if interp.has("_PyInterpreterFrame", "localsplus"):
+        start = interp.at(place.frame, "_PyInterpreterFrame", "localsplus")
+    else:
+        start = interp.at(place.frame, "PyFrameObject", "f_localsplus")
+    mask = interp.layout.formats.pointer_mask
+    return [word & mask for word in interp.pointers(start, min(count, WORDS_LIMIT))]
+
+
+def _unwrap(interp: Interpreter, address: int) -> Iterator[int]:
+    """The object; of a bound method what it is bound to, of a cell what is in it."""
+    try:
+        kind = type_of(interp, address)
+        if kind.is_static("builtin_function_or_method"):
+            found = interp.number(address, "PyCFunctionObject", "m_self")
+        elif kind.is_static("method") or kind.is_static("instancemethod"):
+            found = interp.number(address, "PyMethodObject", "im_self")
+        elif kind.is_static("cell"):
+            found = interp.number(address, "PyCellObject", "ob_ref")
+        else:
+            found = address
+    except ReadError:
+        return
+    if found:
+        yield found
+
+
+def _in_attributes(interp: Interpreter, place: Place) -> Iterator[int]:
+    for address in _in_slots(interp, place):
+        try:
+            values = _read_values(interp, address)
+        except ReadError:
+            continue
+        for value in values:
+            yield from _unwrap(interp, value)
+
+
+def _read_values(interp: Interpreter, address: int) -> list[int]:
+    """The attributes of an instance; none of a class, a module or an object of the interpreter's own."""
+    kind = type_of(interp, address)
+    if kind.flags & TYPE or not (kind.is_heap or kind.is_static("instance")):
+        return []
+    return [value for _, value in read_attributes(interp, address)[:ATTRIBUTES_LIMIT]]
+
+
+def _in_globals(interp: Interpreter, place: Place) -> Iterator[int]:
+    struct = "_PyInterpreterFrame" if interp.has("_PyInterpreterFrame") else "PyFrameObject"
+    variables = interp.number(place.frame, struct, "f_globals")
+    names = read_tuple(interp, interp.number(place.code, "PyCodeObject", "co_names"), NAMES_LIMIT)
+    for name in names:
+        found = find_item(interp, variables, read_name(interp, name, NAMES_LIMIT))
+        if found:
+            yield from _unwrap(interp, found)
+            yield from _read_values(interp, found)

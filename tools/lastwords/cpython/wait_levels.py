@@ -1,0 +1,86 @@
+"""From the lock on which a thread sleeps up to what it waits for: a waiter's lock, its condition, its event, ...
+
+Every step up is taken only if the frame runs the method of that class, and its `self` stands on what was found below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from lastwords.capture.memory import ReadError
+from lastwords.cpython.classes import find_lock_kind
+from lastwords.cpython.frame import Place
+from lastwords.cpython.interpreter import Interpreter
+from lastwords.cpython.locks import find_attributes
+from lastwords.cpython.slots import find_slot
+from lastwords.cpython.waiting_functions import Waiting
+
+LEVELS_LIMIT = 12
+# Which attributes of `self` the thread may sleep on in these methods.
+STANDS_ON = {
+    "rlock": ("_block",),
+    "event": ("_cond",),
+    "semaphore": ("_cond",),
+    "barrier": ("_cond",),
+    "thread": ("_os_thread_handle", "_handle", "_tstate_lock", "_block"),
+    "queue": ("not_empty", "not_full", "all_tasks_done"),
+    "future": ("_condition",),
+    "module_lock": ("wakeup", "lock"),
+    "process_lock": ("_semlock",),
+}
+
+
+@dataclass(frozen=True)
+class Level:
+    """What is waited for: `kind` and `address` of a lock (see LockState), and the function that waits, if it is known.
+
+    frames: how many of the innermost frames are those of the waiting itself
+    """
+
+    kind: str
+    address: int
+    function: str | None = None
+    frames: int = 0
+
+
+def read_levels(
+    interp: Interpreter, functions: Mapping[int, Waiting], places: Sequence[Place], lowest: Level
+) -> list[Level]:
+    """`lowest`, then what stands on it, as far as the frames tell. What cannot be read ends the list."""
+    levels = [lowest]
+    for number, place in enumerate(places[:LEVELS_LIMIT], 1):
+        waiting = functions.get(place.code)
+        if waiting is None or waiting.kind == "process":
+            break
+        try:
+            address = find_slot(interp, place, "self")
+            if not address or not _stands_on(interp, place, waiting, address, levels[-1].address):
+                break
+            if find_lock_kind(interp, address) != waiting.kind:
+                break
+        except ReadError:
+            break
+        level = Level(waiting.kind, address, waiting.function, number)
+        levels = [*levels[:-1], level] if address == levels[-1].address else [*levels, level]
+    return levels
+
+
+def _stands_on(interp: Interpreter, place: Place, waiting: Waiting, address: int, below: int) -> bool:
+    if address == below:  # Condition.wait_for calls wait
+        return True
+    if waiting == Waiting("condition", "wait"):
+        return find_slot(interp, place, "waiter") == below
+    attributes = find_attributes(interp, address)
+    return any(attributes.get(name) == below for name in STANDS_ON.get(waiting.kind, ()))
+
+
+def find_polling(interp: Interpreter, functions: Mapping[int, Waiting], places: Sequence[Place]) -> Level | None:
+    """The lock of a thread that sleeps in Condition.wait itself, as 2.7 does with a timeout: it looks now and then.
+
+    Raises ReadError.
+    """
+    if not places or functions.get(places[0].code) != Waiting("condition", "wait"):
+        return None
+    waiter = find_slot(interp, places[0], "waiter")
+    return Level("lock", waiter) if waiter else None
