@@ -32,6 +32,15 @@ def is_code(structs: Structs, address: int) -> bool:
     return bool(address) and type_of(structs, address).is_static("code")
 
 
+def find_function_code(structs: Structs, address: int) -> int | None:
+    """The code object of a Python function or of a method of one; None for anything else. Raises ReadError."""
+    if type_of(structs, address).name in ("instancemethod", "method"):
+        address = structs.number(address, "PyMethodObject", "im_func")
+    if not address or not type_of(structs, address).is_static("function"):
+        return None
+    return structs.number(address, "PyFunctionObject", "func_code")
+
+
 def read_frame(structs: Structs, code: int, lasti: int, line: int | None = None) -> Frame:
     """The code's name and file, and the line of the instruction at byte `lasti` (or `line` where that is known).
 

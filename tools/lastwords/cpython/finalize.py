@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lastwords.capture import elf
 from lastwords.capture.memory import ReadError
+from lastwords.cpython.code import find_function_code
 from lastwords.cpython.exception import find_pending_traceback
 from lastwords.cpython.frame import read_frame_object, read_places
 from lastwords.cpython.interpreter import Interpreter
@@ -11,7 +12,6 @@ from lastwords.cpython.modules import find_global
 from lastwords.cpython.numbers import read_int
 from lastwords.cpython.structs import INT, LONG
 from lastwords.cpython.threading_state import is_main_stopped
-from lastwords.cpython.types import type_of
 from lastwords.model import Phase
 
 
@@ -27,17 +27,26 @@ def read_phase(interp: Interpreter) -> Phase:
 
 
 def is_finalizing(interp: Interpreter) -> bool:
-    """`_PyRuntime.finalizing` names a thread (3.7 on), `_Py_Finalizing` (3.6), or `initialized` is 0 again (2.7)."""
-    runtime = interp.image.address("_PyRuntime")
-    if runtime is not None and interp.has("_PyRuntimeState", "_finalizing"):
-        return bool(interp.number(runtime, "_PyRuntimeState", "_finalizing"))
-    pointer = interp.image.address("_Py_Finalizing")
-    if pointer is not None:
-        return bool(interp.pointer(pointer))
+    """Whether `read_finalizer` names a thread, or `initialized` is 0 again (2.7)."""
+    finalizer = read_finalizer(interp)
+    if finalizer is not None:
+        return bool(finalizer)
     static = elf.decode_static(interp.image.elf, "Py_IsInitialized")
     if static is None:
         return False
     return interp.memory.read(static + interp.image.bias, 4) == bytes(4)
+
+
+def read_finalizer(interp: Interpreter) -> int | None:
+    """The PyThreadState that takes the interpreter apart, 0 for none yet: no other may run Python from then on.
+
+    `_PyRuntime.finalizing` (3.7 on), `_Py_Finalizing` (3.6); None for 2.7, which stops no thread. Raises ReadError.
+    """
+    runtime = interp.image.address("_PyRuntime")
+    if runtime is not None and interp.has("_PyRuntimeState", "_finalizing"):
+        return interp.number(runtime, "_PyRuntimeState", "_finalizing")
+    pointer = interp.image.address("_Py_Finalizing")
+    return interp.pointer(pointer) if pointer is not None else None
 
 
 def is_in_shutdown(interp: Interpreter) -> bool:
@@ -66,11 +75,9 @@ def _is_flag_set(interp: Interpreter, address: int | None) -> bool:
 def _runs_threading_shutdown(interp: Interpreter) -> bool:
     """Whether a thread's outermost frame is, or was when it raised, `threading._shutdown`: its very code object."""
     function = find_global(interp, "threading", "_shutdown")
-    if function and type_of(interp, function).name in ("instancemethod", "method"):
-        function = interp.number(function, "PyMethodObject", "im_func")
-    if not function or not type_of(interp, function).is_static("function"):
+    code = find_function_code(interp, function) if function else None
+    if not code:
         return False
-    code = interp.number(function, "PyFunctionObject", "func_code")
     return any(code in _outermost(interp, state) for state in interp.thread_states(interp.main))
 
 

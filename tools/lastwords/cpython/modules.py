@@ -1,4 +1,7 @@
-"""`sys.modules`, modules' globals, and attributes by name."""
+"""`sys.modules`, modules' globals, and attributes by name.
+
+`state` is the PyInterpreterState whose modules they are; without it those of the main interpreter.
+"""
 
 from __future__ import annotations
 
@@ -16,24 +19,24 @@ FIRST = 8
 NAME_LIMIT = 1 << 14  # characters
 
 
-def read_modules(interp: Interpreter) -> list[str]:
+def read_modules(interp: Interpreter, state: int | None = None) -> list[str]:
     """The names in `sys.modules`, in its order: that of the imports from 3.6 on, none before. Raises ReadError."""
-    return [name for name, _ in _modules(interp)]
+    return [name for name, _ in _modules(interp, state)]
 
 
-def read_module(interp: Interpreter, name: str) -> int | None:
-    """The address of `sys.modules[name]` of the main interpreter; None if it is not there. Raises ReadError."""
-    modules = _modules_dict(interp)
+def read_module(interp: Interpreter, name: str, state: int | None = None) -> int | None:
+    """The address of `sys.modules[name]`; None if it is not there. Raises ReadError."""
+    modules = _modules_dict(interp, state)
     return find_item(interp, modules, name) if modules else None
 
 
-def _modules(interp: Interpreter) -> Iterator[tuple[str, int]]:
-    modules = _modules_dict(interp)
+def _modules(interp: Interpreter, state: int | None) -> Iterator[tuple[str, int]]:
+    modules = _modules_dict(interp, state)
     return read_named(interp, modules) if modules else iter(())
 
 
-def _modules_dict(interp: Interpreter) -> int:
-    return interp.number(interp.main, "PyInterpreterState", "imports.modules")
+def _modules_dict(interp: Interpreter, state: int | None) -> int:
+    return interp.number(state or interp.main, "PyInterpreterState", "imports.modules")
 
 
 def module_globals(interp: Interpreter, module: int) -> int | None:
@@ -63,9 +66,9 @@ def _text_or_none(structs: Structs, address: int | None) -> str | None:
         return None
 
 
-def find_global(interp: Interpreter, module: str, name: str) -> int | None:
+def find_global(interp: Interpreter, module: str, name: str, state: int | None = None) -> int | None:
     """The address of a module's global; None where there is no such module or name. Raises ReadError."""
-    found = read_module(interp, module)
+    found = read_module(interp, module, state)
     variables = module_globals(interp, found) if found else None
     return find_item(interp, variables, name) if variables else None
 

@@ -72,37 +72,41 @@ def _read_entry(interp: Interpreter, key: int, thread: int, native: set[int]) ->
     attributes = dict(named(interp, read_attributes(interp, thread)))
     return ActiveThread(
         key=number,
-        name=_read_string(interp, _pick(attributes, NAMES)),
+        name=read_string(interp, pick(attributes, NAMES)),
         type=type_name(interp, type_of(interp, thread)),
-        ident=_read_number(interp, _pick(attributes, IDENTS)),
-        daemon=_read_flag(interp, _pick(attributes, DAEMONS)),
+        ident=read_number(interp, pick(attributes, IDENTS)),
+        daemon=read_flag(interp, pick(attributes, DAEMONS)),
         is_native=number in native,
     )
 
 
 def _find_one(interp: Interpreter, address: int, names: tuple[str, ...]) -> int | None:
     attributes = dict(named(interp, read_attributes(interp, address)))
-    return _pick(attributes, names)
+    return pick(attributes, names)
 
 
-def _pick(attributes: dict[str, int], names: tuple[str, ...]) -> int | None:
+def pick(attributes: dict[str, int], names: tuple[str, ...]) -> int | None:
+    """The attribute that has one of these names."""
     return next((attributes[name] for name in names if name in attributes), None)
 
 
-def _read_string(interp: Interpreter, address: int | None) -> str | None:
+def read_string(interp: Interpreter, address: int | None) -> str | None:
+    """A string; None for anything else."""
     try:
         return read_text(interp, address, 4096) if address else None
     except ReadError:  # a name may be set to anything
         return None
 
 
-def _read_number(interp: Interpreter, address: int | None) -> int | None:
+def read_number(interp: Interpreter, address: int | None) -> int | None:
+    """A number; None for anything else."""
     is_int = address and interp.type_flags(address) & (INT | LONG)
     return read_int(interp, address) if address and is_int else None
 
 
-def _read_flag(interp: Interpreter, address: int | None) -> bool | None:
-    number = _read_number(interp, address)
+def read_flag(interp: Interpreter, address: int | None) -> bool | None:
+    """A number as a truth value; None for anything else."""
+    number = read_number(interp, address)
     return None if number is None else bool(number)
 
 
@@ -119,7 +123,7 @@ def find_main_thread(interp: Interpreter, variables: int) -> int | None:
 
 def _read_main_ident(interp: Interpreter, variables: int) -> int | None:
     main = find_main_thread(interp, variables)
-    return _read_number(interp, _find_one(interp, main, IDENTS)) if main else None
+    return read_number(interp, _find_one(interp, main, IDENTS)) if main else None
 
 
 def _add_get_ident(interp: Interpreter, variables: int, state: ThreadingState) -> None:
@@ -140,13 +144,13 @@ def read_get_ident(interp: Interpreter, function: int) -> GetIdent:
     kind = type_of(interp, function)
     name = callable_name(interp, function)
     if kind.is_static("builtin_function_or_method"):
-        module = _read_string(interp, interp.number(function, "PyCFunctionObject", "m_module") or None)
+        module = read_string(interp, interp.number(function, "PyCFunctionObject", "m_module") or None)
         return GetIdent(name, module, name == "get_ident" and module in BUILTIN_MODULES)
     if is_subtype(interp, kind, "function"):
         variables = interp.number(function, "PyFunctionObject", "func_globals")
-        module = _read_string(interp, interp.number(function, "PyFunctionObject", "func_module") or None)
-        return GetIdent(name, module or _read_string(interp, find_item(interp, variables, "__name__")), False)
-    return GetIdent(name or kind.name, _read_string(interp, find_attribute(interp, function, "__module__")), False)
+        module = read_string(interp, interp.number(function, "PyFunctionObject", "func_module") or None)
+        return GetIdent(name, module or read_string(interp, find_item(interp, variables, "__name__")), False)
+    return GetIdent(name or kind.name, read_string(interp, find_attribute(interp, function, "__module__")), False)
 
 
 def is_main_stopped(interp: Interpreter) -> bool:
@@ -156,4 +160,4 @@ def is_main_stopped(interp: Interpreter) -> bool:
         module = read_module(interp, "threading")
         variables = module_globals(interp, module) if module else None
         main = find_main_thread(interp, variables) if variables else None
-    return bool(main and _read_flag(interp, _find_one(interp, main, STOPPED)))
+    return bool(main and read_flag(interp, _find_one(interp, main, STOPPED)))

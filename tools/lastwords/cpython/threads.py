@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from lastwords.capture.captured import KernelThread
 from lastwords.capture.memory import ReadError
 from lastwords.cpython.frame import Place, read_places
 from lastwords.cpython.interpreter import Interpreter
+from lastwords.cpython.kernel_threads import KernelThreads
+from lastwords.cpython.thread_end import Ends
+from lastwords.cpython.thread_objects import ThreadObjects
 
 
 @dataclass
 class PythonThread:
     """A PyThreadState. `interpreter` is the id of its PyInterpreterState, 0 the main one.
 
-    `places` are its frames, innermost first; `error` says why they end early. `kernel` is None where the kernel has
-    no such thread any more, or where it could not be told which one it is.
+    ident: what `threading.get_ident()` is there; 0 for a thread that has been made but has not begun
+    tid, kernel: None where the kernel has no such thread any more, or where it could not be told which one it is
+    places: its frames, innermost first; `error` says why they end early
+    is_main: whether it is the thread that the interpreter calls its main one
+    name, daemon, thread_object: what its `threading.Thread` says, and where that is; None for a thread without one
+    alive: whether the kernel has it; None for one that has not begun, and where that is not certain
+    finishing: whether it has left its Python function: see thread_end.py
     """
 
     tstate: int
@@ -26,27 +34,41 @@ class PythonThread:
     kernel: KernelThread | None = None
     places: list[Place] = field(default_factory=list)
     error: str | None = None
+    is_main: bool | None = None
+    name: str | None = None
+    daemon: bool | None = None
+    thread_object: int | None = None
+    alive: bool | None = None
+    finishing: bool | None = None
 
 
 def read_threads(interp: Interpreter, kernel: Sequence[KernelThread]) -> list[PythonThread]:
     """All threads of all interpreters, those of the main one first, the oldest first. Raises ReadError."""
     found: list[PythonThread] = []
-    for number, state in enumerate(reversed(interp.interpreters())):
-        identity = (
-            interp.number(state, "PyInterpreterState", "id") if interp.has("PyInterpreterState", "id") else number
-        )
-        threads = [_read_thread(interp, tstate, identity, kernel) for tstate in interp.thread_states(state)]
-        found += reversed(threads)
+    for state, threads in _walk(interp):
+        _pair(interp, threads, kernel)
+        _name(interp, state, threads)
+        found += threads
     return found
 
 
-def _read_thread(interp: Interpreter, tstate: int, identity: int, kernel: Sequence[KernelThread]) -> PythonThread:
+def walk_threads(interp: Interpreter) -> list[PythonThread]:
+    """The same threads with their frames alone, without names and tids. Raises ReadError."""
+    return [thread for _, threads in _walk(interp) for thread in threads]
+
+
+def _walk(interp: Interpreter) -> Iterator[tuple[int, list[PythonThread]]]:
+    """Each PyInterpreterState with its threads."""
+    for number, state in enumerate(reversed(interp.interpreters())):
+        has_id = interp.has("PyInterpreterState", "id")
+        identity = interp.number(state, "PyInterpreterState", "id") if has_id else number
+        threads = [_read_thread(interp, tstate, identity) for tstate in interp.thread_states(state)][::-1]
+        _unname_new(threads)
+        yield state, threads
+
+
+def _read_thread(interp: Interpreter, tstate: int, identity: int) -> PythonThread:
     thread = PythonThread(tstate, interp.number(tstate, "PyThreadState", "thread_id"), identity)
-    if interp.has("PyThreadState", "native_thread_id"):
-        thread.tid = interp.number(tstate, "PyThreadState", "native_thread_id") or None
-    thread.kernel = find_kernel_thread(thread, kernel)
-    if thread.kernel is not None:
-        thread.tid = thread.kernel.tid
     try:
         thread.places.extend(read_places(interp, tstate))
     except ReadError as error:
@@ -54,9 +76,43 @@ def _read_thread(interp: Interpreter, tstate: int, identity: int, kernel: Sequen
     return thread
 
 
-def find_kernel_thread(thread: PythonThread, kernel: Sequence[KernelThread]) -> KernelThread | None:
-    """By `pthread_self()`, which the kernel's thread has in a register; else by the tid that CPython noted."""
-    for one in kernel:
-        if one.ident == thread.ident:
-            return one
-    return next((one for one in kernel if one.ident is None and one.tid == thread.tid), None)
+def _unname_new(threads: list[PythonThread]) -> None:
+    """Until 3.11 a new PyThreadState has its maker's ident until its own thread runs: then two have the same."""
+    owners: dict[int, PythonThread] = {}
+    for thread in sorted(threads, key=lambda one: not one.places):  # the older of two comes first
+        if owners.setdefault(thread.ident, thread) is not thread:
+            thread.ident = 0
+
+
+def _pair(interp: Interpreter, threads: list[PythonThread], kernel: Sequence[KernelThread]) -> None:
+    pairs = KernelThreads(interp, kernel, {thread.ident: thread.tstate for thread in threads if thread.ident})
+    main = read_main_ident(interp)
+    for thread in threads:
+        if not thread.ident:
+            thread.is_main = False
+            continue
+        thread.kernel = pairs.find(thread.ident)
+        thread.tid = thread.kernel.tid if thread.kernel else None
+        thread.alive = pairs.is_alive(thread.ident)
+        if main is not None:
+            thread.is_main = thread.ident == main
+        elif thread.tid is not None and interp.pid is not None:
+            thread.is_main = thread.tid == interp.pid
+
+
+def read_main_ident(interp: Interpreter) -> int | None:
+    """`_PyRuntime.main_thread`, from 3.7 on: the ident of the thread that made the interpreter, or forked it."""
+    runtime = interp.image.address("_PyRuntime")
+    if runtime is None or not interp.has("_PyRuntimeState", "main_thread"):
+        return None
+    return interp.number(runtime, "_PyRuntimeState", "main_thread") or None
+
+
+def _name(interp: Interpreter, state: int, threads: list[PythonThread]) -> None:
+    objects = ThreadObjects(interp, state)
+    ends = Ends(interp, state)
+    for thread in threads:
+        found = objects.find(thread.ident, thread.tid, thread.is_main) if thread.ident else None
+        if found is not None:
+            thread.name, thread.daemon, thread.thread_object = found.name, found.daemon, found.address
+        thread.finishing = ends.is_finishing(thread)

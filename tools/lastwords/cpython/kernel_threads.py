@@ -1,0 +1,65 @@
+"""Which of the kernel's threads runs a PyThreadState.
+
+Told by `pthread_self()`, which a stopped thread has in a register; by the kernel's id that CPython noted (from 3.11
+on); else by the C library's own struct of the thread (pthread.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from lastwords.capture import procfs
+from lastwords.capture.captured import KernelThread
+from lastwords.cpython.interpreter import Interpreter
+from lastwords.cpython.pthread import find_tids
+
+ENDED = "ZX"
+
+
+class KernelThreads:
+    """The kernel's threads by the idents of `states` (PyThreadStates by ident)."""
+
+    def __init__(self, interp: Interpreter, kernel: Sequence[KernelThread], states: Mapping[int, int]) -> None:
+        self._found = {one.ident: one for one in kernel if one.ident and one.ident in states}
+        self._noted: dict[int, int] = {}  # tid by ident, 0 for a thread that has ended
+        self._by_tid = _inner_tids(interp.pid, kernel)
+        self._is_complete = bool(kernel) and all(one.ident for one in kernel)
+        if interp.has("PyThreadState", "native_thread_id"):
+            self._noted = {
+                ident: interp.number(state, "PyThreadState", "native_thread_id") for ident, state in states.items()
+            }
+        elif kernel and len(self._found) < len(states):
+            self._noted = self._learn(interp, states)
+        for ident, tid in self._noted.items():
+            one = self._by_tid.get(tid)
+            if ident not in self._found and one is not None and one.ident is None:
+                self._found[ident] = one
+
+    def _learn(self, interp: Interpreter, states: Mapping[int, int]) -> dict[int, int]:
+        inner = {one.tid: tid for tid, one in self._by_tid.items()}
+        known = {ident: inner[one.tid] for ident, one in self._found.items() if one.tid in inner}
+        return find_tids(interp.memory, states.keys() - known.keys(), self._by_tid, known)
+
+    def find(self, ident: int) -> KernelThread | None:
+        """The kernel's thread with that ident; None where it has ended, or where it is not certain which one it is."""
+        return self._found.get(ident)
+
+    def is_alive(self, ident: int) -> bool | None:
+        """Whether the kernel still has that thread; None where that is not certain."""
+        one = self._found.get(ident)
+        if one is not None:
+            return (one.state or "?") not in ENDED
+        if not self._by_tid:
+            return None
+        return False if self._is_complete or ident in self._noted else None
+
+
+def _inner_tids(pid: int | None, kernel: Sequence[KernelThread]) -> dict[int, KernelThread]:
+    """The threads by the ids that they have inside their own pid namespace: those that CPython and libc note."""
+    try:
+        if pid is None or len(procfs.read_status(pid).ns_pids) < 2:
+            return {one.tid: one for one in kernel}
+        tasks = procfs.PROC / str(pid) / "task"
+        return {procfs.read_status(one.tid, tasks).ns_pids[-1]: one for one in kernel if one.ident is None}
+    except (OSError, procfs.ProcessGoneError):
+        return {}
