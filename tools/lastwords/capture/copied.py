@@ -141,13 +141,12 @@ class CopiedMemory(PagedMemory):
 class Copy:
     """Pages to be read again, in as little time as possible: their place is made, and touched, beforehand.
 
-    `pages` are those of `recorded`, once `read()` has been called; it may be called again.
+    `pages` are those of `recorded` that could be read then, once `read()` has been called; that may be done again.
     """
 
     def __init__(self, recorded: Pages) -> None:
         good = sorted(number for number, page in recorded.items() if page is not None)
-        self.pages: Pages = dict.fromkeys(recorded)
-        self._bad = [number for number, page in recorded.items() if page is None]
+        self.pages: Pages = {}
         self._ranges = list(_merge(good))
         self._room = bytearray(len(good) * PAGE + 1)
         self._address = ctypes.addressof(ctypes.c_char.from_buffer(self._room))
@@ -156,10 +155,10 @@ class Copy:
         self._views = {number: view[at * PAGE : (at + 1) * PAGE] for at, number in enumerate(good)}
 
     def read(self, memory: Memory) -> int:
-        """Reads all of them. How many there are that could be read when they were recorded, and cannot now."""
-        self.pages.update(self._views)
+        """Reads all of them. How many cannot be read any more."""
+        self.pages = dict(self._views)
         failed = self._read_ranges(memory) if isinstance(memory, ProcessMemory) else list(self._views)
-        self.pages.update(copy_pages(memory, [*failed, *self._bad]))
+        self.pages.update(copy_pages(memory, failed))
         return sum(self.pages[number] is None for number in failed)
 
     def _read_ranges(self, memory: ProcessMemory) -> list[int]:

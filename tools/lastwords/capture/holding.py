@@ -11,6 +11,7 @@ import contextlib
 import fcntl
 import os
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -152,4 +153,4 @@ def decode_registers(architecture: Architecture, data: bytes) -> dict[str, int]:
     names = architecture.registers
     if len(data) != 8 * len(names):
         return {}
-    return {name: int.from_bytes(data[8 * at : 8 * at + 8], "little") for at, name in enumerate(names)}
+    return dict(zip(names, struct.unpack(f"<{len(names)}Q", data), strict=True))

@@ -167,6 +167,8 @@ def _read_held(target: _Target, holder: Holder, dry_run: Look, recheck: Look) ->
     if not in_time:
         moment.threads = [replace(one, stood_still=False) for one in moment.threads]
         moment.problems.append("it was let go before everything was read: parts may not fit together")
+    for number in recording.pages:  # what was not there in the dry run either, and was not asked for again
+        moment.pages.setdefault(number, None)
     moment.problems += _describe_overflow(recording) + _describe_runners(moment.threads)
     return moment
 
@@ -191,7 +193,7 @@ def _copy(target: _Target, held: Held, copy: Copy, names: dict[int, str | None],
 
 
 def _mark_still(threads: Sequence[KernelThread], still: set[int]) -> list[KernelThread]:
-    return [replace(one, stood_still=one.stood_still or one.tid in still) for one in threads]
+    return [one if one.stood_still else replace(one, stood_still=one.tid in still) for one in threads]
 
 
 def _describe_overflow(recording: RecordingMemory) -> list[str]:
