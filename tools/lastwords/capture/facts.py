@@ -32,6 +32,7 @@ class Child:
 
     pid: int
     state: str
+    group: int
     argv: tuple[str, ...]
 
     def describe(self) -> str:
@@ -129,29 +130,32 @@ class Facts:
         other = self._sockets.find_other_end(one)
         if other is not None and other.inode:
             return self._tell(self._open_files.holders(f"socket:[{other.inode}]"))
-        if one.protocol == "TCP":
-            return self._tell_listener(one, other)
-        return OtherEnd("the other end has not accepted yet") if other is not None else None
+        if one.state == "close-wait":
+            return OtherEnd("the other end was closed")
+        if one.state == "syn-sent" or (other is not None and other.state == one.state == "established"):
+            return self._tell_listener(one)
+        if other is not None and one.protocol == "unix":
+            return OtherEnd("not accepted yet")
+        return None if one.protocol == "unix" else OtherEnd("the other end is elsewhere", is_complete=False)
 
-    def _tell_listener(self, one: Socket, other: Socket | None) -> OtherEnd:
+    def _tell_listener(self, one: Socket) -> OtherEnd:
+        """Who should accept a connection that is still in the queue of a listening socket, or not even there."""
         listener = self._sockets.find_listener(one)
-        if other is None and one.state == "established":
-            return OtherEnd("the other end is not in this network namespace", is_complete=False)
         if listener is None:
-            return OtherEnd("nobody listens there in this network namespace", is_complete=False)
-        told = self._tell(self._open_files.holders(f"socket:[{listener.inode}]"))
-        return replace(told, text=told.text.replace("the other end", "the other end has not accepted yet"))
+            return OtherEnd("who listens there is elsewhere, or nobody", is_complete=False)
+        told = self._tell(self._open_files.holders(f"socket:[{listener.inode}]"), "the listening socket")
+        return replace(told, text=f"not accepted yet; {told.text}")
 
-    def _tell(self, holders: list[Holder]) -> OtherEnd:
+    def _tell(self, holders: list[Holder], what: str = "the other end") -> OtherEnd:
         unseen = self._open_files.unseen
         pids = tuple(holder.pid for holder in holders)
         names = ", ".join(self._name(holder) for holder in holders[:SHOWN])
         more = f" and {len(pids) - SHOWN} more" if len(pids) > SHOWN else ""
         missing = f"{unseen} processes could not be looked at" if unseen else ""
         if not pids:
-            text = f"who has the other end open is not known: {missing}" if unseen else "nobody has the other end open"
+            text = f"who has {what} open is not known: {missing}" if unseen else f"nobody has {what} open"
         else:
-            text = f"the other end: {names}{more}" + (f" ({missing})" if unseen else "")
+            text = f"{what}: {names}{more}" + (f" ({missing})" if unseen else "")
         return OtherEnd(text, pids, not unseen)
 
     def _name(self, holder: Holder) -> str:
@@ -177,7 +181,7 @@ class Facts:
     def children(self) -> list[Child]:
         """The child processes, by rising pid."""
         found = ((pid, stat) for pid in self._child_pids() if (stat := self._read_stat(pid)) is not None)
-        return [Child(pid, stat[0], self._argv(pid)) for pid, stat in found if stat[1] == self.pid]
+        return [Child(pid, stat[0], stat[2], self._argv(pid)) for pid, stat in found if stat[1] == self.pid]
 
     def child(self, pid: int) -> Child | None:
         """The child with this pid."""

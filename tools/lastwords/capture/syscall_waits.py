@@ -52,8 +52,10 @@ def _describe_wait(call: Call) -> KernelWait:
     pid = call.number(0)
     if pid > 0:
         return _tell_child(call, pid)
-    group = call.facts.group_of(call.facts.pid) if pid == 0 and call.facts is not None else -pid
-    return _tell_children(call, "" if pid == -1 else f" of process group {group}")
+    if pid == 0:
+        own = call.facts.group_of(call.facts.pid) if call.facts is not None else None
+        return _tell_children(call, own, " of its process group")
+    return _tell_children(call) if pid == -1 else _tell_children(call, -pid, f" of process group {-pid}")
 
 
 def _describe_waitid(call: Call) -> KernelWait:
@@ -65,7 +67,7 @@ def _describe_waitid(call: Call) -> KernelWait:
         if found is None or not found.pid or found.pid < 0:
             return KernelWait("process", call.name, f"waits for the end of the process of pidfd {number}", fd=number)
         return replace(_tell_child(call, found.pid), fd=number)
-    return _tell_children(call, f" of process group {number}" if kind == P_PGID else "")
+    return _tell_children(call, number, f" of process group {number}") if kind == P_PGID else _tell_children(call)
 
 
 def _tell_child(call: Call, pid: int) -> KernelWait:
@@ -74,21 +76,22 @@ def _tell_child(call: Call, pid: int) -> KernelWait:
     return KernelWait("process", call.name, f"waits for the end of {name}", pid=pid)
 
 
-def _tell_children(call: Call, which: str) -> KernelWait:
+def _tell_children(call: Call, group: int | None = None, which: str = "") -> KernelWait:
+    """For the first of several children to end: those of a process group, or all."""
     children = call.facts.children if call.facts is not None else []
-    shown = "; ".join(child.describe() for child in children[:SHOWN])
-    more = f"; and {len(children) - SHOWN} more" if len(children) > SHOWN else ""
+    several = [child for child in children if group in (child.group, None)]
+    shown = "; ".join(child.describe() for child in several[:SHOWN])
+    more = f"; and {len(several) - SHOWN} more" if len(several) > SHOWN else ""
     said = f": {shown}{more}" if shown else ("" if call.facts is None else ", and there is none")
-    pid = children[0].pid if len(children) == 1 and not which else None
+    pid = several[0].pid if len(several) == 1 else None
     return KernelWait("process", call.name, f"waits for the end of any child{which}{said}", pid=pid)
 
 
 def _describe_signals(call: Call) -> KernelWait:
-    if call.name == "pause":
-        return KernelWait("unknown", call.name, "waits for any signal")
-    mask = read_signals(call.memory, call.arguments[0])
-    if call.name == "rt_sigsuspend":
-        return KernelWait("unknown", call.name, f"waits for any signal but {format_signals(mask)}")
+    mask = read_signals(call.memory, call.arguments[0]) if call.name != "pause" else 0
+    if call.name in ("pause", "rt_sigsuspend"):
+        but = f" but {format_signals(mask)}" if mask else ""
+        return KernelWait("unknown", call.name, f"waits for any signal{but}")
     timeout = f", for {read_timespec(call.memory, call.arguments[2]):g} s at most" if call.arguments[2] else ""
     return KernelWait("unknown", call.name, f"waits for a signal: {format_signals(mask)}{timeout}")
 
