@@ -49,12 +49,23 @@ def read_named(structs: Structs, address: int) -> Iterator[tuple[str, int]]:
 
 def named(structs: Structs, items: list[Item]) -> Iterator[tuple[str, int]]:
     """The items whose key is a string, with the string; the others are left out."""
-    structs.memory.read_many([(key, 64) for key, _ in items])  # one system call for all of them
+    keys = structs.keys
+    unknown = [(key, 64) for key, _ in items if key not in keys]
+    if unknown:
+        structs.memory.read_many(unknown)  # one system call for all of them
     for key, value in items:
-        try:
-            yield read_name(structs, key, KEY_LIMIT), value
-        except ReadError:
-            continue
+        name = keys[key] if key in keys else _read_key(structs, key)
+        if name is not None:
+            yield name, value
+
+
+def _read_key(structs: Structs, key: int) -> str | None:
+    """The text of a key, which other dicts have too: strings that are names are interned. None for no string."""
+    try:
+        name = structs.keys[key] = read_name(structs, key, KEY_LIMIT)
+    except ReadError:
+        name = structs.keys[key] = None
+    return name
 
 
 def _read_table(structs: Structs, address: int, limit: int) -> list[Item]:

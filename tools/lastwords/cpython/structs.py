@@ -41,6 +41,7 @@ class Structs:
         self.memory = memory
         self.layout = layout
         self.names: dict[int, dict[str, int]] = {}  # the items of dicts that were searched in this moment, by address
+        self.keys: dict[int, str | None] = {}  # the text of keys of dicts, None for one that is no string
         self.nesting = 0  # exceptions whose text is being told: one may contain itself
         self._fields: dict[tuple[str, str], Field] = {}
         self.flags: dict[int, int] = {}
@@ -48,16 +49,16 @@ class Structs:
         self.lock_kinds: dict[int, str | None] = {}  # which kind of lock the instances of a class are: see classes.py
         self.codes: dict[int, object] = {}  # the same of code objects,
         self.starts: dict[int, Start | None] = {}  # of their first instructions,
-        self.instructions: dict[int, object] = {}  # of all of their instructions,
+        self.bytecode: dict[tuple[str, int], object] = {}  # of what follows from their instructions,
         self.slots: dict[int, object] = {}  # of the names of their local variables,
         self.modules: dict[int, str | None] = {}  # and of modules' globals
         self._groups: dict[tuple[str, tuple[str, ...]], Group] = {}
 
     def forget(self) -> None:
         """Forgets what was read: the moment is over."""
-        for known in (self.names, self.kinds, self.flags, self.codes, self.starts, self.slots, self.modules):
+        for known in (self.names, self.keys, self.kinds, self.flags, self.codes, self.starts, self.slots, self.modules):
             known.clear()
-        self.instructions.clear()
+        self.bytecode.clear()
 
     @cached_property
     def unicode_width(self) -> int:
