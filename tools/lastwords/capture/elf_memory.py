@@ -11,20 +11,26 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from lastwords.capture import elf
-from lastwords.capture.elf import ElfFile, Image, Segment
+from lastwords.capture.elf import DTPMOD64, GNU_BUILD_ID, PT_LOAD, PT_TLS, ElfFile, Image, Segment
+from lastwords.capture.elf_tables import (
+    ENTRY,
+    HEADER,
+    MAGIC,
+    PROGRAM_HEADER,
+    RELOCATION,
+    SYMBOL,
+    TABLE_LIMIT,
+    is_defined,
+    read_notes,
+)
 from lastwords.capture.memory import Memory, ReadError
 from lastwords.capture.procfs import Mapping
 
-_HEADER = struct.Struct("<16sHHIQQQIHHHHHH")  # Elf64_Ehdr
-_PROGRAM_HEADER = struct.Struct("<IIQQQQQQ")  # Elf64_Phdr: type, flags, offset, vaddr, paddr, filesz, memsz, align
-_ENTRY = struct.Struct("<QQ")  # Elf64_Dyn: tag, value
-_NOTE = struct.Struct("<III")  # Elf64_Nhdr: sizes of name and description, type
-MAGIC = b"\x7fELF\x02\x01"  # 64 bits, little-endian
-PT_LOAD, PT_DYNAMIC, PT_NOTE, PT_TLS = 1, 2, 4, 7
+PT_DYNAMIC, PT_NOTE = 2, 4
 DT_HASH, DT_STRTAB, DT_SYMTAB, DT_RELA, DT_RELASZ, DT_STRSZ, DT_SONAME = 4, 5, 6, 7, 8, 10, 14
 DT_GNU_HASH = 0x6FFFFEF5
-GNU_BUILD_ID = 3
 HEADERS_LIMIT, ENTRIES_LIMIT, SYMBOLS_LIMIT, BUCKETS_LIMIT = 256, 4096, 1_000_000, 1_000_000
+RELOCATIONS_LIMIT = 64 << 20
 NOTES_LIMIT, NAME_LIMIT, CHAIN_LIMIT = 64 << 10, 4096, 4096
 
 
@@ -96,29 +102,29 @@ def read_build_id(memory: Memory, start: int) -> str | None:
 
 
 def _open(memory: Memory, start: int) -> _Mapped:
-    header = _HEADER.unpack(memory.read(start, _HEADER.size))
+    header = HEADER.unpack(memory.read(start, HEADER.size))
     at, size, count = header[5], header[9], header[10]
-    if not header[0].startswith(MAGIC) or size != _PROGRAM_HEADER.size or not 0 < count <= HEADERS_LIMIT:
+    if not header[0].startswith(MAGIC) or size != PROGRAM_HEADER.size or not 0 < count <= HEADERS_LIMIT:
         raise ReadError(f"no 64-bit little-endian ELF header is at {start:#x}")
     table = memory.read(start + at, size * count)
     headers = tuple(
         _Header(kind, offset, address, file_size, memory_size)
-        for kind, _, offset, address, _, file_size, memory_size, _ in _PROGRAM_HEADER.iter_unpack(table)
+        for kind, _, offset, address, _, file_size, memory_size, _ in PROGRAM_HEADER.iter_unpack(table)
     )
     loaded = [one for one in headers if one.type == PT_LOAD]
-    first = next((one for one in loaded if one.offset & -elf.PAGE == 0), None)
+    first = next((one for one in loaded if one.offset & -PAGE == 0), None)
     if first is None:
         raise ReadError(f"the ELF file at {start:#x} loads nothing from its beginning")
     high = max(one.address + one.memory_size for one in loaded)
-    return _Mapped(memory, headers, start - (first.address & -elf.PAGE), first.address & -elf.PAGE, high)
+    return _Mapped(memory, headers, start - (first.address & -PAGE), first.address & -PAGE, high)
 
 
 def _read_dynamic(mapped: _Mapped) -> Iterator[tuple[int, int]]:
     """Tag and value of the dynamic section; nothing for an executable without one."""
     for header in mapped.headers:
         if header.type == PT_DYNAMIC:
-            size = min(header.memory_size // _ENTRY.size, ENTRIES_LIMIT) * _ENTRY.size
-            for tag, value in _ENTRY.iter_unpack(mapped.read(header.address, size)):
+            size = min(header.memory_size // ENTRY.size, ENTRIES_LIMIT) * ENTRY.size
+            for tag, value in ENTRY.iter_unpack(mapped.read(header.address, size)):
                 if tag == 0:
                     return
                 yield tag, value
@@ -140,9 +146,9 @@ def _read_symbols(mapped: _Mapped, dynamic: dict[int, int], strings: bytes) -> d
         return {}
     found: dict[str, int] = {}
     count = min(_count_symbols(mapped, dynamic), SYMBOLS_LIMIT)
-    table = mapped.read(mapped.own(dynamic[DT_SYMTAB]), count * elf.SYMBOL.size)
-    for at, info, _, section, value, _ in elf.SYMBOL.iter_unpack(table):
-        if section and info & 15 <= 2:  # NOTYPE, OBJECT, FUNC
+    table = mapped.read(mapped.own(dynamic[DT_SYMTAB]), count * SYMBOL.size)
+    for at, info, _, section, value, _ in SYMBOL.iter_unpack(table):
+        if is_defined(info, section):
             found.setdefault(_text_at(strings, at), value)
     return found
 
@@ -172,10 +178,10 @@ def _count_hashed(mapped: _Mapped, at: int) -> int:
 
 
 def _read_tls_slots(mapped: _Mapped, dynamic: dict[int, int]) -> Iterator[int]:
-    size = min(dynamic.get(DT_RELASZ, 0), elf.SYMBOLS_LIMIT) // elf.RELOCATION.size * elf.RELOCATION.size
+    size = min(dynamic.get(DT_RELASZ, 0), TABLE_LIMIT) // RELOCATION.size * RELOCATION.size
     if DT_RELA in dynamic and size:
-        for offset, info, _ in elf.RELOCATION.iter_unpack(mapped.read(mapped.own(dynamic[DT_RELA]), size)):
-            if info & 0xFFFF_FFFF == elf.DTPMOD64:
+        for offset, info, _ in RELOCATION.iter_unpack(mapped.read(mapped.own(dynamic[DT_RELA]), size)):
+            if info & 0xFFFF_FFFF == DTPMOD64:
                 yield offset
 
 
@@ -186,14 +192,3 @@ def _read_build_id(mapped: _Mapped) -> str | None:
                 if name == b"GNU\0" and kind == GNU_BUILD_ID:
                     return described.hex()
     return None
-
-
-def read_notes(data: bytes) -> Iterator[tuple[bytes, int, bytes]]:
-    """Owner, type and description of each note (Elf64_Nhdr) in a note segment."""
-    at = 0
-    while at + _NOTE.size <= len(data):
-        name_size, size, kind = _NOTE.unpack_from(data, at)
-        name = at + _NOTE.size
-        described = name + (name_size + 3 & -4)
-        yield data[name : name + name_size], kind, data[described : described + size]
-        at = described + (size + 3 & -4)
