@@ -30,7 +30,6 @@ PT_DYNAMIC, PT_NOTE = 2, 4
 DT_HASH, DT_STRTAB, DT_SYMTAB, DT_RELA, DT_RELASZ, DT_STRSZ, DT_SONAME = 4, 5, 6, 7, 8, 10, 14
 DT_GNU_HASH = 0x6FFFFEF5
 HEADERS_LIMIT, ENTRIES_LIMIT, SYMBOLS_LIMIT, BUCKETS_LIMIT = 256, 4096, 1_000_000, 1_000_000
-RELOCATIONS_LIMIT = 64 << 20
 NOTES_LIMIT, NAME_LIMIT, CHAIN_LIMIT = 64 << 10, 4096, 4096
 
 
@@ -112,11 +111,11 @@ def _open(memory: Memory, start: int) -> _Mapped:
         for kind, _, offset, address, _, file_size, memory_size, _ in PROGRAM_HEADER.iter_unpack(table)
     )
     loaded = [one for one in headers if one.type == PT_LOAD]
-    first = next((one for one in loaded if one.offset & -PAGE == 0), None)
+    first = next((one for one in loaded if one.offset & -elf.PAGE == 0), None)
     if first is None:
         raise ReadError(f"the ELF file at {start:#x} loads nothing from its beginning")
     high = max(one.address + one.memory_size for one in loaded)
-    return _Mapped(memory, headers, start - (first.address & -PAGE), first.address & -PAGE, high)
+    return _Mapped(memory, headers, start - (first.address & -elf.PAGE), first.address & -elf.PAGE, high)
 
 
 def _read_dynamic(mapped: _Mapped) -> Iterator[tuple[int, int]]:
