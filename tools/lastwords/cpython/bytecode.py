@@ -7,8 +7,8 @@ they are the end of the code object itself, where the interpreter writes over th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from typing import NamedTuple, TypeVar, cast
 
 from lastwords.capture.memory import ReadError
 from lastwords.cpython.opcodes import Opcodes, load_opcodes
@@ -18,6 +18,9 @@ from lastwords.cpython.text import read_bytes_prefix, read_length
 CODE_LIMIT = 1 << 20  # bytes of one function: generated ones are the longest
 TABLE_LIMIT = 1 << 18
 STARTS, CONTINUES, VALUE = 0x80, 0x40, 0x3F  # of a byte of an exception table: six bits of a number each
+
+
+Of = TypeVar("Of")
 
 
 class Instruction(NamedTuple):
@@ -48,10 +51,14 @@ def read_instructions(structs: Structs, code: int) -> list[Instruction]:
 
     Raises ReadError, also where a debugger or a profiler has written over one so that it does not say what it was.
     """
-    known = structs.instructions.get(code)
-    if not isinstance(known, list):
-        known = structs.instructions[code] = list(decode(opcodes_of(structs), _read_code(structs, code)))
-    return known
+    return once(structs, code, "instructions", lambda: list(decode(opcodes_of(structs), _read_code(structs, code))))
+
+
+def once(structs: Structs, code: int, what: str, read: Callable[[], Of]) -> Of:
+    """What `read` returns for a code object, read once in a moment."""
+    if (what, code) not in structs.bytecode:
+        structs.bytecode[what, code] = read()
+    return cast(Of, structs.bytecode[what, code])
 
 
 def _read_code(structs: Structs, code: int) -> bytes:
@@ -108,6 +115,10 @@ def find_instruction(instructions: list[Instruction], at: int) -> int | None:
 
 def read_handlers(structs: Structs, code: int) -> list[Handler]:
     """The exception table of a code object, from 3.11 on. Raises ReadError."""
+    return once(structs, code, "handlers", lambda: _read_handlers(structs, code))
+
+
+def _read_handlers(structs: Structs, code: int) -> list[Handler]:
     table, is_whole = read_bytes_prefix(structs, structs.number(code, "PyCodeObject", "co_exceptiontable"), TABLE_LIMIT)
     if not is_whole:
         raise ReadError(f"the exception table of the code object at {code:#x} is longer than {TABLE_LIMIT} bytes")

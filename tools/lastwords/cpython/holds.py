@@ -19,13 +19,14 @@ from lastwords.capture.memory import ReadError
 from lastwords.cpython.code import read_frame
 from lastwords.cpython.expressions import evaluate, find_expression
 from lastwords.cpython.frame import Place
-from lastwords.cpython.generators import find_manager_place
+from lastwords.cpython.generators import find_generator_place, find_manager_place
 from lastwords.cpython.interpreter import Interpreter
 from lastwords.cpython.lock_calls import GIVING, TAKING, LockCall, find_lock_calls
 from lastwords.cpython.locks import LockState, read_lock
 from lastwords.cpython.releases import Givers, find_lock, find_wait_code
 from lastwords.cpython.slots import find_slot
 from lastwords.cpython.threads import PythonThread
+from lastwords.cpython.value_stack import read_value_stack
 from lastwords.cpython.with_blocks import WithBlock, find_with_blocks
 from lastwords.model import Certainty
 
@@ -88,15 +89,15 @@ class _Search:
     def __init__(self, interp: Interpreter, threads: Sequence[PythonThread], waits: Sequence[Waiting]) -> None:
         self.interp = interp
         self.threads = threads
-        self.waits = [(wait.ident, self._lock_of(wait.object)) for wait in waits if wait.object]
-        self.problems = [
-            f"the stack of thread {one.tid or one.ident:#x} was read in part" for one in threads if one.error
-        ]
+        self.problems = [f"the stack of thread {_name(one)} was read in part" for one in threads if one.error]
         self.candidates: list[Candidate] = []
         self.seen: dict[int, LockState] = {}
         self.places = [place for thread in threads for place in thread.places]
+        self._frames = {place.frame for place in self.places}
+        self._locks: dict[int, int | None] = {}
         self._wait_code = find_wait_code(interp)
         self._givers: Givers | None = None
+        self.waits = [(wait.ident, self._lock_of(wait.object)) for wait in waits if wait.object]
         for thread in threads:
             for at, place in enumerate(thread.places):
                 self._look(thread, at, place)
@@ -124,8 +125,10 @@ class _Search:
         try:
             self._look_at_blocks(thread, at, place, [])
             self._look_at_calls(thread, at, place)
+            for value in read_value_stack(self.interp, place):
+                self._look_at_generator(thread, at, find_generator_place(self.interp, value), [])
         except ReadError as error:
-            self.problems.append(f"a frame of thread {thread.tid or thread.ident:#x} was not read: {error}")
+            self.problems.append(f"a frame of thread {_name(thread)} was not read: {error}")
 
     def _look_at_blocks(self, thread: PythonThread, at: int, place: Place, doubts: list[str]) -> None:
         for block in find_with_blocks(self.interp, place):
@@ -133,10 +136,13 @@ class _Search:
             if lock is not None and lock.kind in TAKEN:
                 self._add(Candidate(thread, at, place, lock, self._describe_with(place, block), [*doubts]))
             elif lock is None and len(doubts) < GENERATORS_LIMIT:
-                inner = find_manager_place(self.interp, block.manager)
-                if inner is not None:
-                    self.places.append(inner)
-                    self._look_at_blocks(thread, at, inner, [*doubts, "the generator may have been begun elsewhere"])
+                self._look_at_generator(thread, at, find_manager_place(self.interp, block.manager), doubts)
+
+    def _look_at_generator(self, thread: PythonThread, at: int, place: Place | None, doubts: list[str]) -> None:
+        """A generator that a frame works with, and that is not running itself."""
+        if place is not None and place.frame not in self._frames:
+            self.places.append(place)
+            self._look_at_blocks(thread, at, place, [*doubts, "the generator may have been begun elsewhere"])
 
     def _look_at_calls(self, thread: PythonThread, at: int, place: Place) -> None:
         """`acquire()` behind us and `release()` of the same lock before us."""
@@ -158,10 +164,13 @@ class _Search:
         return self._lock_of(found) if found else None
 
     def _lock_of(self, address: int) -> int | None:
-        try:
-            return find_lock(self.interp, address)
-        except ReadError:
-            return None
+        if address not in self._locks:
+            try:
+                self._locks[address] = find_lock(self.interp, address)
+            except ReadError as error:
+                self.problems.append(f"an object was not read: {error}")
+                self._locks[address] = None
+        return self._locks[address]
 
     def _see(self, address: int | None) -> LockState | None:
         if address and address not in self.seen:
@@ -225,3 +234,7 @@ class _Search:
         frame = read_frame(self.interp, place.code, call.start)
         where = f"`{call.receiver}.{call.method}()` at {frame.file}:{frame.line} in {frame.function}"
         return f"{where}, whose release() is still to come"
+
+
+def _name(thread: PythonThread) -> str:
+    return str(thread.tid or f"{thread.ident:#x}")

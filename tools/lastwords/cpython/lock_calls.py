@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from lastwords.cpython.bytecode import Instruction, read_instructions
+from lastwords.cpython.bytecode import Instruction, once, read_instructions
 from lastwords.cpython.expressions import (
     ATTRIBUTES,
     ATTRIBUTES_LIMIT,
@@ -37,6 +37,10 @@ class LockCall(NamedTuple):
 
 def find_lock_calls(structs: Structs, code: int) -> list[LockCall]:
     """The calls in a function's own code, not in the functions that it makes. Raises ReadError."""
+    return once(structs, code, "lock calls", lambda: _read_calls(structs, code))
+
+
+def _read_calls(structs: Structs, code: int) -> list[LockCall]:
     if not any(read_name(structs, name, NAME_LIMIT) in METHODS for name in read_names(structs, code)):
         return []
     return list(_find_calls(structs, code, read_instructions(structs, code)))
