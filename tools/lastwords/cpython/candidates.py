@@ -89,7 +89,7 @@ def _unwrap(interp: Interpreter, address: int) -> Iterator[int]:
     """The object; of a bound method what it is bound to, of a cell what is in it."""
     try:
         kind = type_of(interp, address)
-        if kind.is_static("builtin_function_or_method"):
+        if kind.is_static("builtin_function_or_method") or kind.is_static("builtin_method"):
             found = interp.number(address, "PyCFunctionObject", "m_self")
         elif kind.is_static("method") or kind.is_static("instancemethod"):
             found = interp.number(address, "PyMethodObject", "im_self")

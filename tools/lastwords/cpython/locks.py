@@ -1,8 +1,9 @@
 """Locks of every kind: locked or not, by whom, how often, and the address that those who wait for it sleep on.
 
 Those made in C (Modules/_threadmodule.c, Modules/_queuemodule.c, Modules/_multiprocessing/semaphore.c) are on a
-semaphore of the C library (`sem_t *`) to 3.13; from 3.14 on they are one byte (PyMutex), and the waiters are in the
-parking lot (Python/parking_lot.c) under its address. Those of Python (Lib/threading.py, Lib/queue.py) stand on these.
+semaphore of the C library (`sem_t *`); from 3.14 on, and a Lock in late releases of 3.13, they are one byte (PyMutex),
+and the waiters are in the parking lot (Python/parking_lot.c) under its address. Those of Python (Lib/threading.py,
+Lib/queue.py) stand on these.
 
 A release's names (`_lock`, 2.7's `_Condition__lock`) are tried one after the other. What a library has put in place
 of a lock (gevent) is not told here.
@@ -114,13 +115,23 @@ def _type_text(interp: Interpreter, address: int) -> str:
 
 
 def _read_plain(interp: Interpreter, address: int, name: str) -> LockState:
+    mutex = find_mutex(interp, address)
+    if mutex is not None:
+        locked = bool(interp.memory.read(mutex, 1)[0] & MUTEX_LOCKED)
+        return LockState(address, "lock", name, locked, word=mutex)
+    word = interp.number(address, "lockobject", "lock_lock")
+    return LockState(address, "lock", name, not is_sem_free(interp, word), word=word)
+
+
+def find_mutex(interp: Interpreter, address: int) -> int | None:
+    """The PyMutex in a `lockobject`; None where it has a pointer to a semaphore.
+
+    3.13 changed from this to that between its patch releases: an object too small for the old fields is a new one.
+    """
     if interp.has("lockobject", "lock"):
-        word = interp.at(address, "lockobject", "lock")
-        locked = bool(interp.number(address, "lockobject", "lock") & MUTEX_LOCKED)
-    else:
-        word = interp.number(address, "lockobject", "lock_lock")
-        locked = not is_sem_free(interp, word)
-    return LockState(address, "lock", name, locked, word=word)
+        return interp.at(address, "lockobject", "lock")
+    size = interp.number(type_of(interp, address).address, "PyTypeObject", "tp_basicsize")
+    return interp.at(address, "lockobject", "lock_lock") if size < interp.layout.size("lockobject") else None
 
 
 def _read_recursive(interp: Interpreter, address: int, name: str) -> LockState:

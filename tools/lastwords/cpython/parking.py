@@ -17,6 +17,7 @@ from lastwords.cpython.locks import LockState, read_lock
 # The fields under whose address waiters are parked.
 PARKED = (
     ("lockobject", "lock"),
+    ("lockobject", "lock_lock"),  # late releases of 3.13 have a mutex there: see locks.py
     ("rlockobject", "lock.mutex"),
     ("simplequeueobject", "has_threads_waiting"),
 )
