@@ -5,9 +5,13 @@ from __future__ import annotations
 import io
 import os
 import subprocess
+import sys
 from pathlib import Path
+from random import Random
 
 import pytest
+from elftools.elf.elffile import ELFFile
+from elftools.elf.sections import Symbol, SymbolTableSection
 
 from lastwords.capture import elf, procfs
 from lastwords.capture.elf import Image
@@ -56,3 +60,40 @@ def test_a_replaced_file_is_not_taken_for_the_mapped_one(tmp_path: Path) -> None
 def test_what_is_no_elf_file_is_said(data: bytes) -> None:
     with pytest.raises(ElfError):
         elf.read_elf(io.BytesIO(data))
+
+
+def test_it_is_what_pyelftools_says(image: Image) -> None:
+    with Path(image.path).open("rb") as file:
+        reference = ELFFile(file)
+        sections = {one.name: one for one in reference.iter_sections()}
+        assert image.elf.sections == {name: (one["sh_addr"], one["sh_size"]) for name, one in sections.items()}
+        loaded = [part for part in reference.iter_segments() if part["p_type"] == "PT_LOAD"]
+        expected = [(one["p_offset"], one["p_vaddr"], one["p_filesz"]) for one in loaded]
+        assert [(one.offset, one.address, one.size) for one in image.elf.segments] == expected
+        table = sections[".dynsym"]
+        assert isinstance(table, SymbolTableSection)
+        defined = {symbol.name: symbol["st_value"] for symbol in table.iter_symbols() if _is_defined(symbol)}
+    assert len(defined) > 1000
+    assert {name: image.elf.symbols.get(name) for name in defined} == defined
+    assert defined.keys() <= set(image.elf.symbols)
+
+
+def _is_defined(symbol: Symbol) -> bool:
+    kinds = ("STT_NOTYPE", "STT_OBJECT", "STT_FUNC")
+    return bool(symbol["st_shndx"] != "SHN_UNDEF" and symbol["st_info"]["type"] in kinds)
+
+
+def test_a_damaged_file_is_refused_or_read() -> None:
+    """Whatever its bytes say: nothing but ElfError, and no table larger than the file."""
+    whole = Path(sys.executable).resolve().read_bytes()[:20000]
+    random = Random(3)
+    refused = 0
+    for _ in range(300):
+        data = bytearray(whole)
+        for _ in range(4):
+            data[random.randrange(64)] = random.randrange(256)
+        try:
+            dict(elf.read_elf(io.BytesIO(bytes(data))).symbols)
+        except ElfError:
+            refused += 1
+    assert refused > 100
