@@ -117,7 +117,7 @@ def describe_wait(report: Report, thread: Thread) -> str:
         return "waits for nothing"
     facts = [
         _awaited(report, wait),
-        f"until {format_time(wait.until)}" if wait.until else "",
+        f"until {format_time(wait.until)}" if wait.until and wait.target else "",  # else the detail has it
         _holder(report, thread, wait.target),
         "" if wait.certainty == "certain" else wait.certainty,
     ]
@@ -129,7 +129,8 @@ def _awaited(report: Report, wait: WaitsFor) -> str:
     if not target:
         return f"waits: {wait.detail}" if wait.detail else f"waits ({wait.kind.replace('_', ' ')})"
     what = f"waits for the {'join of ' if wait.kind == 'join' else ''}{target}"
-    return f"{what}: {wait.detail}" if wait.detail else what
+    says_more = wait.detail is not None and ": " in wait.detail and wait.kind != "join"
+    return f"{what} ({wait.detail})" if says_more else what
 
 
 def _holder(report: Report, waiter: Thread, target: str | None) -> str:
