@@ -44,12 +44,12 @@ class _Attached:
         return self._report(captured, read_facts(self.pid, self.proc))
 
     def _dry_run(self, memory: Memory, threads: Sequence[KernelThread]) -> None:
-        self._recheck(memory, threads)
+        self._recheck(memory)
         self._report(Captured(self.pid, memory, self.maps, threads, this_machine(), "dry run"), None)
 
-    def _recheck(self, memory: Memory, threads: Sequence[KernelThread]) -> None:
+    def _recheck(self, memory: Memory, _: Sequence[KernelThread] = ()) -> None:
         """Where every thread stands now, and the code that was not seen before."""
-        touch_roots(open_image(self.pid, CachedMemory(memory), self.image), threads, self._code)
+        touch_roots(open_image(self.pid, CachedMemory(memory), self.image), self._code)
 
     def _report(self, captured: Captured, facts: Facts | None) -> Report:
         interp = open_image(self.pid, CachedMemory(captured.memory), self.image)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lastwords.capture.captured import Captured, KernelThread
+from lastwords.capture.captured import Captured
 from lastwords.capture.facts import Facts
 from lastwords.cpython import Interpreter, read_modules, read_phase, read_threading
 from lastwords.cpython.finalize import read_step
-from lastwords.cpython.frame import read_frames
+from lastwords.cpython.frame import read_frames, read_places
 from lastwords.cpython.modules import find_global
 from lastwords.cpython.text import read_text
 from lastwords.cpython.threads import PythonThread, read_threads
@@ -81,9 +80,13 @@ def _add_libraries(process: Process, moment: Moment, interp: Interpreter) -> Non
                 process.libraries[name] = read_text(interp, found, 100)
 
 
-def touch_roots(interp: Interpreter, kernel: Sequence[KernelThread], known: set[int]) -> None:
-    """Read where every thread stands, and the code that is not in `known` yet: what may have moved since."""
-    for thread in read_threads(interp, kernel):
-        fresh = [place for place in thread.places if place.code not in known]
-        known.update(place.code for place in fresh)
-        read_frames(interp, fresh)
+def touch_roots(interp: Interpreter, known: set[int]) -> None:
+    """Read where every thread stands, and the code that is not in `known` yet: what may have moved since.
+
+    Threads stand still meanwhile: no more than this. Raises ReadError.
+    """
+    for state in interp.interpreters():
+        for tstate in interp.thread_states(state):
+            fresh = [place for place in read_places(interp, tstate) if place.code not in known]
+            known.update(place.code for place in fresh)
+            read_frames(interp, fresh)
