@@ -105,6 +105,8 @@ def read_record(structs: Structs, address: int) -> tuple[Place | None, int]:
     """
     word, pointer, previous = structs.numbers(address, "_PyInterpreterFrame", "f_executable", "instr_ptr", "previous")
     code = word & structs.layout.formats.pointer_mask
+    if not code:  # C code's entries have None there
+        raise ReadError(f"the frame at {address:#x} has no code object: it was overwritten, or not written")
     if code not in structs.starts:
         structs.starts[code] = _find_start(structs, code)
     start = structs.starts[code]
