@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 
 from lastwords.capture.memory import ReadError
 from lastwords.cpython.attributes import read_attributes, read_tuple
+from lastwords.cpython.classes import find_lock_class
 from lastwords.cpython.dicts import find_item
 from lastwords.cpython.frame import Place
 from lastwords.cpython.interpreter import Interpreter
@@ -31,9 +32,10 @@ TAGGED = 7  # an object's address is a multiple of 8
 def find_lock_of_word(interp: Interpreter, places: Sequence[Place], word: int) -> LockState | None:
     """The lock whose waiters sleep on `word`, if one of the innermost frames knows it.
 
-    Looked for in the frames' slots, then in the attributes of what is there, then among the globals that are named.
+    Looked for in the frames' slots, those made in C first, then in the attributes of what is there, then among the
+    globals that are named.
     """
-    for search in (_in_slots, _in_attributes, _in_globals):
+    for search in (_native_in_slots, _in_slots, _in_attributes, _in_globals):
         for place in places[:FRAMES]:
             found = _first_with_word(interp, search(interp, place), word)
             if found is not None:
@@ -66,6 +68,17 @@ def _with_word(interp: Interpreter, address: int, word: int, nesting: int) -> Lo
     if state is None or state.word == word:
         return state
     return _with_word(interp, state.lock, word, nesting - 1) if state.lock and nesting else None
+
+
+def _native_in_slots(interp: Interpreter, place: Place) -> Iterator[int]:
+    """Nearly always it is one of these, and they are read at once."""
+    for address in _in_slots(interp, place):
+        try:
+            of_class = find_lock_class(interp, address)
+        except ReadError:
+            continue
+        if of_class is not None and of_class.is_native:
+            yield address
 
 
 def _in_slots(interp: Interpreter, place: Place) -> Iterator[int]:

@@ -8,14 +8,16 @@ can make such a one, and it holds in every interpreter of a process and after a 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from lastwords.capture.memory import ReadError
 from lastwords.cpython.attributes import read_tuple
+from lastwords.cpython.callables import old_class_name
 from lastwords.cpython.dicts import find_item
 from lastwords.cpython.interpreter import Interpreter
 from lastwords.cpython.modules import module_globals
 from lastwords.cpython.text import read_text
-from lastwords.cpython.types import Kind, read_kind, type_of
+from lastwords.cpython.types import Kind, read_kind, type_name, type_of
 
 CLASSES_LIMIT = 200
 NAME_LIMIT = 256
@@ -47,20 +49,25 @@ PYTHON = {
 }
 
 
-def find_lock_kind(interp: Interpreter, address: int) -> str | None:
-    """ "lock", "condition", "queue" ... (see LockState) of the object at `address`; None: none of these.
+@dataclass(frozen=True)
+class LockClass:
+    """A class whose instances are locks of one `kind` (see LockState); `name` as LockState.type has it.
 
-    Raises ReadError.
+    is_native: it, or one of its bases, is the type made in C
     """
+
+    kind: str
+    name: str
+    is_native: bool
+
+
+def find_lock_class(interp: Interpreter, address: int) -> LockClass | None:
+    """The class of the lock at `address`; None for any other object. Raises ReadError."""
     of_class = class_of(interp, address)
-    if of_class not in interp.lock_kinds:
-        interp.lock_kinds[of_class] = _judge_class(interp, of_class)
-    return interp.lock_kinds[of_class]
-
-
-def is_python(interp: Interpreter, address: int) -> bool:
-    """Whether a lock is an instance of a class of Python: `threading._RLock`, and not the one made in C."""
-    return not any(_is_native_lock(interp, kind) for kind in _mro(interp, type_of(interp, address)))
+    if of_class not in interp.lock_classes:
+        interp.lock_classes[of_class] = _judge_class(interp, of_class)
+    found = interp.lock_classes[of_class]
+    return found if isinstance(found, LockClass) else None
 
 
 def is_deque(interp: Interpreter, address: int) -> bool:
@@ -87,14 +94,20 @@ def find_module_globals(interp: Interpreter, name: str) -> Iterator[int]:
             yield variables
 
 
-def _judge_class(interp: Interpreter, of_class: int) -> str | None:
+def _judge_class(interp: Interpreter, of_class: int) -> LockClass | None:
     for address, name in _bases(interp, of_class):
         if name in NATIVE and not _is_old(interp, address) and _is_native_lock(interp, read_kind(interp, address)):
-            return NATIVE[name][0]
+            return LockClass(NATIVE[name][0], _class_name(interp, of_class), is_native=True)
         kind, modules = PYTHON.get(name, ("", ()))
         if any(_is_global(interp, module, name, address) for module in modules):
-            return kind
+            return LockClass(kind, _class_name(interp, of_class), is_native=False)
     return None
+
+
+def _class_name(interp: Interpreter, of_class: int) -> str:
+    if _is_old(interp, of_class):
+        return old_class_name(interp, of_class)
+    return type_name(interp, read_kind(interp, of_class))
 
 
 def _is_global(interp: Interpreter, module: str, name: str, of_class: int) -> bool:

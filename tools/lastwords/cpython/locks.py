@@ -16,14 +16,13 @@ from dataclasses import dataclass, replace
 
 from lastwords.capture.memory import ReadError
 from lastwords.cpython.attributes import read_attributes
-from lastwords.cpython.callables import old_class_name
-from lastwords.cpython.classes import class_of, find_lock_kind, is_deque, is_python
+from lastwords.cpython.classes import LockClass, find_lock_class, is_deque
 from lastwords.cpython.dicts import named
 from lastwords.cpython.interpreter import Interpreter
 from lastwords.cpython.numbers import read_int
 from lastwords.cpython.structs import INT, LIST, LONG
 from lastwords.cpython.text import read_length
-from lastwords.cpython.types import type_name, type_of
+from lastwords.cpython.types import type_of
 
 NESTING_LIMIT = 8  # a lock in a Condition in an Event: what is nested deeper is not what it seems
 SEMAPHORE_VALUE = 0x7FFF_FFFF  # of the first word of glibc's and musl's sem_t; the highest bit is musl's own
@@ -98,20 +97,14 @@ def is_sem_free(interp: Interpreter, word: int) -> bool:
 
 
 def _read(interp: Interpreter, address: int, nesting: int) -> LockState | None:
-    kind = find_lock_kind(interp, address)
-    if kind is None:
+    found = find_lock_class(interp, address)
+    if found is None:
         return None
     if nesting == 0:
         raise ReadError(f"the lock at {address:#x} stands on too many others")
-    if is_python(interp, address):
-        return _read_python(interp, address, kind, nesting)
-    return NATIVE_READERS[kind](interp, address, _type_text(interp, address))
-
-
-def _type_text(interp: Interpreter, address: int) -> str:
-    of_class = class_of(interp, address)
-    kind = type_of(interp, address)
-    return type_name(interp, kind) if of_class == kind.address else old_class_name(interp, of_class)
+    if found.is_native:
+        return NATIVE_READERS[found.kind](interp, address, found.name)
+    return _read_python(interp, address, found, nesting)
 
 
 def _read_plain(interp: Interpreter, address: int, name: str) -> LockState:
@@ -200,9 +193,9 @@ BELOW = {
 HANDLES = ("_os_thread_handle", "_handle", "_tstate_lock", "_block")
 
 
-def _read_python(interp: Interpreter, address: int, kind: str, nesting: int) -> LockState | None:
+def _read_python(interp: Interpreter, address: int, of_class: LockClass, nesting: int) -> LockState | None:
     attributes = find_attributes(interp, address)
-    name = _type_text(interp, address)
+    kind, name = of_class.kind, of_class.name
     if kind == "thread":
         return _read_thread(interp, address, name, attributes, nesting)
     lock, count = (attributes.get(one) for one in BELOW[kind])

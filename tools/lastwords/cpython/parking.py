@@ -6,6 +6,7 @@ on which it sleeps meanwhile.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 
 from lastwords.capture.captured import KernelThread
@@ -31,10 +32,17 @@ def find_parked(interp: Interpreter, thread: KernelThread, word: int, maps: Sequ
     """
     if not interp.has("wait_entry") or thread.sp is None or not thread.sp <= word:
         return None
-    if not any(one.start <= thread.sp and word < one.end for one in maps if one.start <= word < one.end):
+    stack = find_mapping(maps, word)
+    if stack is None or thread.sp < stack.start:
         return None  # not on its own stack
     entry = word - interp.layout.offset("wait_entry", "sema")
     return interp.number(entry, "wait_entry", "addr") or None
+
+
+def find_mapping(maps: Sequence[Mapping], address: int) -> Mapping | None:
+    """The mapping that the address is in; `maps` are by rising address."""
+    at = bisect_right(maps, address, key=lambda one: one.start) - 1
+    return maps[at] if at >= 0 and address < maps[at].end else None
 
 
 def find_parked_lock(interp: Interpreter, parked: int) -> LockState | None:

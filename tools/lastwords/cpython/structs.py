@@ -40,25 +40,24 @@ class Structs:
     def __init__(self, memory: Memory, layout: Layout) -> None:
         self.memory = memory
         self.layout = layout
-        self.names: dict[int, dict[str, int]] = {}  # the items of dicts that were searched in this moment, by address
-        self.keys: dict[int, str | None] = {}  # the text of keys of dicts, None for one that is no string
         self.nesting = 0  # exceptions whose text is being told: one may contain itself
         self._fields: dict[tuple[str, str], Field] = {}
-        self.flags: dict[int, int] = {}
-        self.kinds: dict[int, object] = {}  # what has been read of types in this moment, by address
-        self.lock_kinds: dict[int, str | None] = {}  # which kind of lock the instances of a class are: see classes.py
-        self.codes: dict[int, object] = {}  # the same of code objects,
-        self.starts: dict[int, Start | None] = {}  # of their first instructions,
-        self.bytecode: dict[tuple[str, int], object] = {}  # of what follows from their instructions,
-        self.slots: dict[int, object] = {}  # of the names of their local variables,
-        self.modules: dict[int, str | None] = {}  # and of modules' globals
         self._groups: dict[tuple[str, tuple[str, ...]], Group] = {}
+        self.forget()
 
     def forget(self) -> None:
-        """Forgets what was read: the moment is over."""
-        for known in (self.names, self.keys, self.kinds, self.flags, self.codes, self.starts, self.slots, self.modules):
-            known.clear()
-        self.bytecode.clear()
+        """Forgets what was read of this moment; all of it is by address."""
+        self.names: dict[int, dict[str, int]] = {}  # the items of dicts that were searched
+        self.keys: dict[int, str | None] = {}  # the text of keys of dicts, None for one that is no string
+        self.flags: dict[int, int] = {}  # of types,
+        self.kinds: dict[int, object] = {}  # what they are,
+        self.members: dict[int, list[tuple[str, int]]] = {}  # (name, byte) of the slots of their instances,
+        self.lock_classes: dict[int, object] = {}  # which kind of lock these are: see classes.py
+        self.codes: dict[int, object] = {}  # code objects,
+        self.starts: dict[int, Start | None] = {}  # their first instructions,
+        self.bytecode: dict[tuple[str, int], object] = {}  # what follows from their instructions,
+        self.slots: dict[int, object] = {}  # the names of their local variables,
+        self.modules: dict[int, str | None] = {}  # and of the modules that globals belong to
 
     @cached_property
     def unicode_width(self) -> int:

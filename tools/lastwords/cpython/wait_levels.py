@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from lastwords.capture.memory import ReadError
-from lastwords.cpython.classes import find_lock_kind
+from lastwords.cpython.classes import find_lock_class
 from lastwords.cpython.frame import Place
 from lastwords.cpython.interpreter import Interpreter
 from lastwords.cpython.locks import find_attributes
@@ -57,7 +57,8 @@ def read_levels(
             address = find_slot(interp, place, "self")
             if not address or not _stands_on(interp, place, waiting, address, levels[-1].address):
                 break
-            if find_lock_kind(interp, address) != waiting.kind:
+            of_class = find_lock_class(interp, address)
+            if of_class is None or of_class.kind != waiting.kind:
                 break
         except ReadError:
             break

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from lastwords.capture.memory import ReadError
+from lastwords.cpython.classes import find_lock_class
 from lastwords.cpython.interpreter import Interpreter
-from lastwords.cpython.locks import Attributes, find_attributes, read_count, read_lock
+from lastwords.cpython.locks import Attributes, find_attributes, read_count
 from lastwords.cpython.text import read_text
 from lastwords.cpython.wait_levels import Level
 
@@ -16,12 +17,12 @@ NAME_LIMIT = 200  # characters
 def format_level(interp: Interpreter, level: Level) -> str:
     """ "Queue.get: 0 items", "Thread.join: worker-1", "lock". What cannot be read is left out."""
     try:
-        state = read_lock(interp, level.address)
+        of_class = find_lock_class(interp, level.address)
         attributes = find_attributes(interp, level.address) if level.kind in FORMATS else {}
         told = FORMATS[level.kind](interp, attributes) if level.kind in FORMATS else ""
     except ReadError:
         return level.kind
-    name = state.type.rpartition(".")[2] if state is not None else level.kind
+    name = of_class.name.rpartition(".")[2] if of_class is not None else level.kind
     called = f"{name}.{level.function}" if level.function else name
     return f"{called}: {told}" if told else called
 

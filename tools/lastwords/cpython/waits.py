@@ -23,7 +23,7 @@ from lastwords.cpython.frame import Place
 from lastwords.cpython.gil import Gil, read_gil
 from lastwords.cpython.interpreter import Interpreter
 from lastwords.cpython.locks import read_lock
-from lastwords.cpython.parking import find_parked, find_parked_lock, find_parked_thread
+from lastwords.cpython.parking import find_mapping, find_parked, find_parked_lock, find_parked_thread
 from lastwords.cpython.threads import PythonThread
 from lastwords.cpython.wait_levels import Level, find_polling, read_levels
 from lastwords.cpython.wait_targets import find_child, read_deadline, read_threads_by_word
@@ -205,7 +205,7 @@ class _Reader:
         return f"a futex at {word:#x}{self._format_place(word)}"
 
     def _format_place(self, address: int) -> str:
-        place = next((one for one in self.captured.maps if one.start <= address < one.end), None)
+        place = find_mapping(self.captured.maps, address)
         return f" in {place.path.rpartition('/')[2]}" if place is not None and place.path else ""
 
     def _read_syscall(self, sleeper: Sleeper) -> Wait | None:
