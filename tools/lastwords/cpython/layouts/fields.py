@@ -156,7 +156,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "ThreadHandle": ("ident", "state", "mutex", "thread_is_exiting"),
     "wait_entry": ("addr", "sema"),
     "simplequeueobject": ("lock", "locked", "lst", "lst_pos", "has_threads_waiting", "buf.num_items"),
-    "dequeobject": ("len", "leftblock", "leftindex", "maxlen"),
+    "dequeobject": ("len", "leftblock", "leftindex"),
     "BLOCK": ("data", "rightlink"),
     "SemLockObject": ("handle", "last_tid", "count", "maxvalue", "kind"),
     "PyModuleObject": ("md_dict",),
@@ -170,7 +170,6 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "PyUnicodeErrorObject": ("encoding", "object", "start", "end", "reason"),
     "PyTracebackObject": ("tb_next", "tb_frame", "tb_lasti", "tb_lineno"),
     "rangeobject": ("start", "stop", "step"),
-    "defdictobject": ("default_factory",),
     "PyGenObject": ("gi_qualname", "gi_code", "gi_frame", "gi_iframe"),
 }
 
