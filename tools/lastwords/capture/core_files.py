@@ -84,7 +84,11 @@ class ElfOnDisk:
 def read_identity(memory: Memory, start: int) -> Identity:
     """What tells an ELF file from others, by its header at address `start`. Raises ReadError."""
     header = HEADER.unpack(memory.read(start, HEADER.size))
-    return read_build_id(memory, start), memory.read(start + header[5], header[9] * header[10])
+    table = memory.read(start + header[5], header[9] * header[10])
+    try:
+        return read_build_id(memory, start), table
+    except ReadError:  # the note is on another page
+        return None, table
 
 
 @dataclass
@@ -177,9 +181,9 @@ def find_bias(file: ElfOnDisk, parts: Sequence[FilePart]) -> int | None:
 
 def describe_difference(wanted: Identity, found: Identity) -> str:
     """What two identities differ in; empty where they do not."""
-    if wanted[0] != found[0]:
-        return f"its build-id is {found[0]}, the core has {wanted[0]}"
-    return "its program headers are others" if wanted[0] is None and wanted[1] != found[1] else ""
+    if wanted[0] and found[0]:
+        return f"its build-id is {found[0]}, the core has {wanted[0]}" if wanted[0] != found[0] else ""
+    return "its program headers are others" if wanted[1] != found[1] else ""
 
 
 def _as_mapping(part: FilePart) -> Mapping:

@@ -31,6 +31,7 @@ from lastwords.capture.procfs import Mapping
 from lastwords.errors import SetupError, TargetError
 
 AT_PHDR = 3
+STACK_LOOK = 256  # bytes at the stack pointer: a return address is among them
 UNKNOWN = "????"  # permissions of a mapping of which the core has nothing
 
 
@@ -84,6 +85,7 @@ def open_core(path: Path, executable: Path | None = None) -> Core:
     segments = SegmentMemory(file, headers.loads)
     files = MappedFiles(notes.files, segments)
     files.problems += [one for one in (damage, _describe_cut(path, file, headers, notes)) if one]
+    files.problems += _describe_zeros(segments, notes)
     program = files.find_file(notes.auxiliary(AT_PHDR) or 0)
     if executable is not None:
         _use_executable(executable, program, files)
@@ -124,6 +126,12 @@ def _describe_cut(path: Path, file: FileBytes, headers: CoreHeaders, notes: Core
         size = file.size
         return f"{path} is cut off: {size} of its {size + headers.missing} bytes are there"
     return None if notes.files else f"{path} does not say which files were mapped (it has no NT_FILE note)"
+
+
+def _describe_zeros(segments: SegmentMemory, notes: CoreNotes) -> list[str]:
+    """gdb 13 writes zeros for a stack that begins with a page which it cannot read (glibc 2.42's guard pages)."""
+    empty = [one.tid for one in notes.threads if segments.begin(one.sp or 0, STACK_LOOK) == bytes(STACK_LOOK)]
+    return [f"the core has zeros in place of the stack of thread {tid}" for tid in empty]
 
 
 def _use_executable(path: Path, program: MappedFile | None, files: MappedFiles) -> None:

@@ -1,0 +1,58 @@
+"""Core files of targets, as the kernel and gdb write them, and as people pack them."""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+from harness import Target
+from needs import need
+
+PATTERN = Path("/proc/sys/kernel/core_pattern")
+# gdb reads no symbols for it: a core takes a quarter of a second.
+GCORE = ("-iex", "set auto-load no", "-iex", "set auto-solib-add off", "-iex", "set debuginfod enabled off")
+PACKERS = {
+    "gz": ["gzip", "-1"], "bz2": ["bzip2", "-1"], "xz": ["xz", "-0"], "zst": ["zstd", "-1", "-q"], "lz4": ["lz4", "-q"],
+}  # fmt: skip
+
+
+def kernel_core(target: Target, folder: Path, number: signal.Signals = signal.SIGSEGV) -> Path:
+    """Let a target whose directory is `folder` die of a signal; the core that the kernel writes there."""
+    pattern = PATTERN.read_text().strip()
+    need(
+        pattern and "/" not in pattern and "|" not in pattern, f"core files beside the program (core_pattern={pattern})"
+    )
+    unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+    try:
+        resource.prlimit(target.pid, resource.RLIMIT_CORE, unlimited)
+    except PermissionError:
+        need(False, "the right to raise the limit on cores (ulimit -c)")
+    before = set(folder.iterdir())
+    os.kill(target.pid, number)
+    assert target.wait() == -number
+    [core] = set(folder.iterdir()) - before
+    return core
+
+
+def gdb_core(pid: int, path: Path) -> Path:
+    """What gdb's gcore makes of a live process."""
+    gdb = shutil.which("gdb")
+    need(gdb, "gdb")
+    command = [str(gdb), "-nx", "-batch", *GCORE, "-p", str(pid), "-ex", f"gcore {path}"]
+    done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=120, check=False)
+    assert path.exists(), done.stdout + done.stderr
+    return path
+
+
+def packed(path: Path, suffix: str) -> Path:
+    """The file, compressed, under a name that does not say so."""
+    command = PACKERS[suffix]
+    need(shutil.which(command[0]), command[0])
+    out = path.with_name(f"packed-{suffix}")
+    with path.open("rb") as source, out.open("wb") as into:
+        subprocess.run([*command, "-c"], stdin=source, stdout=into, check=True, timeout=120)
+    return out
