@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from lastwords.capture.memory import ReadError
 from lastwords.cpython.attributes import read_tuple
@@ -17,6 +18,7 @@ from lastwords.cpython.callables import (
     old_class_name,
 )
 from lastwords.cpython.dicts import count_items, read_items
+from lastwords.cpython.instances import with_contents
 from lastwords.cpython.numbers import DIGITS_LIMIT, read_complex, read_digit_count, read_float, read_int
 from lastwords.cpython.structs import LONG, Structs
 from lastwords.cpython.text import read_bytes_prefix, read_length, read_text_prefix
@@ -83,7 +85,7 @@ def _complex(printer: Printer, address: int) -> str:
     return repr(read_complex(printer.structs, address))
 
 
-def _items(printer: Printer, address: int, found: Sequence[int], total: int) -> list[str]:
+def items_texts(printer: Printer, address: int, found: Sequence[int], total: int) -> list[str]:
     """The items' texts, and "..." where they are too many, too deep, or contain what contains them."""
     if len(printer.inside) >= printer.depth:
         return [printer.cut()]
@@ -104,7 +106,7 @@ def _tuple(printer: Printer, address: int) -> str:
         return "(...)"
     structs = printer.structs
     length = read_length(structs, address)
-    texts = _items(printer, address, read_tuple(structs, address, printer.items), length)
+    texts = items_texts(printer, address, read_tuple(structs, address, printer.items), length)
     return f"({texts[0]},)" if length == 1 else f"({', '.join(texts)})"
 
 
@@ -115,7 +117,7 @@ def _list(printer: Printer, address: int) -> str:
     length = read_length(structs, address)
     start = structs.number(address, "PyListObject", "ob_item")
     found = structs.pointers(start, min(length, printer.items)) if length else []
-    return f"[{', '.join(_items(printer, address, found, length))}]"
+    return f"[{', '.join(items_texts(printer, address, found, length))}]"
 
 
 def _dict(printer: Printer, address: int) -> str:
@@ -124,8 +126,8 @@ def _dict(printer: Printer, address: int) -> str:
     items = read_items(printer.structs, address, printer.items)
     total = count_items(printer.structs, address)
     flat = [item for pair in items for item in pair]
-    wide = Printer(printer.structs, printer.characters, 2 * printer.items, printer.depth, False, printer.inside)
-    texts = _items(wide, address, flat, len(flat))
+    wide = replace(printer, items=2 * printer.items, truncated=False)
+    texts = items_texts(wide, address, flat, len(flat))
     printer.truncated |= wide.truncated
     pairs = [f"{key}: {value}" for key, value in zip(texts[::2], texts[1::2], strict=False)]
     if len(texts) < len(flat) or len(items) < total or texts[-1:] == ["..."]:
@@ -142,7 +144,7 @@ def _set(printer: Printer, address: int) -> str:
     is_old = structs.layout.formats.text == "bytes"
     if not found and not is_old:
         return f"{name}()"
-    texts = ", ".join(_items(printer, address, found[: printer.items], len(found)))
+    texts = ", ".join(items_texts(printer, address, found[: printer.items], len(found)))
     if is_old:
         return f"{name}([{texts}])"
     return f"{{{texts}}}" if type_of(structs, address).is_static("set") else f"{name}({{{texts}}})"
@@ -234,7 +236,7 @@ def _old_instance(printer: Printer, address: int) -> str:
     """2.7: an instance of a `class A:`; its __repr__, if it has one, is not run."""
     structs = printer.structs
     name = old_class_name(structs, structs.number(address, "PyInstanceObject", "in_class"))
-    return f"<{name} instance at {address:#x}>"
+    return with_contents(printer, address, f"<{name} instance at {address:#x}>")
 
 
 def _ellipsis(_printer: Printer, _address: int) -> str:

@@ -23,13 +23,13 @@ TAGGED_INT = 3  # the low bits of a _PyStackRef that is no pointer (pycore_stack
 
 
 class Name(NamedTuple):
-    """The name of a slot. `in_cell`: the value may be in a cell, and the slot refers to the cell."""
+    """The name of a slot. `in_cell`: the slot refers to the value's cell."""
 
     text: str
     in_cell: bool
 
 
-def read_slots(interp: Structs, place: Place) -> list[tuple[str, int]]:
+def read_slots(interp: Structs, place: Place, *, with_cells: bool = True) -> list[tuple[str, int]]:
     """(name, address of the object) of each local, cell and free variable; 0 where it is unbound. Raises ReadError.
 
     An argument that a nested function uses has two slots until 3.10: it is listed once, with what its cell has.
@@ -37,7 +37,8 @@ def read_slots(interp: Structs, place: Place) -> list[tuple[str, int]]:
     found: dict[str, int] = {}
     names = read_slot_names(interp, place.code)
     for name, word in zip(names, interp.pointers(_first_slot(interp, place.frame), len(names)), strict=True):
-        found[name.text] = _follow(interp, word, name.in_cell)
+        if with_cells or not name.in_cell:
+            found[name.text] = _follow(interp, word, name.in_cell)
     return list(found.items())
 
 
@@ -46,24 +47,27 @@ def find_slot(interp: Structs, place: Place, name: str) -> int | None:
 
     Raises ReadError.
     """
-    at = next((at for at, one in reversed([*enumerate(read_slot_names(interp, place.code))]) if one.text == name), None)
-    if at is None:
-        return None
-    word = interp.pointer(_first_slot(interp, place.frame) + 8 * at)
-    return _follow(interp, word, read_slot_names(interp, place.code)[at].in_cell) or None
+    return dict(read_slots(interp, place)).get(name) or None
 
 
 def read_slot_names(structs: Structs, code: int) -> list[Name]:
     """The names of all slots of a code object's frames, in the order of the slots. Raises ReadError."""
-    if structs.has("PyCodeObject", "co_localsplusnames"):
-        names = _texts(structs, code, "co_localsplusnames")
-        kinds, _ = read_bytes_prefix(structs, structs.number(code, "PyCodeObject", "co_localspluskinds"), SLOTS_LIMIT)
-        if len(kinds) != len(names):
-            raise ReadError(f"the code object at {code:#x} has {len(names)} names but {len(kinds)} kinds")
-        return [Name(text, bool(kind & (CELL | FREE))) for text, kind in zip(names, kinds, strict=True)]
-    plain = [Name(text, False) for text in _texts(structs, code, "co_varnames")]
-    cells = [Name(text, True) for field in ("co_cellvars", "co_freevars") for text in _texts(structs, code, field)]
-    return plain + cells
+    known = structs.slots.get(code)
+    if not isinstance(known, list):
+        known = structs.slots[code] = _read_slot_names(structs, code)
+    return known
+
+
+def _read_slot_names(structs: Structs, code: int) -> list[Name]:
+    if not structs.has("PyCodeObject", "co_localsplusnames"):
+        plain = [Name(text, False) for text in _texts(structs, code, "co_varnames")]
+        cells = [Name(text, True) for field in ("co_cellvars", "co_freevars") for text in _texts(structs, code, field)]
+        return plain + cells
+    names = _texts(structs, code, "co_localsplusnames")
+    kinds, _ = read_bytes_prefix(structs, structs.number(code, "PyCodeObject", "co_localspluskinds"), SLOTS_LIMIT)
+    if len(kinds) != len(names):
+        raise ReadError(f"the code object at {code:#x} has {len(names)} names but {len(kinds)} kinds")
+    return [Name(text, bool(kind & (CELL | FREE))) for text, kind in zip(names, kinds, strict=True)]
 
 
 def _texts(structs: Structs, code: int, field: str) -> list[str]:

@@ -18,12 +18,16 @@ from lastwords.model import Value
 
 @dataclass
 class Printer:
-    """One repr in the making. Bounds: characters in all, items of a container, depth of containers."""
+    """One repr in the making. Bounds: characters in all, items of a container, depth of containers.
+
+    attributes: whether an instance whose repr would be code of its class shows what it has, see instances.py
+    """
 
     structs: Structs
     characters: int = 2000
     items: int = 100
     depth: int = 20
+    attributes: bool = False
     truncated: bool = False
     inside: list[int] = field(default_factory=list)
 
@@ -36,14 +40,17 @@ class Printer:
 Handler = Callable[[Printer, int], str]
 
 
-def read_value(structs: Structs, address: int, characters: int = 2000) -> Value:
-    """The object at `address`: its type and its repr of at most `characters`. Never raises for what memory holds."""
+def read_value(structs: Structs, address: int, characters: int = 2000, *, attributes: bool = False) -> Value:
+    """The object at `address`: its type and its repr of at most `characters`. Never raises for what memory holds.
+
+    With `attributes` an instance of which no repr is known shows its own, one level deep.
+    """
     if not address:
         return Value(missing="not available")
     value = Value(address=address)
     try:
         value.type = type_name(structs, type_of(structs, address))
-        printer = Printer(structs, characters)
+        printer = Printer(structs, characters, attributes=attributes)
         text = printer_text(printer, address)
         value.repr = text if len(text) <= characters else text[:characters] + printer.cut()
         value.truncated = printer.truncated
@@ -54,15 +61,17 @@ def read_value(structs: Structs, address: int, characters: int = 2000) -> Value:
 
 def printer_text(printer: Printer, address: int) -> str:
     """The repr of one object, of a container's item too. Raises ReadError."""
+    from lastwords.cpython.instances import instance_text  # noqa: PLC0415 - it prints attributes' values
     from lastwords.cpython.printers import HANDLERS  # noqa: PLC0415 - they print the items of containers
     from lastwords.cpython.thread_text import find_thread_text  # noqa: PLC0415 - it reads through Interpreter
 
     kind = type_of(printer.structs, address)
     definer = find_definer(printer.structs, kind, "tp_repr")
     if definer.is_heap:
-        return find_thread_text(printer.structs, address, kind) or object_text(printer.structs, address)
+        text = find_thread_text(printer.structs, address, kind)
+        return text or instance_text(printer, address)
     handler = HANDLERS.get(definer.name)
-    return handler(printer, address) if handler is not None else object_text(printer.structs, address)
+    return handler(printer, address) if handler is not None else instance_text(printer, address)
 
 
 def object_text(structs: Structs, address: int) -> str:
