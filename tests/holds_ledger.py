@@ -72,7 +72,7 @@ def read_holds(target: Target, ledger: Ledger) -> list[Hold]:
     """What is read from outside, of threads that wait for what they say."""
     wait_until_all_sleep(target.pid)
     interp = cpython.open_process(target.pid)
-    waits = [SimpleNamespace(ident=ident, object=lock) for ident, lock in ledger.waits]
+    waits = [SimpleNamespace(ident=ident, object=lock, chain=()) for ident, lock in ledger.waits]
     return find_holds(interp, read_threads(interp, []), waits)
 
 

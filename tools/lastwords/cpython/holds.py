@@ -36,17 +36,16 @@ GENERATORS_LIMIT = 8
 
 
 class Waiting(Protocol):
-    """What is needed of a wait (waits.Wait): who waits, and for which object."""
+    """What is needed of a wait (waits.Wait): the ident of who waits, the addresses of what for and of what is below."""
 
     @property
-    def ident(self) -> int | None:
-        """The ident of the thread that waits."""
-        ...
+    def ident(self) -> int | None: ...  # noqa: D102
 
     @property
-    def object(self) -> int | None:
-        """The address of what it waits for, where that is known."""
-        ...
+    def object(self) -> int | None: ...  # noqa: D102
+
+    @property
+    def chain(self) -> tuple[int, ...]: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
@@ -97,7 +96,7 @@ class _Search:
         self._locks: dict[int, int | None] = {}
         self._wait_code = find_wait_code(interp)
         self._givers: Givers | None = None
-        self.waits = [(wait.ident, self._lock_of(wait.object)) for wait in waits if wait.object]
+        self.waits = [(wait.ident, self._lock_of(one)) for wait in waits for one in {wait.object, *wait.chain} if one]
         for thread in threads:
             for at, place in enumerate(thread.places):
                 self._look(thread, at, place)
