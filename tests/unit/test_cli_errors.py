@@ -134,6 +134,8 @@ def test_debug_shows_the_traceback_of_a_bug(bug: Path, monkeypatch: pytest.Monke
 def test_every_golden_file_has_its_test() -> None:
     others = {"stdout_full", "bug", "bug_unsaved"}
     ours = {
-        path.stem for path in GOLDEN.glob("*.txt") if not path.stem.startswith(("run_", "trace_", "guard_", "gdb_"))
+        path.stem
+        for path in GOLDEN.glob("*.txt")
+        if not path.stem.startswith(("run_", "trace_", "guard_", "gdb_", "attach_", "ps_"))
     }
     assert ours == {*CASES, *others}

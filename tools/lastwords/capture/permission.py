@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lastwords.capture import procfs
+from lastwords.capture.procfs import Status
 
 SYS_PTRACE = "SYS_PTRACE"
 CAP_SYS_PTRACE = 1 << 19  # linux/capability.h
@@ -118,7 +119,7 @@ def explain_refusal(pid: int, said: str, proc: Path = procfs.PROC, ours: int | N
     """
     rights = read_rights(proc, ours or os.getpid())
     try:
-        obstacle = next(find_obstacles(rights, _read_waiting(pid, proc)), None)
+        obstacle = next(find_obstacles(rights, read_tracee(pid, proc, is_child=True)), None)
     except (OSError, procfs.ProcessGoneError):
         return Obstacle(f"process {pid} has ended", "lastwords doctor")
     if obstacle is None and rights.seccomp and not rights.has_sys_ptrace:
@@ -139,8 +140,13 @@ def read_rights(proc: Path, pid: int) -> Tracer:
     )
 
 
-def _read_waiting(pid: int, proc: Path) -> Tracee:
-    status, fields = procfs.read_status(pid, proc), _read_fields(pid, proc)
+def read_tracee(pid: int, proc: Path = procfs.PROC, is_child: bool = False) -> Tracee:
+    """Process `pid` as one that we would trace; `is_child`: it is ours, or has named us by PR_SET_PTRACER."""
+    return make_tracee(pid, procfs.read_status(pid, proc), proc, is_child)
+
+
+def make_tracee(pid: int, status: Status, proc: Path = procfs.PROC, is_child: bool = False) -> Tracee:
+    """The same of a process whose status was read already."""
     return Tracee(
         pid=pid,
         ppid=status.ppid,
@@ -148,10 +154,18 @@ def _read_waiting(pid: int, proc: Path) -> Tracee:
         effective_uid=status.effective_uid,
         tracer_pid=status.tracer_pid,
         is_zombie=status.state == "Z",
-        is_child=True,
-        other_user_namespace=False,
-        permitted=int(fields.get("CapPrm", "0"), 16),
+        is_child=is_child,
+        other_user_namespace=not is_child and _is_in_other_user_namespace(pid, proc),
+        permitted=status.permitted,
     )
+
+
+def _is_in_other_user_namespace(pid: int, proc: Path) -> bool:
+    """False where the kernel does not show it: another user's, and then the owner is the reason already."""
+    try:
+        return os.readlink(proc / str(pid) / "ns/user") != os.readlink(proc / "self/ns/user")  # noqa: PTH115
+    except OSError:
+        return False
 
 
 def _read_fields(pid: int, proc: Path) -> dict[str, str]:

@@ -44,7 +44,10 @@ class Mapping:
 
 @dataclass(frozen=True)
 class Status:
-    """Fields of `/proc/PID/status`. `ns_pids` are the pid in each pid namespace, the outermost first."""
+    """Fields of `/proc/PID/status`.
+
+    ns_pids: the pid in each pid namespace, the outermost first; permitted: its capabilities
+    """
 
     name: str
     state: str
@@ -54,6 +57,7 @@ class Status:
     effective_uid: int
     ns_pids: tuple[int, ...]
     threads: int
+    permitted: int
 
 
 def read_text(pid: int, name: str, proc: Path = PROC) -> str:
@@ -85,6 +89,7 @@ def read_status(pid: int, proc: Path = PROC) -> Status:
         effective_uid=int(uids[1]) if uids else -1,
         ns_pids=tuple(int(number) for number in fields.get("NSpid", str(pid)).split()),
         threads=int(fields.get("Threads", 0)),
+        permitted=int(fields.get("CapPrm", "0"), 16),
     )
 
 

@@ -15,6 +15,7 @@ COMMANDS = {
     "run": "Run a program and report what it swallows or dies of.",
     "trace": "Run a program and trace its shutdown, without gdb.",
     "guard": "Run a program and fail if it is patched too late.",
+    "ps": "List the Python processes here, and which of them may be read.",
     "attach": "Show what a live process is doing, from outside.",
     "core": "Show what a process was doing when it died, from its core file.",
     "report": "Show a saved report again.",

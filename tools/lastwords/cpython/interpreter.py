@@ -19,6 +19,7 @@ from lastwords.cpython.structs import Structs
 from lastwords.cpython.text import read_text
 from lastwords.cpython.types import type_of
 from lastwords.errors import SetupError, TargetError
+from lastwords.hexversion import format_version
 from lastwords.model import Phase, Python
 
 THREADS_LIMIT = 100_000
@@ -125,15 +126,6 @@ class Interpreter(Structs):
         from lastwords.cpython.finalize import read_phase  # noqa: PLC0415 - it reads through this class
 
         return read_phase(self)
-
-
-def format_version(number: int) -> str:
-    """`sys.hexversion` as people write it."""
-    major, minor, micro, level, serial = (
-        number >> 24 & 255, number >> 16 & 255, number >> 8 & 255, number >> 4 & 15, number & 15
-    )  # fmt: skip
-    suffix = {0xA: f"a{serial}", 0xB: f"b{serial}", 0xC: f"rc{serial}"}.get(level, "")
-    return f"{major}.{minor}.{micro}{suffix}"
 
 
 def open_process(

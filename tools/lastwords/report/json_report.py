@@ -22,10 +22,15 @@ def write_json(report: Report, path: str) -> None:
 
 def encode(report: Report) -> bytes:
     """The report as JSON. Text that UTF-8 cannot hold (a file name's stray bytes) is escaped as in Python's repr."""
+    return encode_plain(report)
+
+
+def encode_plain(value: object) -> bytes:
+    """The same for any structs, and lists of them."""
     try:
-        return model.to_json(report)
+        return msgspec.json.format(msgspec.json.encode(value), indent=1) + b"\n"
     except UnicodeEncodeError:
-        return msgspec.json.format(msgspec.json.encode(_escape(msgspec.to_builtins(report))), indent=1) + b"\n"
+        return msgspec.json.format(msgspec.json.encode(_escape(msgspec.to_builtins(value))), indent=1) + b"\n"
 
 
 class _Header(msgspec.Struct):
