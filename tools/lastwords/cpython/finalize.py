@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from lastwords.capture import elf
 from lastwords.capture.memory import ReadError
 from lastwords.cpython.code import find_function_code
 from lastwords.cpython.exception import find_pending_traceback
 from lastwords.cpython.frame import read_frame_object, read_places
 from lastwords.cpython.interpreter import Interpreter
-from lastwords.cpython.modules import find_global
+from lastwords.cpython.main_thread import find_main_state
+from lastwords.cpython.modules import find_global, read_module
 from lastwords.cpython.numbers import read_int
 from lastwords.cpython.structs import INT, LONG
 from lastwords.cpython.threading_state import is_main_stopped
 from lastwords.model import Phase
+
+Step = Literal["threading._shutdown", "atexit"]
 
 
 def read_phase(interp: Interpreter) -> Phase:
@@ -49,13 +54,30 @@ def read_finalizer(interp: Interpreter) -> int | None:
     return interp.pointer(pointer) if pointer is not None else None
 
 
+def read_step(interp: Interpreter) -> Step | None:
+    """What the main thread does in the phase "shutdown"; None in another phase, and while it runs no Python there.
+
+    It waits in `threading._shutdown`, whose very code its outermost frame runs (from 3.9 on the callbacks of
+    concurrent.futures run in it, too), or, being past that, it runs a callback of `atexit`. Raises ReadError.
+    """
+    if read_phase(interp) != "shutdown":
+        return None
+    main = find_main_state(interp)
+    codes = [place.code for place in read_places(interp, main)] if main else []
+    if not codes:
+        return None
+    if codes[-1] == _find_code(interp, "threading", "_shutdown"):
+        return "threading._shutdown"
+    return "atexit" if read_module(interp, "atexit") else None
+
+
 def is_in_shutdown(interp: Interpreter) -> bool:
     """Whether finalization has begun, or `threading._shutdown` runs or has run."""
     if _has_begun(interp):
         return True
     try:
         return _is_flag_set(interp, find_global(interp, "threading", "_SHUTTING_DOWN")) or (
-            is_main_stopped(interp) or _runs_threading_shutdown(interp)
+            is_main_stopped(interp) or _runs_an_end(interp)
         )
     except ReadError:
         return False
@@ -72,13 +94,20 @@ def _is_flag_set(interp: Interpreter, address: int | None) -> bool:
     return bool(address and interp.type_flags(address) & (INT | LONG) and read_int(interp, address))
 
 
-def _runs_threading_shutdown(interp: Interpreter) -> bool:
-    """Whether a thread's outermost frame is, or was when it raised, `threading._shutdown`: its very code object."""
-    function = find_global(interp, "threading", "_shutdown")
-    code = find_function_code(interp, function) if function else None
-    if not code:
-        return False
-    return any(code in _outermost(interp, state) for state in interp.thread_states(interp.main))
+def _runs_an_end(interp: Interpreter) -> bool:
+    """Whether the main thread's outermost frame is, or was when it raised, one of the functions called at the end.
+
+    `atexit._run_exitfuncs` is written in Python in 2.7 alone.
+    """
+    ends = {_find_code(interp, "threading", "_shutdown"), _find_code(interp, "atexit", "_run_exitfuncs")} - {None}
+    main = find_main_state(interp) if ends else None
+    return main is not None and not ends.isdisjoint(_outermost(interp, main))
+
+
+def _find_code(interp: Interpreter, module: str, name: str) -> int | None:
+    """The code object of a module's function; None where it has none."""
+    function = find_global(interp, module, name)
+    return find_function_code(interp, function) if function else None
 
 
 def _outermost(interp: Interpreter, tstate: int) -> list[int]:

@@ -10,6 +10,7 @@ from lastwords.capture.memory import ReadError
 from lastwords.cpython.frame import Place, read_places
 from lastwords.cpython.interpreter import Interpreter
 from lastwords.cpython.kernel_threads import KernelThreads
+from lastwords.cpython.main_thread import read_main_ident
 from lastwords.cpython.thread_end import Ends
 from lastwords.cpython.thread_objects import ThreadObjects
 
@@ -98,14 +99,6 @@ def _pair(interp: Interpreter, threads: list[PythonThread], kernel: Sequence[Ker
             thread.is_main = thread.ident == main
         elif thread.tid is not None and interp.pid is not None:
             thread.is_main = thread.tid == interp.pid
-
-
-def read_main_ident(interp: Interpreter) -> int | None:
-    """`_PyRuntime.main_thread`, from 3.7 on: the ident of the thread that made the interpreter, or forked it."""
-    runtime = interp.image.address("_PyRuntime")
-    if runtime is None or not interp.has("_PyRuntimeState", "main_thread"):
-        return None
-    return interp.number(runtime, "_PyRuntimeState", "main_thread") or None
 
 
 def _name(interp: Interpreter, state: int, threads: list[PythonThread]) -> None:
