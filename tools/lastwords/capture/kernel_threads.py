@@ -17,6 +17,7 @@ from lastwords.capture.memory import Memory, ProcessMemory
 from lastwords.capture.procfs import PROC, TaskCall
 
 CODE_SIZE = 16  # bytes before a program counter in which the number of the system call is set
+FUTEX_WAIT_BITSET, FUTEX_FLAGS, FUTEX_MATCH_ANY = 9, 0x180, 0xFFFF_FFFF  # linux/futex.h
 
 Step = tuple[int, TaskCall]
 
@@ -132,7 +133,16 @@ def _name_call(call: TaskCall, code: bytes | None, architecture: Architecture) -
     """`code` is what stands before the program counter of a call that was restarted: it tells which one it was."""
     if call.number is None:
         return None
-    number = architecture.restarted_call(code) if code else None
-    if number is None or number not in architecture.syscalls:
+    number = _find_restarted(call, code, architecture) if code else None
+    if number is None:
         number = call.number
     return Syscall(number, architecture.name_of_call(number), call.arguments)
+
+
+def _find_restarted(call: TaskCall, code: bytes, architecture: Architecture) -> int | None:
+    """glibc from 2.41 on makes all calls in one place, whose code has no number: there a futex is told by its words."""
+    number = architecture.restarted_call(code)
+    if number in architecture.syscalls:
+        return number
+    is_futex = call.arguments[1] & ~FUTEX_FLAGS == FUTEX_WAIT_BITSET and call.arguments[5] == FUTEX_MATCH_ANY
+    return next(iter(architecture.numbers_of_calls(frozenset({"futex"}))), None) if is_futex else None

@@ -27,7 +27,7 @@ from lastwords.errors import TargetError
 
 __all__ = ["Look", "capture_process", "read_kernel_threads"]
 
-Look = Callable[[Memory, Sequence[KernelThread]], None]
+Look = Callable[[Memory, Sequence[KernelThread]], object]
 
 HOLD_SECONDS = 1.0  # then the target is let go even if we are not done
 RECHECK_SECONDS = 0.25
@@ -126,7 +126,10 @@ def _open(pid: int, proc: Path) -> Iterator[_Target]:
     first = next((one.start for one in maps if one.permissions.startswith("r")), 0)
     if not first:
         raise ReadError(f"process {pid} has no memory", "unreadable")
-    mem = os.open(proc / str(pid) / "mem", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        mem = os.open(proc / str(pid) / "mem", os.O_RDONLY | os.O_CLOEXEC)
+    except (FileNotFoundError, ProcessLookupError):
+        raise ProcessGoneError(pid) from None
     try:
         yield _Target(pid, proc, open_process_memory(pid, first), mem, first)
     finally:

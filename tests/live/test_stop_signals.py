@@ -1,0 +1,84 @@
+"""No signal is lost in a stop, and no program sees that a system call of it was interrupted. Each check fails once."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from harness import Target, wait_until
+from interpreters import Interpreter
+from lastwords.capture import holding, stopper
+from stopping import calls, capture, look_nowhere, states
+
+Start = Callable[..., Target]
+Outcomes = dict[str, tuple[str, float]]  # by system call: "ok" or an error, and the seconds it took
+CAPTURES = 100  # times three interpreters
+MINORS = ("2.7", "3.12", "3.15")
+
+PRONE = {"epoll_wait", "rt_sigtimedwait", "recvfrom", "semtimedop", "write"}
+SECONDS = 8.0
+
+
+def count_signals(target: Target, captures: int) -> tuple[int, int]:
+    """How many signals the target sent itself while it was captured so often, and how many came."""
+    for _ in range(captures):
+        captured = capture(target.pid, look_nowhere)
+        assert captured.problems == []
+    target.send_line()
+    line = target.wait_for("sent").split()
+    assert target.wait() == 0
+    return int(line[1]), int(line[3])
+
+
+@pytest.mark.interpreters(minors=MINORS)
+def test_no_signal_is_lost(interpreter: Interpreter, start_target: Start) -> None:
+    sent, came = count_signals(start_target(interpreter, "stop_signals.py"), CAPTURES)
+    assert sent > 3000
+    assert came == sent
+
+
+@pytest.mark.interpreters(minors=("2.7",))
+def test_a_careless_stopper_loses_signals(
+    interpreter: Interpreter, start_target: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    careful = Path(stopper.__file__).read_text()
+    careless = careful.replace("data=pending_signal(", "data=0 and (")
+    assert careless != careful
+    (tmp_path / "stopper.py").write_text(careless)
+    monkeypatch.setattr(stopper, "__file__", str(tmp_path / "stopper.py"))
+    sent, came = count_signals(start_target(interpreter, "stop_signals.py"), CAPTURES // 4)
+    assert came < sent
+
+
+def interrupt_often(interpreter: Interpreter, start_target: Start, seconds: float) -> tuple[int, Outcomes]:
+    """How often a target was captured that waits for so long in each call, and what it says of these calls."""
+    target = start_target(interpreter, "stop_interrupted.py", str(seconds))
+    wait_until(lambda: states(target.pid) == {"S"} and calls(target.pid) >= PRONE | {"futex", "wait4"}, "all wait")
+    end = time.monotonic() + seconds - 1
+    captures = 0
+    while time.monotonic() < end or not captures:
+        captured = capture(target.pid, look_nowhere)
+        assert all(one.stood_still for one in captured.threads)
+        captures += 1
+    return captures, json.loads(target.wait_for("outcomes ").removeprefix("outcomes "))
+
+
+@pytest.mark.interpreters(minors=("2.7",))
+def test_no_program_sees_an_interruption(interpreter: Interpreter, start_target: Start) -> None:
+    captures, outcomes = interrupt_often(interpreter, start_target, SECONDS)
+    assert captures > 20  # 200 on a machine that does nothing else
+    assert {name: result for name, (result, _) in outcomes.items()} == dict.fromkeys(outcomes, "ok")
+    assert all(SECONDS - 0.1 < seconds < SECONDS + 1.5 for _, seconds in outcomes.values()), outcomes
+
+
+@pytest.mark.interpreters(minors=("2.7",))
+def test_who_interrupts_every_call_is_seen(
+    interpreter: Interpreter, start_target: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(holding, "RESTARTED", holding.RESTARTED | PRONE)
+    _, outcomes = interrupt_often(interpreter, start_target, 1.0)
+    assert {name for name, (result, _) in outcomes.items() if result != "ok"} == PRONE

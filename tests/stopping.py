@@ -1,0 +1,73 @@
+"""Captures that the tests of the stop make: cheap ones, and in a process of its own that can be killed.
+
+As a script it captures process PID again and again, and says "held" while it holds it, for so many seconds each time:
+`stopping.py PID SECONDS`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from lastwords.capture import procfs
+from lastwords.capture.captured import Captured, KernelThread
+from lastwords.capture.live import Look, capture_process, read_kernel_threads
+from lastwords.capture.memory import PAGE, Memory
+
+Threads = Sequence[KernelThread]
+
+
+def look_nowhere(memory: Memory, threads: Threads) -> None:
+    """Reads nothing."""
+
+
+def look_at_stacks(memory: Memory, threads: Threads) -> None:
+    """Reads a little of the stack of each thread whose stack pointer is known."""
+    memory.read_many([(one.sp, PAGE) for one in threads if one.sp])
+
+
+def capture(pid: int, dry_run: Look = look_at_stacks, recheck: Look = look_nowhere, *, pause: bool = True) -> Captured:
+    """A capture that is over soon."""
+    return capture_process(pid, dry_run, recheck, pause=pause)
+
+
+def states(pid: int) -> set[str]:
+    """The letters of the states of all threads: "t" stands still for a tracer, "T" by a signal."""
+    found = set()
+    for tid in procfs.read_tasks(pid):
+        try:
+            found.add(procfs.read_task_stat(pid, tid)[1])
+        except OSError:  # it has ended
+            continue
+    return found
+
+
+def calls(pid: int) -> set[str | None]:
+    """The names of the system calls in which threads wait; None for one that is in none."""
+    return {one.syscall.name if one.syscall else None for one in read_kernel_threads(pid)}
+
+
+def tracer(pid: int) -> int:
+    """The process that traces the main thread; 0 for none."""
+    return procfs.read_status(pid).tracer_pid
+
+
+def main() -> None:
+    """See above."""
+    pid, seconds = int(sys.argv[1]), float(sys.argv[2])
+
+    def linger(memory: Memory, threads: Threads) -> None:
+        os.write(1, b"held\n")
+        time.sleep(seconds)
+
+    while True:
+        capture(pid, recheck=linger)
+
+
+COMMAND = (sys.executable, str(Path(__file__).resolve()))
+
+if __name__ == "__main__":
+    main()
