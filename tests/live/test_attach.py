@@ -90,7 +90,7 @@ def test_the_command(deadlocked: Target, tmp_path: Path) -> None:
     done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=PATIENCE)
     assert (done.returncode, done.stderr) == (0, "")
     first, *_ = done.stdout.splitlines()
-    assert first.startswith("MainThread waits for the lock at 0x")
+    assert first.startswith("MainThread waits for the lock __main__.second_lock at 0x")
     assert "held by worker-1 (certain)" in " ".join(done.stdout.split())
     document = json.loads(file.read_text())
     check_report(document)
