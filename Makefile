@@ -22,6 +22,11 @@ table: PYTHONS_ARGS = --if-possible
 table: setup pythons environments ## what run catches and reads of seven cases, on every Python of this machine
 	@$(PY) tests/table.py
 
+.PHONY: matrix
+matrix: PYTHONS_ARGS = --if-possible
+matrix: setup pythons ## each Python of this machine x each way to read it: live, held by gdb, core files, as a table
+	@$(PY) tests/matrix.py
+
 .PHONY: lint
 lint: setup ## ruff, mypy --strict, shellcheck
 	@sh tools/setup/machine.sh shellcheck
@@ -53,8 +58,9 @@ environments: setup ## gevent and hunter for every Python of this machine, into 
 	@$(PY) tests/environments.py
 
 .PHONY: bench
-bench: setup ## what `lastwords run` costs a program, bare and watched in turn, as a table
+bench: setup ## what `lastwords run` and `lastwords attach` cost a program, beside py-spy and pystack, as tables
 	@$(PY) tests/bench/bench_run.py $(ARGS)
+	@$(PY) tests/bench/bench_attach.py $(ARGS)
 
 .PHONY: dist
 dist: setup ## wheel and source package, into dist/
