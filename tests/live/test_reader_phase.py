@@ -9,28 +9,61 @@ import pytest
 from harness import Target, wait_until
 from interpreters import Interpreter as Python
 from lastwords import cpython
+from lastwords.cpython.finalize import read_step
 
 Start = Callable[..., Target]
 pytestmark = pytest.mark.interpreters("!free_threaded")
 
 
-def test_waiting_for_a_thread_is_shutdown(interpreter: Python, start_target: Start) -> None:
-    target = start_target(interpreter, "reader_ends.py", "thread")
-    wait_until(lambda: cpython.open_process(target.pid).phase() == "shutdown", "the phase is shutdown")
-    interp = cpython.open_process(target.pid)
+def wait_for_function(target: Target, *names: str) -> cpython.Interpreter:
+    """The interpreter once the main thread is in one of these functions."""
+
+    def is_there() -> bool:
+        return not set(names).isdisjoint(main_functions(cpython.open_process(target.pid)))
+
+    wait_until(is_there, f"the main thread is in {' or '.join(names)}")
+    return cpython.open_process(target.pid)
+
+
+def main_functions(interp: cpython.Interpreter) -> list[str | None]:
     main = interp.threads()[-1][0]
-    assert [frame.function for frame in cpython.read_stack(interp, main).frames][-1] in ("_shutdown", "_exitfunc")
+    return [frame.function for frame in cpython.read_stack(interp, main).frames]
+
+
+def test_waiting_for_a_thread_is_shutdown(interpreter: Python, start_target: Start) -> None:
+    interp = wait_for_function(start_target(interpreter, "reader_ends.py", "thread"), "_shutdown", "_exitfunc")
+    assert interp.phase() == "shutdown"
+    assert main_functions(interp)[-1] in ("_shutdown", "_exitfunc")
+    assert read_step(interp) == "threading._shutdown"
 
 
 def test_an_atexit_callback_is_shutdown(interpreter: Python, start_target: Start) -> None:
-    target = start_target(interpreter, "reader_ends.py", "atexit")
-    assert cpython.open_process(target.pid).phase() == "shutdown"
+    interp = cpython.open_process(start_target(interpreter, "reader_ends.py", "atexit").pid)
+    assert interp.phase() == "shutdown"
+    assert read_step(interp) == "atexit"
+    assert main_functions(interp)[0] == "say_and_wait"
+
+
+@pytest.mark.interpreters(minors=("2.7", "3.13", "3.14", "3.15"))
+def test_an_atexit_callback_without_threading(interpreter: Python, start_target: Start) -> None:
+    """The other releases tell nothing of it but through `threading`: there it reads as running."""
+    interp = cpython.open_process(start_target(interpreter, "reader_ends.py", "alone").pid)
+    assert (interp.phase(), read_step(interp)) == ("shutdown", "atexit")
+
+
+@pytest.mark.interpreters("concurrent")
+def test_waiting_for_a_pool_is_the_step_that_runs_its_callback(interpreter: Python, start_target: Start) -> None:
+    interp = wait_for_function(start_target(interpreter, "reader_ends.py", "pool"), "_python_exit")
+    assert interp.phase() == "shutdown"
+    is_within = main_functions(interp)[-1] == "_shutdown"
+    assert read_step(interp) == ("threading._shutdown" if is_within else "atexit")
 
 
 def test_module_teardown_is_finalizing(interpreter: Python, start_target: Start) -> None:
     target = start_target(interpreter, "reader_ends.py", "teardown")
     interp = cpython.open_process(target.pid)
     assert interp.phase() == "finalizing"
+    assert read_step(interp) is None
     stack = cpython.read_stack(interp, interp.threads()[-1][0])
     assert [frame.function for frame in stack.frames] == ["say_and_wait", "__del__"]
     assert stack.error is None

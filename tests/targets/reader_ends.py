@@ -3,7 +3,9 @@
 import atexit
 import os
 import sys
-import threading
+
+if sys.argv[1] != "alone":
+    import threading
 
 
 def say_and_wait(say=os.write, wait=os.read):
@@ -16,9 +18,18 @@ class Kept(object):
         stop()
 
 
+def work_in_pool():
+    """concurrent.futures waits for its threads at the end: by atexit, from 3.9 on by threading._shutdown."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    ThreadPoolExecutor(1).submit(say_and_wait)
+
+
 if sys.argv[1] == "thread":
     threading.Thread(target=lambda: (getattr(threading, "_main_thread", None), say_and_wait())).start()
-elif sys.argv[1] == "atexit":
+elif sys.argv[1] in ("atexit", "alone"):
     atexit.register(say_and_wait)
+elif sys.argv[1] == "pool":
+    work_in_pool()
 else:
     kept = Kept()
