@@ -48,6 +48,7 @@ def read_threads(interp: Interpreter, kernel: Sequence[KernelThread]) -> list[Py
     found: list[PythonThread] = []
     for state, threads in _walk(interp):
         _pair(interp, threads, kernel)
+        _find_main(interp, threads)
         _name(interp, state, threads)
         found += threads
     return found
@@ -87,18 +88,20 @@ def _unname_new(threads: list[PythonThread]) -> None:
 
 def _pair(interp: Interpreter, threads: list[PythonThread], kernel: Sequence[KernelThread]) -> None:
     pairs = KernelThreads(interp, kernel, {thread.ident: thread.tstate for thread in threads if thread.ident})
-    main = read_main_ident(interp)
     for thread in threads:
-        if not thread.ident:
-            thread.is_main = False
-            continue
-        thread.kernel = pairs.find(thread.ident)
-        thread.tid = thread.kernel.tid if thread.kernel else None
-        thread.alive = pairs.is_alive(thread.ident)
-        if main is not None:
-            thread.is_main = thread.ident == main
-        elif thread.tid is not None and interp.pid is not None:
-            thread.is_main = thread.tid == interp.pid
+        if thread.ident:
+            thread.kernel = pairs.find(thread.ident)
+            thread.tid = thread.kernel.tid if thread.kernel else None
+            thread.alive = pairs.is_alive(thread.ident)
+
+
+def _find_main(interp: Interpreter, threads: list[PythonThread]) -> None:
+    """By what the interpreter noted; before 3.7 by the kernel's rule that the main thread's tid is the pid."""
+    main = read_main_ident(interp)
+    if main is None:
+        main = next((thread.ident for thread in threads if thread.tid is not None and thread.tid == interp.pid), None)
+    for thread in threads:
+        thread.is_main = thread.ident == main if main is not None else None
 
 
 def _name(interp: Interpreter, state: int, threads: list[PythonThread]) -> None:

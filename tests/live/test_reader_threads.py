@@ -1,0 +1,106 @@
+"""Who the threads are: what each says of itself from inside is what is read from outside."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import pytest
+
+from harness import Target, wait_until
+from interpreters import Interpreter as Python
+from lastwords import cpython
+from lastwords.capture import procfs
+from lastwords.capture.captured import KernelThread
+from lastwords.cpython.threads import PythonThread, read_threads, walk_threads
+
+Start = Callable[..., Target]
+pytestmark = pytest.mark.interpreters("!free_threaded", "ctypes")
+
+
+class Told(NamedTuple):
+    """A target, and what its threads said: `new` is the PyThreadState that has no thread yet."""
+
+    target: Target
+    threads: dict[int, dict[str, Any]]
+    new: int | None
+
+    def read(self, kernel: Sequence[KernelThread] | None = None) -> list[PythonThread]:
+        """The threads as they are read, by ident."""
+        kernel = kernel if kernel is not None else self.kernel_threads()
+        return read_threads(cpython.open_process(self.target.pid), kernel)
+
+    def kernel_threads(self) -> list[KernelThread]:
+        """As /proc shows them: with tids alone."""
+        return [KernelThread(tid=tid) for tid in procfs.read_tasks(self.target.pid)]
+
+    def ident_of(self, kind: str) -> int:
+        return next(ident for ident, facts in self.threads.items() if facts["kind"] == kind)
+
+
+@pytest.fixture
+def told(interpreter: Python, start_target: Start) -> Told:
+    target = start_target(interpreter, "reader_threads.py")
+    facts = json.loads(target.wait_for("facts ").removeprefix("facts "))
+    new = facts.pop("new", None)
+    main = f"task/{target.pid}/syscall"
+    wait_until(lambda: procfs.read_text(target.pid, main).startswith("0 "), "the main thread waits in read()")
+    return Told(target, {int(ident): one for ident, one in facts.items()}, new)
+
+
+def test_threads_are_who_they_say_they_are(told: Told) -> None:
+    seen = {thread.ident: thread for thread in told.read()}
+    assert seen.keys() - {0} == told.threads.keys()
+    for ident, facts in told.threads.items():
+        is_there = facts["kind"] != "vanishes"
+        assert (seen[ident].tid == facts["tid"]) is is_there
+        assert seen[ident].alive is is_there
+        assert seen[ident].is_main is (facts["kind"] == "main")
+        assert seen[ident].interpreter == 0
+        assert seen[ident].error is None
+        if facts["kind"] != "leaves":
+            assert (seen[ident].name, seen[ident].daemon) == (facts["name"], facts["daemon"])
+            assert (seen[ident].thread_object is None) is (facts["name"] is None)
+
+
+def test_a_stopped_threads_register_says_who_it_is(told: Told) -> None:
+    """Where idents are known, they alone count: two threads have changed their tids here."""
+    living = [ident for ident, facts in told.threads.items() if facts["kind"] != "vanishes"]
+    kernel = [KernelThread(tid=told.threads[ident]["tid"], ident=ident) for ident in living]
+    swapped = [
+        KernelThread(tid=kernel[1].tid, ident=kernel[0].ident),
+        KernelThread(kernel[0].tid, ident=kernel[1].ident),
+    ]
+    seen = {thread.ident: thread.tid for thread in told.read([*swapped, *kernel[2:]])}
+    assert (seen[living[0]], seen[living[1]]) == (kernel[1].tid, kernel[0].tid)
+    assert seen[told.ident_of("vanishes")] is None
+
+
+def test_a_thread_that_has_left_its_function_says_so(told: Told, interpreter: Python) -> None:
+    seen = {thread.ident: thread for thread in told.read()}
+    leaving = seen[told.ident_of("leaves")]
+    expected = None if interpreter.minor == "2.7" else True  # it has no certain sign of it
+    assert (leaving.finishing, leaving.name, leaving.thread_object) == (expected, None, None)
+    for ident, facts in told.threads.items():
+        if facts["kind"] in ("main", "thread"):
+            assert seen[ident].finishing is False
+        if facts["kind"] == "raw":
+            assert seen[ident].finishing is None
+
+
+def test_a_thread_that_has_not_begun_is_nobody_yet(told: Told) -> None:
+    assert told.new is not None
+    new = next(thread for thread in told.read() if thread.tstate == told.new)
+    assert (new.ident, new.tid, new.kernel, new.name, new.places) == (0, None, None, None, [])
+    assert (new.is_main, new.alive) == (False, None)
+
+
+def test_without_the_kernels_threads_nothing_is_said_of_them(told: Told) -> None:
+    for thread in told.read([]):
+        assert (thread.tid, thread.kernel, thread.alive) == (None, None, None)
+
+
+def test_frames_alone_are_the_same_frames(told: Told) -> None:
+    walked = walk_threads(cpython.open_process(told.target.pid))
+    assert [(one.tstate, one.places) for one in walked] == [(one.tstate, one.places) for one in told.read()]
