@@ -65,6 +65,7 @@ def has_object(wait: Wait, fact: dict[str, Any]) -> bool:
     return wait.object in fact["objects"] if fact["objects"] else wait.object is None
 
 
+@pytest.mark.interpreters(extra=True)
 def test_every_wait_is_what_the_target_says(interpreter: Python, start_target: Start) -> None:
     if interpreter.has("free_threaded"):
         pytest.skip("free-threaded builds are refused")
@@ -106,6 +107,7 @@ def check_gil(target: Target) -> None:
     assert next(wait for wait in waits if wait.ident == holder.ident).kind == "sleep"
 
 
+@pytest.mark.interpreters(extra=True)
 def test_the_exit_waits_for_a_thread(interpreter: Python, start_target: Start) -> None:
     if interpreter.has("free_threaded"):
         pytest.skip("free-threaded builds are refused")

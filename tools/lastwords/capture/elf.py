@@ -91,7 +91,7 @@ def read_elf(file: BinaryIO) -> ElfFile:
 
 
 # Functions whose first instructions name a static variable: how it is found without symbols.
-DECODED = ("PyInterpreterState_Head", "Py_IsInitialized")
+DECODED = ("PyInterpreterState_Head", "Py_IsInitialized", "PyEval_ReleaseLock")
 
 
 def _read_build_id(tables: ElfTables) -> str | None:
@@ -195,7 +195,7 @@ def find_image(
     pid: int, maps: Sequence[Mapping], symbols: Sequence[str], proc: Path = PROC, memory: Memory | None = None
 ) -> Image | None:
     """The first file of a process that defines one of `symbols`; files named after Python are looked at first."""
-    files = dict.fromkeys(likely_first(mapping.path for mapping in maps if _is_file(mapping)))
+    files = dict.fromkeys(likely_first(mapping.path for mapping in maps if is_code_file(mapping)))
     for path in files:
         image = open_image(pid, maps, path, proc, memory)
         if image is not None and any(name in image.elf.symbols for name in symbols):
@@ -215,7 +215,8 @@ def likely_first(paths: Iterator[str]) -> list[str]:
     return sorted(paths, key=lambda path: not Path(path).name.startswith(("libpython", "python")))
 
 
-def _is_file(mapping: Mapping) -> bool:
+def is_code_file(mapping: Mapping) -> bool:
+    """Whether it is code that comes from a file."""
     return mapping.path.startswith("/") and mapping.inode != 0 and "x" in mapping.permissions
 
 

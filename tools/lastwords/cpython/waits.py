@@ -180,18 +180,18 @@ class _Reader:
         return state.owner_ident if state is not None else None
 
     def _find_import(self, sleeper: Sleeper, word: int) -> Wait | None:
-        """The global import lock: certain by its symbol, likely where the frame is at an `import` statement."""
+        """The global import lock: certain by its own word, likely where only an `import` statement hints at it."""
         try:
-            is_it = import_lock.is_import_lock(self.interp, word)
-            name = import_lock.find_import(self.interp, sleeper.places)
-            owner = import_lock.find_owner(self.interp) if is_it else None
+            lock = import_lock.read_import_lock(self.interp)
         except ReadError:
-            return None
-        if is_it is False or (is_it is None and name is None):
-            return None
+            lock = None
+        name = import_lock.find_import(self.interp, sleeper.places)
         detail = "the import lock" + (f", to import {name}" if name else "")
-        certainty: Certainty = "certain" if is_it else "likely"
-        return replace(self._start(sleeper, "import_lock"), target=owner, detail=detail, certainty=certainty)
+        if lock is not None and lock.word == word:
+            return replace(self._start(sleeper, "import_lock"), target=lock.owner, detail=detail)
+        if lock is None and name:
+            return replace(self._start(sleeper, "import_lock"), detail=detail, certainty="likely")
+        return None
 
     def _find_handle(self, sleeper: Sleeper, parked: int | None) -> Wait | None:
         ident = find_parked_thread(self.interp, parked) if parked else None
