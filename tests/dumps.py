@@ -43,7 +43,9 @@ def gdb_core(pid: int, path: Path) -> Path:
     gdb = shutil.which("gdb")
     need(gdb, "gdb")
     command = [str(gdb), "-nx", "-batch", *GCORE, "-p", str(pid), "-ex", f"gcore {path}"]
-    done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=120, check=False)
+    done = subprocess.run(  # in "/": gdb 13 crashes where its directory has been removed
+        command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=120, check=False, cwd="/"
+    )
     assert path.exists(), done.stdout + done.stderr
     return path
 

@@ -35,17 +35,22 @@ def load_core(path: Path, executable: Path | None = None) -> Loaded:
 
     Raises TargetError for what is no core of CPython, SetupError where a file cannot be read or is missing here.
     """
-    core = open_core(path, executable)
+    return find_interpreter(open_core(path, executable))
+
+
+def find_interpreter(core: Core, memory: CachedMemory | None = None) -> Loaded:
+    """The CPython in an open core; `memory` reads it some other way. Errors as in `load_core`."""
+    memory = memory or CachedMemory(core.memory)
     image = core.find_image(ROOTS)
     if image is None:
         raise _explain_no_python(core)
     try:
-        interp = open_image(None, CachedMemory(core.memory), image)
+        interp = open_image(None, memory, image)
     except (ReadError, TargetError) as error:
         raise _explain_unread(core, image, error) from error
     captured = Captured(
         pid=core.pid,
-        memory=core.memory,
+        memory=memory,
         maps=core.maps,
         threads=core.threads,
         architecture=core.architecture,
@@ -57,7 +62,11 @@ def load_core(path: Path, executable: Path | None = None) -> Loaded:
 
 def read_core_report(path: Path, executable: Path | None = None, options: Options = Options()) -> Report:  # noqa: B008 - it is frozen
     """What every thread in the core was doing, the one that died first. Raises TargetError and SetupError."""
-    loaded = load_core(path, executable)
+    return make_report(load_core(path, executable), options)
+
+
+def make_report(loaded: Loaded, options: Options) -> Report:
+    """The report of a core whose CPython was found."""
     report = new_report("core")
     process = _describe_process(loaded.core)
     moment = new_moment("moment-1", process.id, "core", loaded.captured)
