@@ -7,15 +7,25 @@ As a script it captures process PID again and again, and says "held" while it ho
 from __future__ import annotations
 
 import os
+import random
+import signal
 import sys
+import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lastwords.capture import procfs
+from lastwords.capture.architectures import Architecture
 from lastwords.capture.captured import Captured, KernelThread
+from lastwords.capture.holding import Held, Holder
 from lastwords.capture.live import Look, capture_process, read_kernel_threads
 from lastwords.capture.memory import PAGE, Memory
+
+if TYPE_CHECKING:
+    import pytest
 
 Threads = Sequence[KernelThread]
 
@@ -53,6 +63,26 @@ def calls(pid: int) -> set[str | None]:
 def tracer(pid: int) -> int:
     """The process that traces the main thread; 0 for none."""
     return procfs.read_status(pid).tracer_pid
+
+
+def kill_stoppers(monkeypatch: pytest.MonkeyPatch, seconds: float) -> list[threading.Timer]:
+    """From now on each stopper is killed at an instant of its own, up to `seconds` after it was told to hold."""
+    chance = random.Random(3)
+    timers: list[threading.Timer] = []
+    hold, kill = Holder.hold, os.kill
+
+    def begin(self: Holder, pid: int, architecture: Architecture, limit: float) -> Held:
+        self.wait_until_ready()
+        timers.append(threading.Timer(chance.uniform(0, seconds), kill_it, [self.pid]))
+        timers[-1].start()
+        return hold(self, pid, architecture, limit)
+
+    def kill_it(pid: int) -> None:
+        with suppress(ProcessLookupError):
+            kill(pid, signal.SIGKILL)
+
+    monkeypatch.setattr(Holder, "hold", begin)
+    return timers
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ import pytest
 from harness import Target, wait_until
 from interpreters import Interpreter
 from lastwords.capture import holding, stopper
-from stopping import calls, capture, look_nowhere, states
+from stopping import calls, capture, kill_stoppers, look_nowhere, states
 
 Start = Callable[..., Target]
 Outcomes = dict[str, tuple[str, float]]  # by system call: "ok" or an error, and the seconds it took
@@ -21,17 +21,25 @@ MINORS = ("2.7", "3.12", "3.15")
 
 PRONE = {"epoll_wait", "rt_sigtimedwait", "recvfrom", "semtimedop", "write"}
 SECONDS = 8.0
+LINGER = 0.005  # seconds
 
 
-def count_signals(target: Target, captures: int) -> tuple[int, int]:
-    """How many signals the target sent itself while it was captured so often, and how many came."""
+def count_signals(target: Target, captures: int, seconds: float = 0) -> tuple[int, int]:
+    """How many signals the target sent itself while it was captured so often, each for so long, and how many came."""
     for _ in range(captures):
-        captured = capture(target.pid, look_nowhere)
-        assert captured.problems == []
+        capture(target.pid, look_nowhere, lambda *_: time.sleep(seconds))
     target.send_line()
     line = target.wait_for("sent").split()
     assert target.wait() == 0
     return int(line[1]), int(line[3])
+
+
+def change_stopper(monkeypatch: pytest.MonkeyPatch, folder: Path, careful: str, careless: str) -> None:
+    """Captures from now on are made with a stopper that has one thing wrong."""
+    text = Path(stopper.__file__).read_text()
+    assert careful in text
+    (folder / "stopper.py").write_text(text.replace(careful, careless))
+    monkeypatch.setattr(stopper, "__file__", str(folder / "stopper.py"))
 
 
 @pytest.mark.interpreters(minors=MINORS)
@@ -41,16 +49,35 @@ def test_no_signal_is_lost(interpreter: Interpreter, start_target: Start) -> Non
     assert came == sent
 
 
-@pytest.mark.interpreters(minors=("2.7",))
-def test_a_careless_stopper_loses_signals(
-    interpreter: Interpreter, start_target: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.interpreters(minors=("3.12",))
+def test_no_signal_is_lost_when_the_stopper_is_killed(
+    interpreter: Interpreter, start_target: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    careful = Path(stopper.__file__).read_text()
-    careless = careful.replace("data=pending_signal(", "data=0 and (")
-    assert careless != careful
-    (tmp_path / "stopper.py").write_text(careless)
-    monkeypatch.setattr(stopper, "__file__", str(tmp_path / "stopper.py"))
-    sent, came = count_signals(start_target(interpreter, "stop_signals.py"), CAPTURES // 4)
+    kill_stoppers(monkeypatch, LINGER)
+    sent, came = count_signals(start_target(interpreter, "stop_signals.py"), CAPTURES // 3, LINGER)
+    assert sent > 3000
+    assert came == sent
+
+
+@pytest.mark.interpreters(minors=("3.12",))
+@pytest.mark.parametrize(
+    ("careful", "careless", "is_killed"),
+    [("data=pending_signal(", "data=0 and (", False), (" | os.WNOWAIT", "", True)],
+    ids=["detaches without it", "takes the stop, and is killed"],
+)
+def test_a_careless_stopper_loses_signals(
+    interpreter: Interpreter,
+    start_target: Start,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    careful: str,
+    careless: str,
+    is_killed: bool,
+) -> None:
+    change_stopper(monkeypatch, tmp_path, careful, careless)
+    if is_killed:
+        kill_stoppers(monkeypatch, LINGER)
+    sent, came = count_signals(start_target(interpreter, "stop_signals.py"), CAPTURES // 3, LINGER)
     assert came < sent
 
 
