@@ -16,6 +16,7 @@ from lastwords.capture.procfs import ProcessGoneError
 from lastwords.cpython import Interpreter, ReadError, open_process, read_threading, read_value
 from lastwords.errors import LastwordsError, SetupError
 from lastwords.model import Capture, Caught, Exit, Moment, Report
+from lastwords.watch.bystanders import add_all_threads, is_of
 from lastwords.watch.crashes import Crash, deadly, halt, new_moment, read_c_stack, read_crash
 from lastwords.watch.gdb_memory import GdbMemory
 from lastwords.watch.glance import Glance, Known, read_glance
@@ -26,6 +27,7 @@ from lastwords.watch.stops import OpenStops, Stop, is_told_again, stop_from_even
 from lastwords.watch.swallowed import has_own_hook, judge_by_c_stack, make_place, read_caught, tell_again
 
 _END_PATIENCE_SECONDS = 5.0
+THREADS_MOMENTS = 200  # exceptions of different places with which all threads are read; a report must stay readable
 _TICK_SECONDS = 0.2  # how often we look whether the program has ended without gdb's saying so
 
 
@@ -233,6 +235,9 @@ class Supervisor:
         if interpreter is not None:
             with contextlib.suppress(ReadError):
                 self.report.threading.append(read_threading(interpreter, stop.ident, moment.id))
+            if len(self.report.moments) < THREADS_MOMENTS:
+                add_all_threads(self.report, moment, interpreter, stop)
+                caught.thread = next((one.id for one in self.report.threads if is_of(one, moment, stop)), None)
         moment.capture.pause_ms = round((time.monotonic() - started) * 1000, 3)
         moment.capture.complete = caught.error is None
         self.report.moments.append(moment)
