@@ -41,7 +41,8 @@ def _mark(threads: Sequence[KernelThread], stop: Stop, waiting: set[int]) -> lis
 
 
 def _add(report: Report, moment: Moment, interp: Interpreter, stop: Stop, threads: Sequence[KernelThread]) -> None:
-    captured = Captured(stop.pid, interp.cache, (), threads, this_machine(), moment.capture.method)
+    maps = procfs.read_maps(stop.pid)
+    captured = Captured(stop.pid, interp.cache, maps, threads, this_machine(), moment.capture.method)
     add_threads(report, moment, Source(interp, captured, read_facts(stop.pid)), Options())
 
 
