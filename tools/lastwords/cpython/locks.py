@@ -212,8 +212,15 @@ def _read_python(interp: Interpreter, address: int, of_class: LockClass, nesting
         locked=_is_locked(kind, number, below),
         owner_ident=below.owner_ident if below and kind == "condition" else None,
         count=number,
-        lock=below.lock or below.address if below else None,
+        lock=_find_lowest(below),
     )
+
+
+def _find_lowest(below: LockState | None) -> int | None:
+    """The lock made in C, or the RLock, at the bottom; None over one that is not ours."""
+    if below is None or below.kind in ("lock", "rlock", "thread_handle"):
+        return below.address if below else None
+    return below.lock
 
 
 def _is_locked(kind: str, count: int | None, below: LockState | None) -> bool | None:
@@ -240,6 +247,4 @@ def _read_thread(interp: Interpreter, address: int, name: str, attributes: Attri
     stopped = read_count(interp, attributes.get("_is_stopped") or attributes.get("_stopped"))
     alive = below.locked if below and below.kind != "condition" else ident is not None and stopped == 0
     word = below.word if below else None
-    return LockState(
-        address, "thread", name, alive, ident, word=word, lock=below.lock or below.address if below else None
-    )
+    return LockState(address, "thread", name, alive, ident, word=word, lock=_find_lowest(below))
