@@ -53,21 +53,19 @@ class PagedMemory:
             return bytes(page[start : start + size])
         if not _is_sane(address, size):
             raise unreadable(address, size, "not an address, or not a size")
-        numbers = range(address - start, address + size, PAGE)
-        self._fetch_missing(numbers)
-        parts = [part for number in numbers if (part := self.pages.get(number)) is not None]
-        if len(parts) != len(numbers):
+        self._fetch_missing(_pages_of(address, size))
+        found = self._join(address, size)
+        if found is None:
             raise self.explain(address, size)
-        return b"".join(parts)[start : start + size]
+        return found
 
     def read_many(self, ranges: Sequence[Range]) -> list[bytes | None]:
         """See Memory. Fetches all pages that are missing in one go."""
-        sane = (one for one in ranges if _is_sane(*one))
-        self._fetch_missing(number for address, size in sane for number in range(address & -PAGE, address + size, PAGE))
-        return [self._read_or_none(*one) if _is_sane(*one) else None for one in ranges]
+        self._fetch_missing(number for one in ranges if _is_sane(*one) for number in _pages_of(*one))
+        return [self._join(*one) if _is_sane(*one) else None for one in ranges]
 
-    def _read_or_none(self, address: int, size: int) -> bytes | None:
-        parts = [self.pages.get(number) for number in range(address & -PAGE, address + size, PAGE)]
+    def _join(self, address: int, size: int) -> bytes | None:
+        parts = [self.pages.get(number) for number in _pages_of(address, size)]
         if None in parts:
             return None
         start = address & (PAGE - 1)
@@ -129,8 +127,7 @@ class CopiedMemory(PagedMemory):
 
     def explain(self, address: int, size: int) -> ReadError:
         """See PagedMemory. Counts a page that nobody had asked for; one that could not be read then is no miss."""
-        numbers = range(address & -PAGE, address + size, PAGE)
-        missing = [number for number in numbers if number not in self.pages]
+        missing = [number for number in _pages_of(address, size) if number not in self.pages]
         if not missing:
             return unreadable(address, size, "no memory there")
         if len(self.misses) < MISSES_LIMIT:
@@ -204,6 +201,10 @@ def _merge(numbers: Sequence[int]) -> Iterator[Range]:
         size += PAGE
     if size:
         yield start, size
+
+
+def _pages_of(address: int, size: int) -> range:
+    return range(address & -PAGE, address + size, PAGE) if size else range(0)
 
 
 def _is_sane(address: int, size: int) -> bool:
