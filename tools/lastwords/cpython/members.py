@@ -17,14 +17,14 @@ OFFSET_LIMIT = 1 << 16  # bytes of an instance
 
 
 def read_members(structs: Structs, address: int, kind: Kind) -> list[tuple[str, int]]:
-    """(name, address of the value) of each slot of an instance that is set, those of the base classes first.
+    """(name, address of the value) of each slot of an instance that is set, in their order in memory.
 
-    `kind` is its type. Raises ReadError.
+    `kind` is its type; those of its base classes come first. Raises ReadError.
     """
     found: dict[str, int] = {}
     for one in reversed(bases(structs, kind)):
         if one.address not in structs.members:
-            structs.members[one.address] = list(_read_offsets(structs, one))
+            structs.members[one.address] = sorted(_read_offsets(structs, one), key=lambda member: member[1])
         for name, offset in structs.members[one.address]:
             value = structs.pointer(address + offset)
             if value:
