@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import struct
 import sys
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from unittest import mock
 
 import pytest
 
-from harness import running, wait_until
+from harness import running
 from interpreters import Interpreter as Python
 from interpreters import find_interpreters, find_pypy
 from lastwords import cpython
@@ -22,7 +19,7 @@ from lastwords.capture import elf, procfs
 from lastwords.capture.memory import CachedMemory, Memory, ProcessMemory
 from lastwords.cpython import choose
 from lastwords.cpython.interpreter import open_image
-from lastwords.errors import LastwordsError, SetupError, TargetError
+from lastwords.errors import LastwordsError, TargetError
 from needs import need
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "reader"
@@ -55,61 +52,6 @@ def check(name: str, error: LastwordsError, **words: object) -> None:
         said = said.replace(str(value), f"<{word}>")
     said = re.sub(r"its \d+ mapped", "its <files>", said)
     assert re.sub(r"0x[0-9a-f]{5,}", "<address>", said) == (GOLDEN / f"{name}.txt").read_text()
-
-
-def no_process() -> int:
-    """A pid that nobody has."""
-    return int(Path("/proc/sys/kernel/pid_max").read_text()) + 1
-
-
-def test_no_process() -> None:
-    with pytest.raises(TargetError) as caught:
-        cpython.open_process(no_process())
-    check("no_process", caught.value, pid=no_process())
-
-
-def test_not_python() -> None:
-    sleep = shutil.which("sleep")
-    need(sleep, "sleep")
-    with running([str(sleep), "1000"]) as target:
-        path = os.path.realpath(str(sleep))
-        wait_until(lambda: procfs.read_link(target.pid, "exe") == path, "sleep is executed")
-        wait_until(lambda: "libc" in str(procfs.read_maps(target.pid)), "libc is loaded")
-        with pytest.raises(TargetError) as caught:
-            cpython.open_process(target.pid)
-        check("not_python", caught.value, pid=target.pid, path=path)
-
-
-def test_zombie() -> None:
-    program = "import os; os.fork() or os._exit(0); print('ready', flush=True); input()"
-    with running([sys.executable, "-c", program]) as target:
-        target.wait_for("ready")
-        children = Path(f"/proc/{target.pid}/task/{target.pid}/children")
-        need(children.exists(), "/proc/PID/task/TID/children")
-        child = int(children.read_text().split()[0])
-        wait_until(lambda: procfs.read_status(child).state == "Z", "the child is a zombie")
-        with pytest.raises(TargetError) as caught:
-            cpython.open_process(child)
-        check("zombie", caught.value, pid=child, parent=target.pid)
-
-
-def test_of_another_user() -> None:
-    need(os.geteuid() == 0, "root, to be somebody else")
-    with running([sys.executable, "-c", WAITS]) as target:
-        target.wait_for("ready")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # 3.12: that a thread of ours reads the target's output
-            pid = os.fork()
-        if pid == 0:  # nothing but the answer leaves this process
-            os.setresuid(65534, 65534, 65534)
-            try:
-                cpython.open_process(target.pid)
-            except SetupError as error:
-                code = 0 if "may not be read: it runs as user 0" in error.fact else 1
-            except BaseException:
-                code = 2
-            os._exit(code)
-        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 
 
 def forge(forged_at: str, what: bytes) -> tuple[LastwordsError, int, str]:

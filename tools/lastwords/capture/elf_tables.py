@@ -21,7 +21,7 @@ RELOCATION = struct.Struct("<QQq")  # Elf64_Rela: offset, info, addend
 ENTRY = struct.Struct("<QQ")  # Elf64_Dyn: tag, value
 NOTE = struct.Struct("<III")  # Elf64_Nhdr: sizes of name and description, type
 MAGIC = b"\x7fELF\x02\x01"  # 64 bits, little-endian
-SHT_NOTE, SHT_NOBITS, DT_SONAME = 7, 8, 14
+SHT_NOTE, SHT_NOBITS, DT_NEEDED, DT_SONAME = 7, 8, 1, 14
 TABLE_LIMIT = 64 << 20
 NAMES_LIMIT = 1000
 
@@ -101,12 +101,18 @@ class ElfTables:
 
     def soname(self) -> str | None:
         """What the dynamic section says the file is called."""
+        return next(self._dynamic_texts(DT_SONAME), None)
+
+    def needed(self) -> list[str]:
+        """The libraries that it is linked to."""
+        return list(self._dynamic_texts(DT_NEEDED))
+
+    def _dynamic_texts(self, wanted: int) -> Iterator[str]:
         section = self.sections.get(".dynamic")
         table = self.data(section)
         for tag, value in ENTRY.iter_unpack(table[: len(table) // ENTRY.size * ENTRY.size]):
-            if tag == DT_SONAME and section:
-                return text_at(self._names_of(section), value)
-        return None
+            if tag == wanted and section:
+                yield text_at(self._names_of(section), value)
 
     def relocations(self, kind: int) -> Iterator[int]:
         """The addresses that the loader fills in that way."""

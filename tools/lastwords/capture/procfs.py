@@ -46,6 +46,7 @@ class Mapping:
 class Status:
     """Fields of `/proc/PID/status`.
 
+    leader: the pid of the process that it is a thread of, mostly its own
     ns_pids: the pid in each pid namespace, the outermost first; permitted: its capabilities
     """
 
@@ -58,6 +59,7 @@ class Status:
     ns_pids: tuple[int, ...]
     threads: int
     permitted: int
+    leader: int
 
 
 def read_text(pid: int, name: str, proc: Path = PROC) -> str:
@@ -90,6 +92,7 @@ def read_status(pid: int, proc: Path = PROC) -> Status:
         ns_pids=tuple(int(number) for number in fields.get("NSpid", str(pid)).split()),
         threads=int(fields.get("Threads", 0)),
         permitted=int(fields.get("CapPrm", "0"), 16),
+        leader=int(fields.get("Tgid", pid)),
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -13,12 +12,18 @@ from lastwords.capture.memory import CachedMemory, Memory, ReadError, open_proce
 from lastwords.cpython.choose import choose_layout
 from lastwords.cpython.dicts import find_item
 from lastwords.cpython.numbers import read_int
+from lastwords.cpython.refusals import (
+    explain_gone,
+    explain_no_interpreter,
+    explain_no_python,
+    explain_refusal,
+    refuse_thread,
+)
 from lastwords.cpython.roots import find_head
 from lastwords.cpython.source import Sources
 from lastwords.cpython.structs import Structs
 from lastwords.cpython.text import read_text
 from lastwords.cpython.types import type_of
-from lastwords.errors import SetupError, TargetError
 from lastwords.hexversion import format_version
 from lastwords.model import Phase, Python
 
@@ -141,7 +146,7 @@ def open_process(
         cached = CachedMemory(memory or open_process_memory(pid, image.start))
         return open_image(pid, cached, image)
     except procfs.ProcessGoneError:
-        raise TargetError(f"There is no process {pid}.", "pgrep -af python") from None
+        raise explain_gone(pid) from None
     except (PermissionError, ReadError) as error:
         raise explain_refusal(pid, error, proc) from error
 
@@ -152,10 +157,7 @@ def open_image(pid: int | None, memory: CachedMemory, image: Image) -> Interpret
     checked = choose_layout(memory, image, name)
     head = find_head(checked, image)
     if not head:
-        raise TargetError(
-            f"{name} has no interpreter: Python is just starting there, or has finished.",
-            f"lastwords doctor {pid}",
-        )
+        raise explain_no_interpreter(pid)
     return Interpreter(pid, memory, image, checked, head)
 
 
@@ -163,45 +165,8 @@ def find_image(
     pid: int, maps: Sequence[procfs.Mapping], proc: Path = procfs.PROC, memory: Memory | None = None
 ) -> Image:
     """The file that holds CPython, or what of it is in `memory`. Raises TargetError: what the process is instead."""
+    refuse_thread(pid, proc)
     image = elf.find_python_image(pid, maps, proc, memory)
-    if image is not None:
-        return image
-    if not maps:
-        raise _explain_no_memory(pid, proc)
-    executable = procfs.read_link(pid, "exe", proc)
-    if elf.find_image(pid, maps, ("rpython_startup_code", "pypy_main_startup"), proc):
-        raise TargetError(
-            f"Process {pid} ({executable}) is PyPy; lastwords reads CPython 2.7 and 3.6 to 3.15 only.",
-            f"gdb -p {pid} -batch -ex 'thread apply all bt'    # its C stack at least",
-        )
-    fact = f"Process {pid} ({executable}) is not Python: none of its {_count_files(maps)} mapped files holds CPython."
-    raise TargetError(fact, f"ps -o pid,ppid,args --ppid {pid}    # is it one of its children?")
-
-
-def _explain_no_memory(pid: int, proc: Path) -> TargetError:
-    status = procfs.read_status(pid, proc)
-    if status.state in "ZX":
-        what = "is a zombie: it has ended, and only its exit status is left for its parent"
-        return TargetError(f"Process {pid} {what} {status.ppid}.", f"ps -o pid,stat,args -p {status.ppid}")
-    return TargetError(
-        f"Process {pid} ({status.name}) has no memory of its own: it is a kernel thread.", "pgrep -af python"
-    )
-
-
-def _count_files(maps: Sequence[procfs.Mapping]) -> int:
-    return len({mapping.path for mapping in maps if re.match("/", mapping.path)})
-
-
-def explain_refusal(pid: int, error: Exception, proc: Path) -> SetupError | TargetError:
-    """Why the memory of a process is not to be had: gone, another user's, yama, or not what it seemed."""
-    try:
-        status = procfs.read_status(pid, proc)
-    except procfs.ProcessGoneError:
-        return TargetError(f"Process {pid} ended while it was read.", "pgrep -af python")
-    if status.state in "ZX":
-        return _explain_no_memory(pid, proc)
-    scope = procfs.read_ptrace_scope(proc)
-    if isinstance(error, PermissionError) or "not permitted" in str(error):
-        reason = f"yama's ptrace_scope is {scope}" if scope else f"it runs as user {status.uid}"
-        return SetupError(f"The memory of process {pid} may not be read: {reason}.", f"sudo lastwords doctor {pid}")
-    return TargetError(f"Process {pid} could not be read as CPython: {error}.", f"lastwords doctor {pid}")
+    if image is None:
+        raise explain_no_python(pid, maps, proc, memory)
+    return image

@@ -11,9 +11,9 @@ from lastwords.capture.captured import Captured, KernelThread
 from lastwords.capture.elf import Image
 from lastwords.capture.facts import Facts, read_facts
 from lastwords.capture.live import capture_process
-from lastwords.capture.memory import CachedMemory, Memory, ReadError
-from lastwords.cpython.interpreter import explain_refusal, find_image, open_image
-from lastwords.errors import TargetError
+from lastwords.capture.memory import CachedMemory, Memory, ReadError, open_process_memory
+from lastwords.cpython.interpreter import find_image, open_image
+from lastwords.cpython.refusals import explain_gone, explain_refusal
 from lastwords.examine.describe import describe_process, new_moment, new_report
 from lastwords.examine.read import Options, Source, read_moment, touch_roots
 from lastwords.model import Report
@@ -24,7 +24,7 @@ def attach_process(pid: int, options: Options, *, pause: bool = True, proc: Path
     try:
         return _Attached(pid, options, proc).capture(pause)
     except procfs.ProcessGoneError:
-        raise TargetError(f"There is no process {pid}.", "lastwords ps") from None
+        raise explain_gone(pid) from None
     except (PermissionError, ReadError) as error:
         raise explain_refusal(pid, error, proc) from error
 
@@ -35,7 +35,7 @@ class _Attached:
     def __init__(self, pid: int, options: Options, proc: Path) -> None:
         self.pid, self.options, self.proc = pid, options, proc
         self.maps = procfs.read_maps(pid, proc)
-        self.image: Image = find_image(pid, self.maps, proc)
+        self.image: Image = find_image(pid, self.maps, proc, open_process_memory(pid))
         self._code: set[int] = set()
 
     def capture(self, pause: bool) -> Report:

@@ -1,0 +1,88 @@
+"""What is said of a process that cannot be read, where it takes a recorded /proc to get there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from lastwords.capture import procfs
+from lastwords.capture.memory import ReadError, unreadable
+from lastwords.cpython.refusals import explain_no_interpreter, explain_no_python, explain_refusal
+from lastwords.errors import SetupError, TargetError
+
+DELETED = "7f0000000000-7f0000001000 r-xp 00001000 fd:01 42   /usr/lib/libpython3.8.so.1.0 (deleted)\n"
+STATUS = """\
+Name:\tx
+State:\tS
+Tgid:\t{pid}
+PPid:\t1
+TracerPid:\t77
+Uid:\t{user}\t{user}\t{user}\t{user}
+CapPrm:\t0
+CapEff:\t{effective:x}
+"""
+
+
+class Closed:
+    """A memory that may not be read."""
+
+    def read(self, address: int, size: int) -> bytes:
+        raise unreadable(address, size, os.strerror(1))
+
+    def read_many(self, ranges: Sequence[tuple[int, int]]) -> list[bytes | None]:
+        return [None for _ in ranges]
+
+
+def record(proc: Path, pid: int, user: int, effective: int = 0) -> None:
+    (proc / str(pid)).mkdir(exist_ok=True)
+    (proc / str(pid) / "status").write_text(STATUS.format(pid=pid, user=user, effective=effective))
+
+
+@pytest.fixture
+def proc(tmp_path: Path) -> Path:
+    record(tmp_path, 70, user=5)
+    record(tmp_path, os.getpid(), user=6)
+    (tmp_path / "70/exe").symlink_to("/usr/bin/server")
+    (tmp_path / "70/maps").write_text(DELETED)
+    return tmp_path
+
+
+def test_what_could_not_be_looked_at_is_not_called_no_python(proc: Path) -> None:
+    maps = procfs.read_maps(70, proc)
+    with pytest.raises(ReadError) as caught:
+        explain_no_python(70, maps, proc, Closed())
+    error = explain_refusal(70, caught.value, proc)
+    assert isinstance(error, SetupError)
+    assert error.fact.startswith(
+        "The memory of process 70 may not be read: it belongs to user 5, lastwords runs as user 6 "
+    )
+    assert error.help == "sudo lastwords attach 70"
+
+
+def test_without_a_known_reason(proc: Path) -> None:
+    record(proc, os.getpid(), user=6, effective=1 << 19)
+    error = explain_refusal(70, PermissionError(13, "no"), proc)
+    assert "may not be read: the kernel does not show why (a security module," in error.fact
+
+
+def test_yama(proc: Path) -> None:
+    (proc / "sys/kernel/yama").mkdir(parents=True)
+    (proc / "sys/kernel/yama/ptrace_scope").write_text("1\n")
+    record(proc, os.getpid(), user=5)
+    error = explain_refusal(70, PermissionError(13, "no"), proc)
+    assert error.fact.endswith("yama's ptrace_scope is 1: only children may be traced, and it is none.")
+    assert error.help == "sudo sysctl kernel.yama.ptrace_scope=0"
+
+
+def test_memory_that_makes_no_sense(proc: Path) -> None:
+    error = explain_refusal(70, ReadError("8 bytes at 0x8 cannot be read"), proc)
+    assert isinstance(error, TargetError)
+    assert error.fact == "Process 70 could not be read as CPython: 8 bytes at 0x8 cannot be read."
+
+
+def test_a_core_has_no_pid_to_paste() -> None:
+    error = explain_no_interpreter(None)
+    assert (error.fact.partition(":")[0], error.help) == ("The target has no Python interpreter", "")

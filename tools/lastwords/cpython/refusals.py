@@ -1,0 +1,123 @@
+"""Why a process cannot be read as CPython: the fact with its value, what follows, and the command to paste."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from lastwords.capture import elf, procfs
+from lastwords.capture.elf_tables import ElfError, ElfTables
+from lastwords.capture.memory import Memory
+from lastwords.capture.permission import find_obstacles, read_rights, read_tracee
+from lastwords.errors import LastwordsError, SetupError, TargetError
+
+SUPPORTED = "CPython 2.7 and 3.6 to 3.15"
+PYPY_ROOTS = ("rpython_startup_code", "pypy_main_startup")
+ELF_32 = b"\x7fELF\x01"
+LIST = "lastwords ps"
+
+
+def explain_gone(pid: int) -> TargetError:
+    """No such process."""
+    return TargetError(f"There is no process {pid}.", LIST)
+
+
+def refuse_thread(pid: int, proc: Path = procfs.PROC) -> None:
+    """Raises TargetError where `pid` is a thread: /proc has directories for threads too, but does not list them."""
+    leader = procfs.read_status(pid, proc).leader
+    if leader != pid:
+        raise TargetError(f"{pid} is a thread of process {leader}.", f"lastwords attach {leader}")
+
+
+def explain_no_python(
+    pid: int, maps: Sequence[procfs.Mapping], proc: Path = procfs.PROC, memory: Memory | None = None
+) -> TargetError:
+    """What a process is in which no CPython was found.
+
+    Raises PermissionError or ReadError where that cannot be told: a file of it is not to be had, nor its memory.
+    """
+    if not maps:
+        return explain_no_memory(pid, proc)
+    executable = procfs.read_link(pid, "exe", proc)
+    name = f"Process {pid} ({executable})"
+    if _is_32_bit(pid, proc):
+        return TargetError(f"{name} is a 32-bit program; lastwords reads 64-bit ones only.", _c_stack(pid))
+    if elf.find_image(pid, maps, PYPY_ROOTS, proc):
+        return TargetError(f"{name} is PyPy; lastwords reads {SUPPORTED} only.", _c_stack(pid))
+    library = _find_missing_library(pid, maps, proc)
+    if library is not None:
+        fact = f"{name} is just starting: it has not loaded {library} yet."
+        return TargetError(fact, f"lastwords attach {pid}    # again, in a moment")
+    _check_that_all_were_looked_at(pid, maps, proc, memory)
+    files = {mapping.path for mapping in maps if mapping.path.startswith("/")}
+    fact = f"{name} is not Python: none of its {len(files)} mapped files holds CPython."
+    return TargetError(fact, f"ps -o pid,ppid,args --ppid {pid}    # is it one of its children?")
+
+
+def _c_stack(pid: int) -> str:
+    return f"gdb -p {pid} -batch -ex 'thread apply all bt'    # its C stack at least"
+
+
+def _is_32_bit(pid: int, proc: Path) -> bool:
+    try:
+        with (proc / str(pid) / "exe").open("rb") as file:
+            return file.read(len(ELF_32)) == ELF_32
+    except OSError:
+        return False
+
+
+def _find_missing_library(pid: int, maps: Sequence[procfs.Mapping], proc: Path) -> str | None:
+    """The libpython that the executable needs and that the loader has not mapped yet."""
+    try:
+        with (proc / str(pid) / "exe").open("rb") as file:
+            needed = [name for name in ElfTables(file).needed() if name.startswith("libpython")]
+    except (OSError, ElfError):
+        return None
+    return needed[0] if needed and not any("/libpython" in mapping.path for mapping in maps) else None
+
+
+def _check_that_all_were_looked_at(pid: int, maps: Sequence[procfs.Mapping], proc: Path, memory: Memory | None) -> None:
+    """Raises ReadError where a file of the process is not to be had any more, and its memory may not be read."""
+    for mapping in maps:
+        if memory is not None and elf.is_code_file(mapping) and elf.open_mapped(pid, mapping, proc) is None:
+            memory.read(mapping.start, 1)
+
+
+def explain_no_memory(pid: int, proc: Path = procfs.PROC) -> TargetError:
+    """A zombie, or a kernel thread: nothing is mapped in them."""
+    status = procfs.read_status(pid, proc)
+    if status.state in "ZX":
+        what = "is a zombie: it has ended, and only its exit status is left for its parent"
+        return TargetError(f"Process {pid} {what} {status.ppid}.", f"ps -o pid,stat,args -p {status.ppid}")
+    return TargetError(f"Process {pid} ({status.name}) has no memory of its own: it is a kernel thread.", LIST)
+
+
+def explain_no_interpreter(pid: int | None) -> TargetError:
+    """CPython is there, but no interpreter of it."""
+    name = f"Process {pid}" if pid is not None else "The target"
+    fact = f"{name} has no Python interpreter: it is just starting, or has finished Python and runs only C code."
+    return TargetError(fact, f"lastwords attach {pid}    # again, in a moment\n{_c_stack(pid)}" if pid else "")
+
+
+def explain_refusal(pid: int, error: Exception, proc: Path = procfs.PROC) -> LastwordsError:
+    """Why the memory of a process is not to be had: gone, another user's, yama, or not what it seemed."""
+    try:
+        state = procfs.read_status(pid, proc).state
+        if state in "ZX":
+            return explain_no_memory(pid, proc)
+        if isinstance(error, PermissionError) or "not permitted" in str(error):
+            return _explain_permission(pid, proc)
+    except procfs.ProcessGoneError:
+        return TargetError(f"Process {pid} ended while it was read.", LIST)
+    return TargetError(f"Process {pid} could not be read as CPython: {error}.", f"lastwords doctor {pid}")
+
+
+def _explain_permission(pid: int, proc: Path) -> SetupError:
+    """The first reason that the kernel has; that somebody else traces it keeps nobody from reading."""
+    tracee = replace(read_tracee(pid, proc), tracer_pid=0)
+    obstacle = next(find_obstacles(read_rights(proc, os.getpid()), tracee), None)
+    fact = obstacle.fact if obstacle else "the kernel does not show why (a security module, a process not dumpable)"
+    mend = obstacle.mend if obstacle and "doctor" not in obstacle.mend else f"sudo lastwords attach {pid}"
+    return SetupError(f"The memory of process {pid} may not be read: {fact}.", mend)
