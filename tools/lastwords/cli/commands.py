@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from importlib import import_module
 from typing import Any
 
@@ -69,6 +68,8 @@ class Commands(click.Group):
 
 
 def _no_such_command(name: str) -> UsageError:
+    import difflib  # noqa: PLC0415 (start-up time: only mistakes need it)
+
     near = difflib.get_close_matches(name, COMMANDS, n=1)
     if near:
         return UsageError(f"no such command: {name}; the nearest is {near[0]}", f"lastwords {near[0]} -h")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
-import traceback
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,6 +51,8 @@ def _usage_fact(error: click.UsageError) -> str:
 
 def _describe_bug(error: Exception) -> list[str]:
     """Our own bug: short, with the place of the details; the traceback itself only if LASTWORDS_DEBUG is set."""
+    import traceback  # noqa: PLC0415 (start-up time: only bugs need it)
+
     details = "".join(traceback.format_exception(error))
     summary = f"a bug in lastwords: {type(error).__name__} at {_place(error)}"
     if os.environ.get("LASTWORDS_DEBUG"):
@@ -65,12 +65,16 @@ def _describe_bug(error: Exception) -> list[str]:
 
 
 def _place(error: Exception) -> str:
+    import traceback  # noqa: PLC0415 (start-up time: only bugs need it)
+
     frames = traceback.extract_tb(error.__traceback__)
     return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "an unknown place"
 
 
 def _save(details: str) -> str:
     """Writes the details to a file of the user's alone (mode 0600) and returns its path. Raises OSError."""
+    import tempfile  # noqa: PLC0415 (start-up time: only bugs need it)
+
     descriptor, path = tempfile.mkstemp(prefix="lastwords-bug-", suffix=".txt")
     with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
         file.write(f"{sys.version}\n{' '.join(map(ascii, sys.argv))}\n\n{details}")

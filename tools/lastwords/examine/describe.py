@@ -8,7 +8,6 @@ from typing import Literal
 
 from lastwords import __version__
 from lastwords.capture import procfs
-from lastwords.capture.agent_records import default_process_id
 from lastwords.capture.captured import Captured
 from lastwords.capture.facts import Facts
 from lastwords.model import Capture, Descriptor, Mode, Moment, Process, Report, Tool
@@ -24,7 +23,7 @@ def describe_process(pid: int, facts: Facts | None, proc: Path = procfs.PROC) ->
     """What /proc says of a process. Raises ProcessGoneError."""
     status = procfs.read_status(pid, proc)
     process = Process(
-        id=default_process_id(pid),
+        id=f"process-{pid}",
         pid=pid,
         ns_pid=status.ns_pids[-1] if len(status.ns_pids) > 1 else None,
         ppid=status.ppid,

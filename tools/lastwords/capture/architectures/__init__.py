@@ -5,7 +5,7 @@ A register set is a dict by the names that the kernel's `user_regs_struct` has f
 
 from __future__ import annotations
 
-import platform
+import os
 import re
 from dataclasses import dataclass
 
@@ -78,7 +78,7 @@ def _signed(value: int) -> int:
 
 def this_machine() -> Architecture:
     """The architecture that lastwords runs on. Raises LookupError for one that nobody has described yet."""
-    return architecture_named(platform.machine())
+    return architecture_named(os.uname().machine)
 
 
 def architecture_named(machine: str) -> Architecture:

@@ -7,10 +7,12 @@ not tell (how a line table is coded, what the low bits of a frame's slot mean) i
 from __future__ import annotations
 
 from functools import cache
-from importlib import resources
+from pathlib import Path
 from typing import Literal
 
 import msgspec
+
+TABLES = Path(__file__).parent
 
 
 class Field(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
@@ -84,7 +86,7 @@ class Layout(msgspec.Struct, frozen=True):
 @cache
 def shipped_releases() -> tuple[str, ...]:
     """The releases ("2.7", "3.13") that ship with lastwords, oldest first."""
-    files = (entry.name for entry in resources.files(__name__).iterdir())
+    files = (entry.name for entry in TABLES.iterdir())
     names = [name.removesuffix(".json") for name in files if name.endswith(".json")]
     return tuple(sorted(names, key=lambda name: [int(part) for part in name.split(".")]))
 
@@ -94,4 +96,4 @@ def load_layout(release: str) -> Layout | None:
     """The shipped layout of a release ("3.13"), or None."""
     if release not in shipped_releases():
         return None
-    return msgspec.json.decode(resources.files(__name__).joinpath(f"{release}.json").read_bytes(), type=Layout)
+    return msgspec.json.decode((TABLES / f"{release}.json").read_bytes(), type=Layout)

@@ -7,9 +7,11 @@ name of what it stands for.
 from __future__ import annotations
 
 from functools import cache
-from importlib import resources
+from pathlib import Path
 
 import msgspec
+
+TABLES = Path(__file__).parent
 
 
 class Opcodes(msgspec.Struct, frozen=True):
@@ -34,4 +36,4 @@ class Opcodes(msgspec.Struct, frozen=True):
 @cache
 def load_opcodes(release: str) -> Opcodes:
     """The instructions of a release ("3.13") that has a shipped layout."""
-    return msgspec.json.decode(resources.files(__name__).joinpath(f"{release}.json").read_bytes(), type=Opcodes)
+    return msgspec.json.decode((TABLES / f"{release}.json").read_bytes(), type=Opcodes)
