@@ -9,7 +9,7 @@ import pytest
 from lastwords.capture.architectures import this_machine
 from lastwords.capture.architectures.x86_64 import X86_64
 from lastwords.capture.holding import RESTARTED, decode_registers
-from lastwords.capture.kernel_threads import _find_restarted, find_still
+from lastwords.capture.kernel_threads import find_still, name_by_arguments
 from lastwords.capture.procfs import TaskCall
 
 WORDS = len(X86_64.registers)
@@ -53,12 +53,21 @@ def test_the_code_tells_which_call_was_restarted(code: str, expected: int | None
     assert X86_64.restarted_call(bytes(16) + bytes.fromhex(code)) == expected
 
 
-def test_a_futex_is_told_by_its_words() -> None:
-    code = bytes.fromhex("4c895c24080f05")
-    futex = TaskCall(219, (0x7F00_0000_1000, 0x189, 0, 0x7F00_0000_2000, 0, 0xFFFF_FFFF), 1, 2)
-    assert _find_restarted(futex, code, X86_64) == FUTEX
-    poll = TaskCall(219, (0x7F00_0000_1000, 2, 5000, 0, 0, 0), 1, 2)
-    assert _find_restarted(poll, code, X86_64) is None
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ((0x7F00_0000_1000, 0x189, 0, 0x7F00_0000_2000, 0, 0xFFFF_FFFF), "futex"),
+        ((0x7F00_0000_1000, 0x89, 0, 0x7F00_0000_2000, 0, 0xFFFF_FFFF), "futex"),
+        ((0x7F00_0000_1000, 2, 5000, 0, 0, 0), "poll"),
+        ((0x7F00_0000_1000, 0x89, 5000, 0, 0, 0), "poll"),
+        ((1, 0, 0x7F00_0000_1000, 0, 0, 0), "clock_nanosleep"),
+        ((0, 0, 60000, 0, 0, 0), None),  # poll of nothing, as it was used to sleep
+        ((0x7F00_0000_1000, 0, 0x7F00_0000_1000, 0, 0, 0), None),  # nanosleep, or poll
+        ((0x7F00_0000_1000, 0x7F00_0000_1000, 0, 0, 0, 0), None),  # nanosleep
+    ],
+)
+def test_arguments_tell_where_they_can(arguments: tuple[int, ...], expected: str | None) -> None:
+    assert name_by_arguments(arguments) == expected
 
 
 def test_only_the_same_step_twice_is_standing_still() -> None:

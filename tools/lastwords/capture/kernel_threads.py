@@ -18,6 +18,8 @@ from lastwords.capture.procfs import PROC, TaskCall
 
 CODE_SIZE = 16  # bytes before a program counter in which the number of the system call is set
 FUTEX_WAIT_BITSET, FUTEX_FLAGS, FUTEX_MATCH_ANY = 9, 0x180, 0xFFFF_FFFF  # linux/futex.h
+CLOCKS = 16  # include/linux/time.h, MAX_CLOCKS
+DESCRIPTORS_LIMIT = 1 << 16  # of one poll; no address is as low (vm.mmap_min_addr)
 
 Step = tuple[int, TaskCall]
 
@@ -110,15 +112,16 @@ def _read_name(pid: int, tid: int, proc: Path) -> str | None:
 def _name_calls(
     seen: Sequence[_Seen], still: frozenset[int], architecture: Architecture, memory: Memory
 ) -> list[KernelThread]:
-    restarts = architecture.numbers_of_calls(frozenset({RESTART_CALL}))
-    places = {one.call.pc for one in seen if one.call and one.call.number in restarts}
-    codes = dict(zip(places, memory.read_many([(pc - CODE_SIZE, CODE_SIZE) for pc in places]), strict=True))
+    restarted = _restarted(seen, architecture)
+    codes = dict(
+        zip(restarted, memory.read_many([(call.pc - CODE_SIZE, CODE_SIZE) for call in restarted]), strict=True)
+    )
     return [
         KernelThread(
             tid=one.tid,
             name=one.name,
             state=one.state,
-            syscall=_name_call(one.call, codes.get(one.call.pc), architecture) if one.call else None,
+            syscall=_name_call(one.call, codes.get(one.call), architecture) if one.call else None,
             registers=one.registers,
             sp=one.call.sp if one.call else None,
             pc=one.call.pc if one.call else None,
@@ -129,8 +132,14 @@ def _name_calls(
     ]
 
 
+def _restarted(seen: Sequence[_Seen], architecture: Architecture) -> list[TaskCall]:
+    """The calls whose real number is hidden by that of `restart_syscall`."""
+    numbers = architecture.numbers_of_calls(frozenset({RESTART_CALL}))
+    return list({one.call: None for one in seen if one.call and one.call.number in numbers})
+
+
 def _name_call(call: TaskCall, code: bytes | None, architecture: Architecture) -> Syscall | None:
-    """`code` is what stands before the program counter of a call that was restarted: it tells which one it was."""
+    """`code` is what stands before the program counter of a restarted call, which may tell which one it was."""
     if call.number is None:
         return None
     number = _find_restarted(call, code, architecture) if code else None
@@ -140,9 +149,23 @@ def _name_call(call: TaskCall, code: bytes | None, architecture: Architecture) -
 
 
 def _find_restarted(call: TaskCall, code: bytes, architecture: Architecture) -> int | None:
-    """glibc from 2.41 on makes all calls in one place, whose code has no number: there a futex is told by its words."""
+    """glibc from 2.41 on makes all calls in one place, whose code has no number: there the arguments must tell."""
     number = architecture.restarted_call(code)
     if number in architecture.syscalls:
         return number
-    is_futex = call.arguments[1] & ~FUTEX_FLAGS == FUTEX_WAIT_BITSET and call.arguments[5] == FUTEX_MATCH_ANY
-    return next(iter(architecture.numbers_of_calls(frozenset({"futex"}))), None) if is_futex else None
+    name = name_by_arguments(call.arguments)
+    return next(iter(architecture.numbers_of_calls(frozenset({name}))), None) if name else None
+
+
+def name_by_arguments(arguments: Sequence[int]) -> str | None:
+    """Which of the calls that the kernel restarts by `restart_syscall` has such arguments; None where two could.
+
+    futex(word, FUTEX_WAIT_BITSET, value, time, -, FUTEX_BITSET_MATCH_ANY), clock_nanosleep(clock, 0, time, left),
+    poll(descriptors, how many, milliseconds), nanosleep(time, left)
+    """
+    first, second, third, sixth = arguments[0], arguments[1], arguments[2], arguments[5]
+    if second & ~FUTEX_FLAGS == FUTEX_WAIT_BITSET and sixth == FUTEX_MATCH_ANY:
+        return "futex"
+    if first < CLOCKS and second == 0 and third > 0xFFFF_FFFF:
+        return "clock_nanosleep"
+    return "poll" if first >= CLOCKS and 0 < second < DESCRIPTORS_LIMIT else None
