@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import threading
 import time
@@ -16,6 +17,7 @@ import pytest
 
 from harness import Target, wait_until
 from interpreters import Interpreter as Python
+from lastwords.capture import procfs
 from lastwords.capture.facts import Facts, read_facts
 from lastwords.capture.kernel_threads import read_kernel_threads
 from lastwords.capture.memory import ProcessMemory
@@ -74,6 +76,26 @@ def test_every_kind_of_wait(waits: Waits) -> None:
     for name, (told, wait) in waits.items():
         check = globals()[f"check_{name}"]
         assert check(told, wait, pid), f"{name}: {told}: {wait}"
+
+
+@pytest.mark.interpreters("native_thread_id")
+def test_a_call_that_was_interrupted_is_the_same_call(interpreter: Python, start_target: Start) -> None:
+    """SIGSTOP and SIGCONT make a wait with a time go on as `restart_syscall`."""
+    target = start_target(interpreter, "waits_in_poll.py")
+    fd = int(target.wait_for("polls ").split()[1])
+    told = rf"p?poll, for (1000|999\.\d+) s at most, to read: fd {fd}, a pipe; the other end: this process itself .*"
+    for number, state in ((None, "S"), (signal.SIGSTOP, "T"), (signal.SIGCONT, "S")):
+        if number is not None:
+            os.kill(target.pid, number)
+        wait_until(lambda state=state: polls(target.pid, state), f"it polls, in state {state}")  # type: ignore[misc]
+        wait = see(target.pid, read_facts(target.pid))[target.pid]
+        assert wait is not None
+        assert (wait.kind, wait.fd) == ("io", fd), wait
+        assert re.fullmatch(told, wait.detail), wait.detail
+
+
+def polls(pid: int, state: str) -> bool:
+    return procfs.read_status(pid).state == state and all_wait(pid, {pid: "p?poll"})
 
 
 def is_io(told: dict[str, Any], wait: KernelWait) -> bool:
