@@ -15,7 +15,8 @@ from lastwords.cpython.opcodes import Opcodes, load_opcodes
 from lastwords.cpython.structs import CODE_UNIT, Structs
 from lastwords.cpython.text import read_bytes_prefix, read_length
 
-CODE_LIMIT = 1 << 20  # bytes of one function: generated ones are the longest
+CODE_LIMIT = 1 << 18  # bytes of one function: generated ones are the longest
+NESTING_LIMIT = 100  # the compiler allows 20 blocks, with three handlers each at most
 TABLE_LIMIT = 1 << 18
 STARTS, CONTINUES, VALUE = 0x80, 0x40, 0x3F  # of a byte of an exception table: six bits of a number each
 
@@ -151,7 +152,7 @@ def find_enclosing(handlers: list[Handler], at: int) -> Iterator[Handler]:
     """The blocks that byte `at` is in, the innermost first: a handler is itself inside the blocks around it."""
     seen: set[int] = set()
     found = find_handler(handlers, at)
-    while found is not None and found.target not in seen:
+    while found is not None and found.target not in seen and len(seen) < NESTING_LIMIT:
         seen.add(found.target)
         yield found
         found = find_handler(handlers, found.target)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from lastwords.capture.memory import ReadError
 from lastwords.cpython.attributes import read_tuple
-from lastwords.cpython.bytecode import Instruction, opcodes_of, read_instructions
+from lastwords.cpython.bytecode import Instruction, find_instruction, opcodes_of, read_instructions
 from lastwords.cpython.dicts import find_item
 from lastwords.cpython.frame import Place
 from lastwords.cpython.interpreter import Interpreter
@@ -42,8 +42,9 @@ class Expression(NamedTuple):
 
 def find_expression(structs: Structs, code: int, end: int) -> Expression | None:
     """The expression that ends before the instruction at byte `end`; None for a longer one. Raises ReadError."""
-    before = [one for one in read_instructions(structs, code) if one.start < end]
-    return expression_before(structs, code, before[-ATTRIBUTES_LIMIT:])
+    instructions = read_instructions(structs, code)
+    at = find_instruction(instructions, end) or 0
+    return expression_before(structs, code, instructions[max(at - ATTRIBUTES_LIMIT, 0) : at])
 
 
 def expression_before(structs: Structs, code: int, instructions: Sequence[Instruction]) -> Expression | None:

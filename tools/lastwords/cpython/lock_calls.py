@@ -20,7 +20,7 @@ from lastwords.cpython.expressions import (
 from lastwords.cpython.structs import Structs
 from lastwords.cpython.text import read_name
 
-TAKING, GIVING = ("acquire",), ("release", "__exit__")
+TAKING, GIVING = ("acquire",), ("release", "__exit__", "_release_save")
 METHODS = (*TAKING, *GIVING)
 NAMING = (*ATTRIBUTES, "LOAD_SUPER_ATTR")
 NAME_LIMIT = 1 << 10

@@ -1,0 +1,158 @@
+"""Frames that have taken a lock and, as far as their code tells, not given it back.
+
+Inside `with lock`, its own or that of a generator or ExitStack that it works with; or between `lock.acquire()` and
+`lock.release()`. What makes each less than certain is in its doubts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from lastwords.capture.memory import ReadError
+from lastwords.cpython.code import read_frame
+from lastwords.cpython.exit_stacks import find_entered
+from lastwords.cpython.expressions import evaluate, find_expression
+from lastwords.cpython.frame import Place
+from lastwords.cpython.generators import find_generator_place, find_manager_place
+from lastwords.cpython.interpreter import Interpreter
+from lastwords.cpython.lock_calls import GIVING, TAKING, LockCall, find_lock_calls
+from lastwords.cpython.locks import LockState, read_lock
+from lastwords.cpython.releases import find_lock, find_wait_code
+from lastwords.cpython.slots import find_slot
+from lastwords.cpython.threads import PythonThread
+from lastwords.cpython.value_stack import read_value_stack
+from lastwords.cpython.with_blocks import WithBlock, find_with_blocks
+
+TAKEN = ("lock", "semaphore", "process_lock")  # of these a frame is all that tells who has them
+NESTING_LIMIT = 8  # generators in generators
+WAITS_LIMIT = 64  # calls of Condition.wait in one stack: signal handlers may make a second
+ELSEWHERE = "the generator may have been begun elsewhere"
+HANDED = "an ExitStack may have been handed what is entered elsewhere"
+UNSEEN = "what acquire() returned, and what happened since, leaves no trace"
+
+Found = tuple[Place, LockState, str, list[str]]  # the frame, what it has taken, the evidence, the doubts
+
+
+@dataclass
+class Taker:
+    """A frame that has taken a lock. `at`: how many frames of its thread are further in."""
+
+    thread: PythonThread
+    at: int
+    place: Place
+    lock: LockState
+    evidence: str
+    doubts: list[str] = field(default_factory=list)
+
+
+class Takers:
+    """All frames of all threads, looked through once.
+
+    waits: (ident of a thread, the lock that it waits for)
+    found: the frames that have taken a lock that is not free
+    locks: all locks that were met, by their addresses
+    places: the frames, those of suspended generators, too
+    problems: what could not be read, so that a taker may be missing
+    """
+
+    def __init__(self, interp: Interpreter, threads: Sequence[PythonThread], waits: Iterable[tuple[int, int]]) -> None:
+        self.interp = interp
+        self.found: list[Taker] = []
+        self.locks: dict[int, LockState] = {}
+        self.places = [place for thread in threads for place in thread.places]
+        self.problems = [f"the stack of thread {_name(one)} was read in part" for one in threads if one.error]
+        self._frames = {place.frame for place in self.places}
+        self._known: dict[int, LockState | None] = {}
+        self._waits = {(ident, lock.address) for ident, one in waits if (lock := self._find(one)) is not None}
+        code = find_wait_code(interp)
+        for thread in threads:
+            waiting = [(at, one) for at, one in enumerate(thread.places) if one.code in code][:WAITS_LIMIT]
+            for at, place in enumerate(thread.places):
+                self._look(thread, at, place, [one for index, one in waiting if index < at])
+
+    def _look(self, thread: PythonThread, at: int, place: Place, waiting: list[Place]) -> None:
+        try:
+            found = [*self._in_blocks(place, []), *self._between_calls(thread, place)]
+            for value in read_value_stack(self.interp, place):
+                found += self._in_generator(find_generator_place(self.interp, value), [])
+            takers = [Taker(thread, at, *one) for one in found]
+            self.found += [one for one in takers if self._has_it_still(one, waiting)]
+        except ReadError as error:
+            self.problems.append(f"a frame of thread {_name(thread)} was not read: {error}")
+
+    def _in_blocks(self, place: Place, doubts: list[str]) -> Iterator[Found]:
+        for block in find_with_blocks(self.interp, place):
+            lock = self._find(block.manager)
+            if lock is not None:
+                yield place, lock, self._describe_block(place, block), [*doubts]
+            elif len(doubts) < NESTING_LIMIT:
+                yield from self._in_generator(find_manager_place(self.interp, block.manager), doubts)
+                for one in find_entered(self.interp, block.manager):
+                    if lock := self._find(one):
+                        yield place, lock, self._describe_block(place, block), [*doubts, HANDED]
+
+    def _in_generator(self, place: Place | None, doubts: list[str]) -> Iterator[Found]:
+        """A generator that a frame works with, and that is not running itself."""
+        if place is not None and place.frame not in self._frames:
+            self.places.append(place)
+            yield from self._in_blocks(place, [*doubts, ELSEWHERE])
+
+    def _between_calls(self, thread: PythonThread, place: Place) -> Iterator[Found]:
+        """`acquire()` behind us and `release()` of the same lock before us."""
+        calls: dict[int, list[LockCall]] = {}
+        for call in find_lock_calls(self.interp, place.code):
+            found = evaluate(self.interp, place, call.receiver) if call.receiver else None
+            if found and (lock := self._find(found)):
+                calls.setdefault(lock.address, []).append(call)
+        for address, of_lock in calls.items():
+            behind = [call for call in of_lock if call.start <= place.lasti]
+            ahead = [call for call in of_lock if call.start > place.lasti and call.method in GIVING]
+            is_taken = bool(behind) and behind[-1].method in TAKING and behind[-1].end <= place.lasti
+            if is_taken and ahead and (thread.ident, address) not in self._waits:
+                yield place, self.locks[address], self._describe_call(place, behind[-1]), [UNSEEN]
+
+    def _find(self, address: int) -> LockState | None:
+        """The lock that one takes by the object at `address`; one that cannot be read is a problem, and None."""
+        if address not in self._known:
+            self._known[address] = self._read(address)
+        return self._known[address]
+
+    def _read(self, address: int) -> LockState | None:
+        try:
+            found = find_lock(self.interp, address)
+            if found is not None and found not in self.locks and (lock := read_lock(self.interp, found)):
+                self.locks[found] = lock
+        except ReadError as error:
+            self.problems.append(f"an object was not read: {error}")
+            return None
+        return self.locks.get(found or 0)
+
+    def _has_it_still(self, one: Taker, waiting: list[Place]) -> bool:
+        """A free lock nobody has; and Condition.wait has given its lock back when it knows how to take it again."""
+        if one.lock.kind not in TAKEN or (one.lock.locked is False and one.lock.kind != "semaphore"):
+            return False
+        waits = [place for place in waiting if self._waits_on(place, one.lock)]
+        if any(find_slot(self.interp, place, "saved_state") for place in waits):
+            return False
+        one.doubts += ["Condition.wait is about to give it back"] * bool(waits)
+        return True
+
+    def _waits_on(self, place: Place, lock: LockState) -> bool:
+        condition = find_slot(self.interp, place, "self")
+        return condition is not None and self._find(condition) is lock
+
+    def _describe_block(self, place: Place, block: WithBlock) -> str:
+        found = find_expression(self.interp, place.code, block.enters_at)
+        frame = read_frame(self.interp, place.code, block.enters_at)
+        where = f"`with {found or '...'}` at {frame.file}:{frame.line} in {frame.function}"
+        return f"{where}: its __exit__ is on the frame's evaluation stack"
+
+    def _describe_call(self, place: Place, call: LockCall) -> str:
+        frame = read_frame(self.interp, place.code, call.start)
+        where = f"`{call.receiver}.{call.method}()` at {frame.file}:{frame.line} in {frame.function}"
+        return f"{where}, whose release() is still to come"
+
+
+def _name(thread: PythonThread) -> str:
+    return str(thread.tid or f"{thread.ident:#x}")
