@@ -13,6 +13,8 @@ from interpreters import Interpreter as Python
 from lastwords import cpython
 from lastwords.capture import procfs
 from lastwords.capture.captured import KernelThread
+from lastwords.cpython.frame import read_frame_at
+from lastwords.cpython.modules import find_global
 from lastwords.cpython.threads import PythonThread, read_threads, walk_threads
 
 Start = Callable[..., Target]
@@ -104,3 +106,43 @@ def test_without_the_kernels_threads_nothing_is_said_of_them(told: Told) -> None
 def test_frames_alone_are_the_same_frames(told: Told) -> None:
     walked = walk_threads(cpython.open_process(told.target.pid))
     assert [(one.tstate, one.places) for one in walked] == [(one.tstate, one.places) for one in told.read()]
+
+
+@pytest.fixture(params=["api", "module"])
+def inside(request: pytest.FixtureRequest, interpreter: Python, start_target: Start) -> tuple[Target, dict[str, Any]]:
+    """A target with a second interpreter, and what that says of itself."""
+    if request.param == "module" and interpreter.minor in ("2.7", "3.6", "3.7"):
+        pytest.skip("this release has no module that makes interpreters")
+    target = start_target(interpreter, "reader_interpreters.py", request.param)
+    return target, json.loads(target.wait_for("facts ").removeprefix("facts "))
+
+
+def read_second(pid: int) -> tuple[cpython.Interpreter, list[PythonThread]]:
+    """All threads, once the one that entered the second interpreter blocks there."""
+    found: list[PythonThread] = []
+
+    def blocks() -> bool:
+        found[:] = read_threads(cpython.open_process(pid), [KernelThread(tid=tid) for tid in procfs.read_tasks(pid)])
+        return any(len(thread.places) == 2 for thread in found if thread.interpreter == 1)
+
+    wait_until(blocks, "a thread blocks in the second interpreter")
+    return cpython.open_process(pid), found
+
+
+def test_each_interpreter_has_its_own_threads_and_modules(inside: tuple[Target, dict[str, Any]]) -> None:
+    target, facts = inside
+    interp, threads = read_second(target.pid)
+    first = {thread.name: thread for thread in threads if thread.interpreter == 0}
+    second = {thread.name: thread for thread in threads if thread.interpreter == 1}
+    own = second[facts["name"]]  # MainThread until 3.12, Dummy-1 later
+    assert (set(first), set(second)) == ({"MainThread", "enters"}, {facts["name"], "inside"})
+    assert (own.ident, second["inside"].ident) == (facts["own"], facts["thread"])
+    assert (first["enters"].ident, first["enters"].tid) == (own.ident, own.tid), "one thread, a state in each"
+    assert len({thread.tid for thread in threads} - {None}) == 3
+    assert [thread for thread in threads if thread.is_main] == [first["MainThread"]]
+    assert [read_frame_at(interp, place).function for place in own.places] == ["block", "<module>"]
+    inner, _ = interp.interpreters()
+    assert cpython.read_modules(interp, inner) == facts["modules"]
+    assert find_global(interp, "__main__", "INSIDE") is not None
+    assert find_global(interp, "__main__", "INSIDE", inner) is None
+    assert find_global(interp, "__main__", "facts", inner) is not None
