@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
-from harness import Target, wait_until
+from environments import Environment
+from harness import TARGETS, Target, running, wait_until
 from interpreters import Interpreter as Python
 from lastwords import cpython
 from lastwords.capture import procfs
@@ -146,3 +148,17 @@ def test_each_interpreter_has_its_own_threads_and_modules(inside: tuple[Target, 
     assert find_global(interp, "__main__", "INSIDE") is not None
     assert find_global(interp, "__main__", "INSIDE", inner) is None
     assert find_global(interp, "__main__", "facts", inner) is not None
+
+
+@pytest.mark.parametrize("place", ["main", "spawned"])
+def test_under_gevent_the_main_thread_keeps_its_name(gevent_environment: Environment, place: str) -> None:
+    """`threading._active` has greenlets for keys there."""
+    command: list[str | Path] = [gevent_environment.python, TARGETS / "reader_greenlets.py", place]
+    with running(command, env=gevent_environment.env) as target:
+        target.wait_for("ready")
+        threads = read_threads(
+            cpython.open_process(target.pid), [KernelThread(tid=tid) for tid in procfs.read_tasks(target.pid)]
+        )
+    main = next(thread for thread in threads if thread.tid == target.pid)
+    assert (main.name, main.daemon, main.is_main, main.finishing) == ("MainThread", False, True, False)
+    assert all(thread.thread_object is None for thread in threads if thread is not main)
