@@ -14,10 +14,10 @@ import pytest
 
 from harness import Target, running, wait_until
 from interpreters import Interpreter as Python
-from interpreters import find_interpreters
+from interpreters import find_interpreters, find_pypy
 from lastwords.capture import procfs
 from lastwords.capture.peers import list_pids
-from lastwords.capture.python_processes import Found, find_python_processes
+from lastwords.capture.python_processes import find_python_processes
 from needs import need
 from nobody import NOBODY, as_nobody
 
@@ -25,30 +25,37 @@ WAITS = "import sys; sys.stdout.write('ready\\n'); sys.stdout.flush(); sys.stdin
 
 
 @pytest.fixture(scope="module")
-def targets() -> Iterator[dict[str, Target]]:
-    """One target of each interpreter, by its name."""
+def targets() -> Iterator[list[tuple[Python, Target]]]:
+    """One target of each interpreter: shared, static, stripped, free-threaded."""
     with ExitStack() as stack:
-        started = {one.name: stack.enter_context(running([one.path, "-c", WAITS])) for one in find_interpreters()}
-        for target in started.values():
+        pythons = find_interpreters(extra=True)
+        started = [(one, stack.enter_context(running([one.path, "-c", WAITS]))) for one in pythons]
+        for _, target in started:
             target.wait_for("ready")
         yield started
 
 
-@pytest.fixture(scope="module")
-def found(targets: dict[str, Target]) -> Found:
-    assert targets
-    return find_python_processes()
+def test_every_python_is_listed_with_its_version(targets: list[tuple[Python, Target]]) -> None:
+    listed = {one.pid: one for one in find_python_processes().processes}
+    assert len(targets) > 0
+    for python, target in targets:
+        one = listed[target.pid]
+        assert one.implementation == "CPython", python.name
+        assert (one.version or "").startswith(".".join(map(str, python.version))), (python.name, one.version)
+        assert one.argv == [str(python.path), "-c", WAITS]
+        assert (one.threads, one.executable) == (1, os.path.realpath(python.path))
+        assert one.may_attach == (not python.has("free_threaded")), (python.name, one.obstacle)
+        assert one.obstacle is None or "free-threaded" in one.obstacle
 
 
-def test_every_python_is_listed_with_its_version(interpreter: Python, targets: dict[str, Target], found: Found) -> None:
-    target = targets[interpreter.name]
-    listed = {one.pid: one for one in found.processes}[target.pid]
-    assert listed.implementation == "CPython"
-    assert listed.version is not None
-    assert listed.version.startswith(".".join(map(str, interpreter.version)))
-    assert listed.argv == [str(interpreter.path), "-c", WAITS]
-    assert (listed.threads, listed.may_attach, listed.obstacle) == (1, True, None)
-    assert listed.executable == os.path.realpath(interpreter.path)
+def test_pypy_is_listed_as_what_it_is() -> None:
+    pypy = find_pypy()
+    need(pypy, "PyPy (make pythons)")
+    with running([str(pypy), "-c", WAITS]) as target:
+        target.wait_for("ready")
+        one = next(one for one in find_python_processes().processes if one.pid == target.pid)
+    assert (one.implementation, one.version, one.may_attach) == ("PyPy", None, False)
+    assert one.obstacle == "it is PyPy; lastwords reads CPython with a GIL alone"
 
 
 def test_other_programs_are_not_listed() -> None:
@@ -69,11 +76,11 @@ def test_what_is_called_otherwise_is_python_all_the_same(tmp_path: Path) -> None
         assert target.pid in {one.pid for one in find_python_processes().processes}
 
 
-def test_who_may_see_little_is_told_so(targets: dict[str, Target]) -> None:
+def test_who_may_see_little_is_told_so(targets: list[tuple[Python, Target]]) -> None:
     """Another user's Pythons are listed by their names, and are said not to be readable."""
     listed, unseen = as_nobody(_list)
     assert unseen > 0
-    seen = [listed[str(one.pid)] for one in targets.values()]
+    seen = [listed[str(one.pid)] for _, one in targets]
     obstacle = f"it belongs to user 0, lastwords runs as user {NOBODY} without CAP_SYS_PTRACE"
     assert {tuple(one) for one in seen} == {(None, None, False, obstacle)}
 
@@ -86,7 +93,7 @@ def _list() -> tuple[dict[str, list[object]], int]:
     return listed, found.unseen
 
 
-def test_it_is_fast(targets: dict[str, Target]) -> None:
+def test_it_is_fast(targets: list[tuple[Python, Target]]) -> None:
     """The goal is 0.3 s for 200 processes; the bound is for a machine under load, and for more processes."""
     assert targets
     times = []

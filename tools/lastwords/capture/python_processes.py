@@ -6,7 +6,7 @@ import os
 import pwd
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from lastwords.capture.elf import ROOTS, Image, open_image
 from lastwords.capture.elf_tables import find_all
 from lastwords.capture.memory import ProcessMemory, ReadError
 from lastwords.capture.peers import list_pids
-from lastwords.capture.permission import Tracer, find_obstacles, make_tracee, read_rights
+from lastwords.capture.permission import Obstacle, Tracee, Tracer, find_obstacles, make_tracee, read_rights
 from lastwords.capture.procfs import PROC, ProcessGoneError
 from lastwords.hexversion import format_version
 
@@ -26,6 +26,7 @@ TEXTS_LIMIT = 64 << 20
 NAMED_PYTHON = re.compile(r"(python|pypy)[\d.]*[a-z]?")
 # /proc/PID/maps: "7f00-7f10 r-xp 00000000 fd:01 1234     /usr/bin/python3.11", of executable files alone
 _CODE = re.compile(rb"^\S+ ..x. \S+ (\S+ [1-9]\d*) +(/.*)$", re.MULTILINE)
+COOKIE = b"xdebugpy"
 RELEASES = ("2.7", "3.6", "3.7", "3.8", "3.9", "3.10")  # without `Py_Version`
 _REST = re.compile(rb"\.(\d+(?:(?:a|b|rc)\d+)?)\+?\0")
 
@@ -35,7 +36,7 @@ class PythonProcess(msgspec.Struct, kw_only=True):
 
     version: "3.11.7", "3.8" where that is all its files tell, None where they do not or may not be read
     user: by name, or by number where that has none; threads: how many
-    may_attach: whether the kernel lets us; obstacle: why not; mend: the command that helps
+    may_attach: whether `attach` can read it; obstacle: why not, or only without a stop; mend: the command that helps
     """
 
     pid: int
@@ -93,13 +94,11 @@ def _look(pid: int, ours: Tracer, known: _Files, proc: Path) -> PythonProcess | 
 
 def _describe(pid: int, argv: list[str], kind: _Kind, ours: Tracer, proc: Path) -> PythonProcess:
     status = procfs.read_status(pid, proc)
-    obstacle = next(find_obstacles(ours, make_tracee(pid, status, proc)), None)
-    fact, mend = (obstacle.fact, obstacle.mend) if obstacle is not None else (None, None)
-    if obstacle is None and kind.implementation == "PyPy":
-        fact, mend = "it is PyPy; lastwords reads CPython alone", f"gdb -p {pid}"
-    elif obstacle is None and kind.implementation is None:
-        fact = "the kernel does not show why (a security module, a process that is not dumpable)"
-        mend = f"sudo lastwords doctor {pid}"
+    obstacle = _find_obstacle(kind, ours, make_tracee(pid, status, proc))
+    note = obstacle
+    if obstacle is None and status.tracer_pid:
+        fact = f"process {status.tracer_pid} traces it already, so it is read without being stopped"
+        note = Obstacle(fact, f"ps -o pid,args -p {status.tracer_pid}")
     return PythonProcess(
         pid=pid,
         ppid=status.ppid,
@@ -109,10 +108,22 @@ def _describe(pid: int, argv: list[str], kind: _Kind, ours: Tracer, proc: Path) 
         executable=_executable(pid, proc),
         threads=status.threads,
         user=_name_user(status.uid),
-        may_attach=fact is None,
-        obstacle=fact,
-        mend=mend,
+        may_attach=obstacle is None,
+        obstacle=note.fact if note else None,
+        mend=note.mend if note else None,
     )
+
+
+def _find_obstacle(kind: _Kind, ours: Tracer, tracee: Tracee) -> Obstacle | None:
+    """Why `attach` would fail. That somebody else traces it is no reason: it can be read all the same."""
+    obstacle = next(find_obstacles(ours, replace(tracee, tracer_pid=0)), None)
+    if obstacle is None and kind.implementation is None:
+        fact = "the kernel does not show why (a security module, a process that is not dumpable)"
+        return Obstacle(fact, f"sudo lastwords doctor {tracee.pid}")
+    if obstacle is None and (kind.implementation == "PyPy" or kind.free_threaded):
+        name = "PyPy" if kind.implementation == "PyPy" else "a free-threaded CPython"
+        return Obstacle(f"it is {name}; lastwords reads CPython with a GIL alone", f"gdb -p {tracee.pid}")
+    return obstacle
 
 
 def _executable(pid: int, proc: Path) -> str | None:
@@ -136,6 +147,7 @@ class _Kind:
 
     implementation: str | None
     version: str | None
+    free_threaded: bool = False
 
 
 class _Files:
@@ -172,8 +184,18 @@ def _is_named_python(path: bytes) -> bool:
 
 def _kind_of(image: Image, pid: int) -> _Kind | None:
     if any(name in image.elf.symbols for name in ROOTS):
-        return _Kind("CPython", _find_version(image, pid))
+        return _Kind("CPython", _find_version(image, pid), _is_free_threaded(image))
     return _Kind("PyPy", None) if any(name in image.elf.symbols for name in PYPY_ROOTS) else None
+
+
+def _is_free_threaded(image: Image) -> bool:
+    """What `_Py_DebugOffsets` says, with which `_PyRuntime` begins from 3.13 on: cookie, version, free_threaded."""
+    address = image.elf.symbols.get("_PyRuntime")
+    try:
+        data = _read_file(image, address, 24) if address is not None else None
+    except OSError:
+        return False
+    return data is not None and data.startswith(COOKIE) and data[16:] != bytes(8)
 
 
 def _find_version(image: Image, pid: int) -> str | None:
