@@ -593,6 +593,22 @@ def by_suspended_generator():
     start(run)
 
 
+@plain
+def by_exit_stack():
+    if sys.version_info < (3, 7):  # before, it keeps no methods
+        return
+    a, b = lock("a"), lock("b")
+
+    def run():
+        with contextlib.ExitStack() as stack:
+            for one in (a, b):
+                stack.enter_context(one)
+            say([a, b])
+            block()
+
+    start(run)
+
+
 def play(those):
     """All of them; then for ever."""
     for scenario in those:

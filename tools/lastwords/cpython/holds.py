@@ -119,7 +119,9 @@ def _find_givers(interp: Interpreter, givers: Givers, one: Taker) -> list[str]:
     found = givers.find(one.lock.address, one.place)
     if found is not None:
         return [f"{_describe_giver(interp, found)} may give it back"]
-    return [] if givers.is_complete else ["there is too much code to see that nothing gives it back"]
+    if givers.is_kept(one.lock.address):
+        return ["a module keeps a method of it"]
+    return [] if givers.program.is_complete else ["there is too much code to see that nothing gives it back"]
 
 
 def _describe_giver(interp: Interpreter, giver: Giver) -> str:

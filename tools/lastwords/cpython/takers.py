@@ -18,7 +18,8 @@ from lastwords.cpython.generators import find_generator_place, find_manager_plac
 from lastwords.cpython.interpreter import Interpreter
 from lastwords.cpython.lock_calls import GIVING, TAKING, LockCall, find_lock_calls
 from lastwords.cpython.locks import LockState, read_lock
-from lastwords.cpython.releases import find_lock, find_wait_code
+from lastwords.cpython.program_code import find_wait_code
+from lastwords.cpython.releases import find_lock
 from lastwords.cpython.slots import find_slot
 from lastwords.cpython.threads import PythonThread
 from lastwords.cpython.value_stack import read_value_stack
@@ -27,6 +28,7 @@ from lastwords.cpython.with_blocks import WithBlock, find_with_blocks
 TAKEN = ("lock", "semaphore", "process_lock")  # of these a frame is all that tells who has them
 NESTING_LIMIT = 8  # generators in generators
 WAITS_LIMIT = 64  # calls of Condition.wait in one stack: signal handlers may make a second
+VALUES_LIMIT = 256  # of one frame's stack, that may be generators
 ELSEWHERE = "the generator may have been begun elsewhere"
 HANDED = "an ExitStack may have been handed what is entered elsewhere"
 UNSEEN = "what acquire() returned, and what happened since, leaves no trace"
@@ -74,7 +76,7 @@ class Takers:
     def _look(self, thread: PythonThread, at: int, place: Place, waiting: list[Place]) -> None:
         try:
             found = [*self._in_blocks(place, []), *self._between_calls(thread, place)]
-            for value in read_value_stack(self.interp, place):
+            for value in read_value_stack(self.interp, place)[:VALUES_LIMIT]:
                 found += self._in_generator(find_generator_place(self.interp, value), [])
             takers = [Taker(thread, at, *one) for one in found]
             self.found += [one for one in takers if self._has_it_still(one, waiting)]

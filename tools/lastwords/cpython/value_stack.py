@@ -14,7 +14,7 @@ from lastwords.cpython.bytecode import find_handler, read_handlers
 from lastwords.cpython.frame import Place
 from lastwords.cpython.structs import POINTER, Structs
 
-STACK_LIMIT = 1 << 16
+STACK_LIMIT = 1 << 12
 BLOCKS_LIMIT = 20  # CO_MAXBLOCKS of Include/code.h
 TAGGED_INT = 3  # the low bits of a _PyStackRef that is no pointer (pycore_stackref.h, 3.14)
 
@@ -35,7 +35,8 @@ class Block(NamedTuple):
 
 def read_value_stack(interp: Structs, place: Place) -> list[int]:
     """The objects on a frame's evaluation stack that are certainly in use, bottom first. Raises ReadError."""
-    return [address for address in read_whole_stack(interp, place).live if address]
+    words = interp.pointers(_bottom(interp, place), min(read_depth(interp, place), STACK_LIMIT))
+    return [address for word in words if (address := _object(interp, word))]
 
 
 def read_whole_stack(interp: Structs, place: Place) -> ValueStack:
