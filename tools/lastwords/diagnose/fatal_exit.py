@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Iterator
 
 from lastwords.diagnose.caught import c_name, evidence, place, subject
 from lastwords.model import Caught, Evidence, Finding, Frame, Process, Report, Subject
+from lastwords.signals import CRASHES, signal_name
 
 CODE = "fatal-exit"
-
-CRASHES = frozenset({"SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGABRT", "SIGSYS", "SIGTRAP"})
 # What lies between the cause and the signal on the stack: libc's and CPython's own way to abort.
 ABORTING = frozenset(
     [
@@ -54,14 +52,6 @@ def _crash(process: Process) -> str | None:
     """The name of the signal that killed it, if it is one of those that a crash sends."""
     name = signal_name(process.exit.signal) if process.exit and process.exit.signal else None
     return name if name in CRASHES else None
-
-
-def signal_name(number: int) -> str:
-    """`SIGSEGV` for 11; real-time signals as `SIG40`."""
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"SIG{number}"
 
 
 def _finding(process: Process, caught: Caught | None) -> Finding:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from lastwords.diagnose.fatal_exit import signal_name
 from lastwords.model import Evidence, Exit, Finding, Process, Report
+from lastwords.signals import signal_name
 
 CODE = "healthy"
 

@@ -11,11 +11,11 @@ from lastwords.capture.corefile import Core, open_core
 from lastwords.capture.elf import ROOTS, Image
 from lastwords.capture.memory import CachedMemory, ReadError
 from lastwords.cpython.interpreter import Interpreter, open_image
-from lastwords.diagnose.fatal_exit import CRASHES, signal_name
 from lastwords.errors import SetupError, TargetError
 from lastwords.examine.describe import new_moment, new_report
 from lastwords.examine.read import Options, Source, read_moment
 from lastwords.model import Caught, Exit, Moment, Process, Report
+from lastwords.signals import CRASHES, signal_name
 
 METHOD = "core file"
 PYPY = ("rpython_startup_code", "pypy_main_startup")
