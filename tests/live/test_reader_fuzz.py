@@ -14,12 +14,17 @@ import pytest
 from harness import Target
 from interpreters import Interpreter as Python
 from lastwords import cpython
+from lastwords.capture.captured import KernelThread
 from lastwords.capture.memory import PAGE, CachedMemory, Memory, ProcessMemory, ReadError, unreadable
+from lastwords.cpython.finalize import read_step
 from lastwords.cpython.interpreter import Interpreter, open_image
+from lastwords.cpython.locals import read_locals
+from lastwords.cpython.threads import read_threads
 from lastwords.errors import TargetError
 from lastwords.model import ExceptionValue
 
 MUTATIONS = 50
+KERNEL = [KernelThread(tid=tid) for tid in range(1, 4)]
 T = TypeVar("T")
 SECONDS = 5.0  # for one damaged memory, on a machine under load
 
@@ -70,6 +75,10 @@ def read_everything(interp: Interpreter) -> None:
     ours(partial(cpython.read_modules, interp))
     ours(lambda: interp.python)
     ours(interp.phase)
+    ours(partial(read_step, interp))
+    for thread in (ours(partial(read_threads, interp, KERNEL)) or [])[:20]:
+        for place in thread.places[:20]:
+            read_locals(interp, place)
     for name in ("__main__", "threading", "os"):
         module = ours(partial(cpython.read_module, interp, name))
         if module:

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from lastwords.capture.memory import ReadError
-from lastwords.cpython.dicts import read_named
+from lastwords.cpython.dicts import named, read_items
 from lastwords.cpython.frame import Place
 from lastwords.cpython.interpreter import Interpreter
 from lastwords.cpython.slots import read_slots
@@ -61,7 +61,7 @@ def _read_mapping(interp: Interpreter, place: Place) -> Iterable[tuple[str, int]
         return ()
     if not interp.type_flags(own) & DICT:
         raise ReadError(f"the locals at {own:#x} are in a mapping that is no dict")
-    return read_named(interp, own)
+    return named(interp, read_items(interp, own, 2 * NAMES))
 
 
 def _add(interp: Interpreter, shown: dict[str, Value], found: Iterable[tuple[str, int]]) -> None:

@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lastwords.capture.memory import ReadError
-from lastwords.cpython.dicts import read_named
+from lastwords.cpython.dicts import named, read_items
 from lastwords.cpython.structs import Structs
 from lastwords.cpython.types import Kind, bases, type_of
 
 OBJECTS = (6, 16)  # structmember.h: T_OBJECT, T_OBJECT_EX
 OFFSET_LIMIT = 1 << 16  # bytes of an instance
+DICT_LIMIT = 4096  # names of a class
 
 
 def read_members(structs: Structs, address: int, kind: Kind) -> list[tuple[str, int]]:
@@ -36,7 +37,7 @@ def _read_offsets(structs: Structs, kind: Kind) -> Iterator[tuple[str, int]]:
     names = structs.number(kind.address, "PyTypeObject", "tp_dict")
     if not names:  # static types keep it with the interpreter from 3.12 on
         return
-    for name, value in read_named(structs, names):
+    for name, value in named(structs, read_items(structs, names, DICT_LIMIT)):
         if not type_of(structs, value).is_static("member_descriptor"):
             continue
         member = structs.number(value, "PyMemberDescrObject", "d_member")
