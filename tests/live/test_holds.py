@@ -106,3 +106,17 @@ def test_whatever_may_give_it_back_makes_it_likely(interpreter: Python, start_ta
         holds = read_holds(target, read_ledger(target))
         assert [(name, hold.certainty) for hold in holds] == [(name, "likely" if name in GIVERS else "certain")]
         target.end()
+
+
+TRACED = "def trace(*_): return trace\nthreading.settrace(trace)\n"
+
+
+def test_a_traced_program_is_read(interpreter: Python, start_target: Start, tmp_path: Path) -> None:
+    """From 3.12 on the interpreter writes over the first instruction of each line."""
+    program = tmp_path / "program.py"
+    program.write_text(f"{TRACED}{HOLDER}run([thread0])\n")
+    target = start_target(interpreter, "holds_generated.py", str(program))
+    ledger = read_ledger(target)
+    holds = read_holds(target, ledger)
+    check_truth(holds, ledger)
+    assert find_missed(holds, ledger.by_with, ledger) == []

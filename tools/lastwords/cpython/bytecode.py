@@ -75,6 +75,12 @@ def _read_code(structs: Structs, code: int) -> bytes:
     return data
 
 
+def read_name_at(structs: Structs, code: int, at: int) -> str | None:
+    """The instruction at byte `at`, from 3.11 on; None where a debugger has written over it. Raises ReadError."""
+    start = structs.at(code, "PyCodeObject", "co_code_adaptive")
+    return opcodes_of(structs).names[structs.memory.read(start + at, 1)[0]]
+
+
 def decode(opcodes: Opcodes, data: bytes) -> Iterator[Instruction]:
     """The instructions in `data`; an EXTENDED_ARG is part of the one behind it. Raises ReadError."""
     at = start = extended = 0

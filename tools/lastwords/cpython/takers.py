@@ -103,7 +103,7 @@ class Takers:
     def _between_calls(self, thread: PythonThread, place: Place) -> Iterator[Found]:
         """`acquire()` behind us and `release()` of the same lock before us."""
         calls: dict[int, list[LockCall]] = {}
-        for call in find_lock_calls(self.interp, place.code):
+        for call in self._find_calls(place):
             found = evaluate(self.interp, place, call.receiver) if call.receiver else None
             if found and (lock := self._find(found)):
                 calls.setdefault(lock.address, []).append(call)
@@ -113,6 +113,13 @@ class Takers:
             is_taken = bool(behind) and behind[-1].method in TAKING and behind[-1].end <= place.lasti
             if is_taken and ahead and (thread.ident, address) not in self._waits:
                 yield place, self.locks[address], self._describe_call(place, behind[-1]), [UNSEEN]
+
+    def _find_calls(self, place: Place) -> list[LockCall]:
+        try:
+            return find_lock_calls(self.interp, place.code)
+        except ReadError as error:
+            self.problems.append(f"some code was not read: {error}")
+            return []
 
     def _find(self, address: int) -> LockState | None:
         """The lock that one takes by the object at `address`; one that cannot be read is a problem, and None."""
@@ -145,7 +152,10 @@ class Takers:
         return condition is not None and self._find(condition) is lock
 
     def _describe_block(self, place: Place, block: WithBlock) -> str:
-        found = find_expression(self.interp, place.code, block.enters_at)
+        try:
+            found = find_expression(self.interp, place.code, block.enters_at)
+        except ReadError:
+            found = None
         frame = read_frame(self.interp, place.code, block.enters_at)
         where = f"`with {found or '...'}` at {frame.file}:{frame.line} in {frame.function}"
         return f"{where}: its __exit__ is on the frame's evaluation stack"

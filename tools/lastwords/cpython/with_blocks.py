@@ -10,17 +10,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from lastwords.capture.memory import ReadError
 from lastwords.cpython.bytecode import (
     Handler,
-    Instruction,
     find_enclosing,
     find_instruction,
     opcodes_of,
     read_handlers,
     read_instructions,
+    read_name_at,
 )
 from lastwords.cpython.frame import Place
-from lastwords.cpython.structs import Structs
+from lastwords.cpython.structs import CODE_UNIT, Structs
 from lastwords.cpython.types import type_of
 from lastwords.cpython.value_stack import read_blocks, read_slot
 
@@ -60,18 +61,19 @@ def _find_covering(structs: Structs, place: Place) -> Iterator[WithBlock]:
     """From 3.11 on: the blocks around the current instruction whose handler begins by calling `__exit__`."""
     handlers = read_handlers(structs, place.code)
     for handler in find_enclosing(handlers, place.lasti):
-        instructions = read_instructions(structs, place.code)
-        if not _calls_exit(instructions, handler):
-            continue
-        manager = _read_manager(structs, place, handler.depth)
-        if manager:
-            yield WithBlock(manager, _find_expression_end(instructions, handlers, handler))
+        if _calls_exit(structs, place.code, handler):
+            manager = _read_manager(structs, place, handler.depth)
+            if manager:
+                first = min(one.start for one in handlers if one.target == handler.target)
+                yield WithBlock(manager, _find_expression_end(structs, place.code, first))
 
 
-def _calls_exit(instructions: list[Instruction], handler: Handler) -> bool:
-    """PUSH_EXC_INFO and WITH_EXCEPT_START: no other statement's handler begins so."""
-    at = find_instruction(instructions, handler.target)
-    return at is not None and any(one.name == START for one in instructions[at : at + 2])
+def _calls_exit(structs: Structs, code: int, handler: Handler) -> bool:
+    """PUSH_EXC_INFO and WITH_EXCEPT_START: no other statement's handler begins so.
+
+    A debugger writes over the first instruction of a line, so that the first of the two may not be there.
+    """
+    return read_name_at(structs, code, handler.target + CODE_UNIT) == START
 
 
 def _read_manager(structs: Structs, place: Place, depth: int) -> int:
@@ -83,8 +85,12 @@ def _read_manager(structs: Structs, place: Place, depth: int) -> int:
     return top or read_bound(structs, read_slot(structs, place, depth - 2))  # `__exit__` below its object, or bound
 
 
-def _find_expression_end(instructions: list[Instruction], handlers: list[Handler], handler: Handler) -> int:
-    first = min(one.start for one in handlers if one.target == handler.target)
+def _find_expression_end(structs: Structs, code: int, first: int) -> int:
+    """Where the expression ends that the block beginning at byte `first` is of; `first` where that is not known."""
+    try:
+        instructions = read_instructions(structs, code)
+    except ReadError:
+        return first
     at = find_instruction(instructions, first) or 0
     before = instructions[max(at - ENTERS_LIMIT, 0) : at]
     return next((one.start for one in reversed(before) if one.name in ENTERS), first)
