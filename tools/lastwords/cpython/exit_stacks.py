@@ -18,15 +18,25 @@ ENTERED_LIMIT = 1000
 
 
 def find_entered(interp: Interpreter, manager: int) -> Iterator[int]:
-    """The objects whose `__exit__` an ExitStack will call, from 3.7 on; none of any other object. Raises ReadError."""
+    """The objects whose `__exit__` an ExitStack will call; none of any other object. Raises ReadError."""
     if not _is_exit_stack(interp, manager):
         return
     callbacks = find_attribute(interp, manager, "_exit_callbacks")
     if callbacks and is_deque(interp, type_of(interp, callbacks)):
         for entry in read_deque(interp, callbacks, ENTERED_LIMIT):
-            parts = read_tuple(interp, entry) if interp.type_flags(entry) & TUPLE else []
-            if bound := read_bound(interp, parts[-1] if parts else 0):
-                yield bound
+            parts = read_tuple(interp, entry) if interp.type_flags(entry) & TUPLE else [entry]  # 3.6: as it is
+            yield from _find_objects(interp, parts[-1] if parts else 0)
+
+
+def _find_objects(interp: Interpreter, callback: int) -> Iterator[int]:
+    """What a method is bound to; to 3.7 a function has it in its closure."""
+    bound = read_bound(interp, callback)
+    if bound:
+        yield bound
+    elif callback and type_of(interp, callback).is_static("function"):
+        closure = interp.number(callback, "PyFunctionObject", "func_closure")
+        cells = read_tuple(interp, closure) if closure else []
+        yield from filter(None, (interp.number(cell, "PyCellObject", "ob_ref") for cell in cells))
 
 
 def _is_exit_stack(interp: Interpreter, address: int) -> bool:
