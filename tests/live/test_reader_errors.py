@@ -125,3 +125,33 @@ def test_gone_meanwhile() -> None:
     with pytest.raises(TargetError) as caught:
         cpython.open_process(pid, image=image)
     check("gone_meanwhile", caught.value, pid=pid)
+
+
+class Blank:
+    """Another memory in which some ranges are not written yet."""
+
+    def __init__(self, memory: Memory, ranges: Sequence[tuple[int, int]]) -> None:
+        self.memory = memory
+        self.ranges = ranges
+
+    def read(self, address: int, size: int) -> bytes:
+        blank = any(start <= address < end for start, end in self.ranges)
+        return bytes(size) if blank else self.memory.read(address, size)
+
+    def read_many(self, ranges: Sequence[tuple[int, int]]) -> list[bytes | None]:
+        return [self.read(*item) for item in ranges]
+
+
+@pytest.mark.interpreters("shared")
+def test_the_loader_has_not_written_the_addresses_of_types_yet(interpreter: Python) -> None:
+    program = "import sys; sys.stdout.write('ready\\n'); sys.stdout.flush(); sys.stdin.read()"
+    with running([interpreter.path, "-c", program]) as target:
+        target.wait_for("ready")
+        maps = procfs.read_maps(target.pid)
+        image = elf.find_python_image(target.pid, maps)
+        assert image is not None
+        data = next(one for one in maps if one.path == image.path and "w" in one.permissions)
+        variables = next(one for one in maps if one.start == data.end and not one.path)
+        memory = Blank(ProcessMemory(target.pid), [(data.start, variables.end)])
+        with mock.patch.dict(choose._known, clear=True), pytest.raises(TargetError, match="no Python interpreter"):
+            open_image(target.pid, CachedMemory(memory), image)

@@ -57,10 +57,19 @@ def choose_layout(memory: Memory, image: Image, name: str) -> Structs:
                 return structs
             possible.append(structs)
         except ReadError as error:
+            if release is not None and _has_no_head(structs, image):  # its static objects are not set up yet
+                possible.append(structs)
             problems.append(f"{candidate.release}: {error}")
     if len(possible) == 1 or (possible and release):
         return possible[0]
     raise _explain_misfit(name, release, image, problems, bool(possible))
+
+
+def _has_no_head(structs: Structs, image: Image) -> bool:
+    try:
+        return not find_head(structs, image)
+    except ReadError:
+        return False
 
 
 def _explain_misfit(
