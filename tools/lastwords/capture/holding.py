@@ -104,6 +104,8 @@ class Holder:
         answer = self._receive(ANSWER_SECONDS)
         if answer is None:
             raise NotHeldError("the process that was to stop it ended")
+        if answer[0] == "gone":  # before this order came
+            raise NotHeldError(f"the {seconds:g} s for which it may stand still were over")
         if answer[0] == "refused":
             raise NotHeldError(f"{answer[2]}: {os.strerror(answer[1])}")
         return Held([_stopped(*one) for one in answer[1]], answer[2])
