@@ -1,6 +1,7 @@
 """What a look at a live process costs: `make bench`. lastwords, py-spy and pystack in turn; nothing is asserted.
 
     wall time    of the whole command, on processes with 1, 20 and 500 waiting threads
+    CPU time     the same, as work: another program on the machine adds less to it
     stood still  the longest time that the target, ticking, stood still meanwhile (no tool: the machine's own doing)
     where        the time of lastwords goes
 
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import statistics
 import struct
 import subprocess
@@ -20,15 +22,31 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
+from typing import TypeVar
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from environments import environment_for
 from harness import target_running
 from interpreters import describe_python
 
+T = TypeVar("T")
 THREADS = (1, 20, 500)
+RULER = "pystack remote"
 PHASES = Path(__file__).with_name("attach_phases.py")
+
+
+INCOMPLETE = 5  # lastwords' exit code for a report that lacks something
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Seconds of one run, by the clock and of processors; whether the report lacks something."""
+
+    wall: float
+    cpu: float
+    is_incomplete: bool
 
 
 @dataclass(frozen=True)
@@ -38,16 +56,21 @@ class Tool:
     name: str
     command: tuple[str, ...]
 
-    def measure(self, pid: int, scratch: Path) -> float:
-        """Seconds of one run."""
+    def run(self, pid: int, scratch: Path) -> Cost:
+        """Once. Raises RuntimeError where it failed."""
         words = {"pid": pid, "file": scratch / "report.json"}
         command = [word.format(**words) for word in self.command]
-        begun = time.monotonic()
+        before, begun = _cpu_of_children(), time.monotonic()
         done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False)
         taken = time.monotonic() - begun
-        if done.returncode:
+        if done.returncode not in (0, INCOMPLETE):
             raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}: {done.stderr}")
-        return taken
+        return Cost(taken, _cpu_of_children() - before, done.returncode == INCOMPLETE)
+
+
+def _cpu_of_children() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 NOTHING = Tool("no tool", ("sleep", "0.2"))
@@ -68,12 +91,12 @@ def find_tools() -> list[Tool]:
 def versions(tools: Sequence[Tool]) -> str:
     """As the tools say them."""
     said = (subprocess.run([one.command[0], "--version"], capture_output=True, text=True, check=True) for one in tools)
-    return ", ".join((one.stdout or one.stderr).strip() for one in said)
+    return ", ".join(f"{tool.name}: {one.stdout.splitlines()[0]}" for tool, one in zip(tools, said, strict=True))
 
 
-def in_turn(tools: Sequence[Tool], runs: int, measure: Callable[[Tool], float]) -> dict[str, list[float]]:
+def in_turn(tools: Sequence[Tool], runs: int, measure: Callable[[Tool], T]) -> dict[str, list[T]]:
     """What `runs` runs of each give, one tool after the other, after one of each that is not counted."""
-    taken: dict[str, list[float]] = {tool.name: [] for tool in tools}
+    taken: dict[str, list[T]] = {tool.name: [] for tool in tools}
     for number in range(runs + 1):
         for tool in tools:
             value = measure(tool)
@@ -82,10 +105,10 @@ def in_turn(tools: Sequence[Tool], runs: int, measure: Callable[[Tool], float]) 
     return taken
 
 
-def wall_times(python: Path, threads: int, tools: Sequence[Tool], runs: int, scratch: Path) -> dict[str, list[float]]:
-    """Seconds of each tool on a target that waits."""
+def costs(python: Path, threads: int, tools: Sequence[Tool], runs: int, scratch: Path) -> dict[str, list[Cost]]:
+    """What each tool takes for a target that waits."""
     with target_running(python, "bench_threads.py", str(threads)) as target:
-        return in_turn(tools, runs, lambda tool: tool.measure(target.pid, scratch))
+        return in_turn(tools, runs, lambda tool: tool.run(target.pid, scratch))
 
 
 def pauses(python: Path, threads: int, tools: Sequence[Tool], runs: int, scratch: Path) -> dict[str, list[float]]:
@@ -97,7 +120,7 @@ def pauses(python: Path, threads: int, tools: Sequence[Tool], runs: int, scratch
         def measure(tool: Tool) -> float:
             with longest.open("r+b") as file:
                 file.write(bytes(8))
-            tool.measure(target.pid, scratch)
+            tool.run(target.pid, scratch)
             return float(struct.unpack("d", longest.read_bytes())[0])
 
         return in_turn([*tools, NOTHING], runs, measure)
@@ -140,10 +163,14 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=9)
     arguments = parser.parse_args()
     python, runs, tools = arguments.python, arguments.runs, find_tools()
-    print(f"{python}; {versions(tools)}; medians of {runs} runs in turn; load before: {os.getloadavg()[0]:.1f}")
+    print(f"{python}; medians of {runs} runs in turn; load before: {os.getloadavg()[0]:.1f}\n{versions(tools)}")
     with tempfile.TemporaryDirectory() as scratch:
-        measured = [wall_times(python, number, tools, runs, Path(scratch)) for number in THREADS]
-        print("\n".join(format_table("wall time", measured, "pystack remote")))
+        taken = [costs(python, number, tools, runs, Path(scratch)) for number in THREADS]
+        for title, pick in (("wall time", attrgetter("wall")), ("CPU time", attrgetter("cpu"))):
+            measured = [{name: [pick(one) for one in some] for name, some in row.items()} for row in taken]
+            print("\n".join(format_table(title, measured, RULER)))
+        incomplete = sum(one.is_incomplete for row in taken for some in row.values() for one in some)
+        print(f"\n{incomplete} of {runs * len(THREADS)} reports of lastwords were incomplete")
         measured = [pauses(python, number, tools, runs, Path(scratch)) for number in THREADS]
         print("\n".join(format_table("stood still", measured)))
         print("\n".join(format_table("where", [phases(python, number, runs) for number in THREADS])))
