@@ -1,6 +1,6 @@
 """Makes a small core file of a large one: its notes, and only the pages that lastwords reads.
 
-    python tools/make_core.py CORE SMALL.xz
+    python tools/make_core.py CORE SMALL.xz [OLD=NEW]     # OLD in paths of mapped files becomes NEW, elsewhere "?"
 
 The ELF parts that symbols are read from come along, so that the small one needs no file of the machine that it is
 from: its paths may lead nowhere. This is how the cores of tests/cores are made (tests/cores/README.md); a reader that
@@ -10,6 +10,7 @@ reads more needs them made anew.
 from __future__ import annotations
 
 import lzma
+import os
 import struct
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,7 +19,7 @@ from pathlib import Path
 
 from lastwords.capture.core_headers import ET_CORE, HEADER, PROGRAM_HEADER, PT_LOAD, PT_NOTE
 from lastwords.capture.core_notes import NT_AUXV, NT_FILE, NT_PRPSINFO, NT_PRSTATUS, NT_SIGINFO
-from lastwords.capture.corefile import Core, open_core
+from lastwords.capture.corefile import STACK_LOOK, Core, open_core
 from lastwords.capture.elf_memory import read_image
 from lastwords.capture.elf_tables import read_notes
 from lastwords.capture.memory import PAGE, CachedMemory, Memory, Range
@@ -58,6 +59,7 @@ def read_all(core: Core) -> dict[int, bytes]:
     loaded = find_interpreter(core, recorder)
     make_report(loaded, Options(locals=True))
     read_image(recorder, [mapping for mapping in core.maps if mapping.path == loaded.interp.image.path])
+    recorder.read_many([(thread.sp or 0, STACK_LOOK) for thread in core.threads])
     pages: dict[int, bytearray] = {}
     for line in recorder.lines:
         page = pages.setdefault(line & -PAGE, bytearray(PAGE))
@@ -65,13 +67,17 @@ def read_all(core: Core) -> dict[int, bytes]:
     return {address: bytes(page) for address, page in pages.items()}
 
 
-def copy_notes(path: Path) -> bytes:
-    """The notes of a plain core that are read."""
+def copy_notes(path: Path, renamed: tuple[bytes, bytes]) -> bytes:
+    """The notes of a plain core that are read, its files renamed."""
     core = path.read_bytes()
     offset, entry, count = HEADER.unpack_from(core)[5], PROGRAM_HEADER.size, HEADER.unpack_from(core)[10]
     headers = [PROGRAM_HEADER.unpack_from(core, offset + number * entry) for number in range(count)]
     data = b"".join(core[one[2] : one[2] + one[5]] for one in headers if one[0] == PT_NOTE)
-    return b"".join(pack_note(*note) for note in read_notes(data) if note[1] in NOTES)
+    return b"".join(
+        pack_note(owner, kind, described.replace(*renamed) if kind == NT_FILE else described)
+        for owner, kind, described in read_notes(data)
+        if kind in NOTES
+    )
 
 
 def pack_note(owner: bytes, kind: int, data: bytes) -> bytes:
@@ -112,15 +118,17 @@ def pack_core(notes: bytes, runs: Iterable[tuple[int, bytes, int]]) -> bytes:
     return begin + headers + body
 
 
-def main(source: Path, small: Path) -> None:
+def main(source: Path, small: Path, renamed: str = "=") -> None:
     """Write the small core, packed."""
+    old, _, new = os.fsencode(renamed).partition(b"=")
+    old = old or b"\xff" * 64  # stands nowhere
     core = open_core(source)
     pages = read_all(core)
-    small.write_bytes(
-        lzma.compress(pack_core(copy_notes(source), find_runs(pages, core)), preset=9 | lzma.PRESET_EXTREME)
-    )
+    runs = [(at, data.replace(old, b"?" * len(old)), flags) for at, data, flags in find_runs(pages, core)]
+    packed = lzma.compress(pack_core(copy_notes(source, (old, new)), runs), preset=9 | lzma.PRESET_EXTREME)
+    small.write_bytes(packed)
     sys.stdout.write(f"{small}: {len(pages)} pages, {small.stat().st_size} bytes\n")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), *sys.argv[3:])

@@ -2,14 +2,15 @@
 
 A file is used only if it is the one that was mapped: its build-id is compared with the one in the core, which nearly
 always has the first page of each ELF file; where there is no build-id, the program headers are. Only what the loader
-maps read-only is taken from a file, and what the core says to be unchanged.
+maps read-only is taken from a file, and what the core says to be unchanged. A file that cannot be compared is used only
+where the user names it.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from lastwords.capture import elf
@@ -95,13 +96,13 @@ def read_identity(memory: Memory, start: int) -> Identity:
 class MappedFile:
     """One file, its parts by rising address. It is opened when it is needed; `problem` says why it cannot be used.
 
-    candidates: where it may be on this machine, the best first
+    given: what the user says it is, which is used even where the core has nothing to check it by
     """
 
     path: str
     parts: list[FilePart]
     core: Memory
-    candidates: list[Path] = field(default_factory=list)
+    given: Path | None = None
     is_opened: bool = False
     file: ElfOnDisk | None = None
     bias: int | None = None
@@ -119,14 +120,11 @@ class MappedFile:
         """The file on this machine, if it is the one that was mapped."""
         if not self.is_opened:
             self.is_opened = True
-            reasons = [reason for path in self.candidates if (reason := self._try(path))]
-            self.problem = reasons[0] if self.file is None else self.problem
+            self.problem = self._try(self.given or Path(self.path.removesuffix(DELETED)))
         return self.file
 
     def _try(self, path: Path) -> str | None:
-        """Opens it; else says why not."""
-        if self.file is not None:
-            return None
+        """Opens it; what is to be said of that."""
         try:
             file = ElfOnDisk(path)
         except OSError as error:
@@ -139,9 +137,11 @@ class MappedFile:
         wanted = self.identity()
         if wanted is not None and (difference := describe_difference(wanted, file.identity)):
             return f"{path} is not the file that was mapped: {difference}"
-        if wanted is None:
-            self.problem = f"{path} was used unchecked: the core does not have its first page"
+        if wanted is None and path != self.given:
+            return f"{path} may be another file than was mapped: the core does not have its first page"
         self.file, self.bias = file, find_bias(file, self.parts)
+        if wanted is None:
+            return f"{path} was used unchecked: the core does not have the first page of {self.path}"
         return None
 
     def read(self, part: FilePart, address: int, size: int, is_unchanged: bool) -> bytes:
@@ -207,8 +207,6 @@ class MappedFiles:
             if part.path.startswith("/"):
                 own = self.by_path.setdefault(part.path, MappedFile(part.path, [], core))
                 own.parts.append(part)
-        for path, file in self.by_path.items():
-            file.candidates.append(Path(path.removesuffix(DELETED)))
 
     def find(self, address: int) -> FilePart | None:
         """The mapping of a file at `address`."""

@@ -148,7 +148,7 @@ def _use_executable(path: Path, program: MappedFile | None, files: MappedFiles) 
     if wanted is not None and (difference := describe_difference(wanted, given.identity)):
         fact = f"{path} is not what the core was made from ({chosen.path}): {difference}."
         raise TargetError(fact, f"readelf -n {path}    # find the one with the core's build-id")
-    chosen.candidates.insert(0, path)
+    chosen.given = path
 
 
 def _open_executable(path: Path) -> ElfOnDisk:

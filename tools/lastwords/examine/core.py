@@ -132,7 +132,7 @@ def _explain_no_python(core: Core) -> TargetError | SetupError:
         return TargetError(fact, backtrace)
     missing = core.files.unusable(core.executable)
     if missing:
-        why = "; ".join(missing[:3]) + (f"; and {len(missing) - 3} more" if len(missing) > 3 else "")
+        why = "; ".join([*missing[:3], *core.problems])
         fact = f"{core.path} is the core of {program}, and the file that holds its Python was not found: {why}."
         return SetupError(fact, f"lastwords core {named} EXECUTABLE    # a copy of that file; its build-id is checked")
     count = len(core.files.by_path)
