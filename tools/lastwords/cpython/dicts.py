@@ -62,10 +62,10 @@ def named(structs: Structs, items: list[Item]) -> Iterator[tuple[str, int]]:
 def _read_key(structs: Structs, key: int) -> str | None:
     """The text of a key, which other dicts have too: strings that are names are interned. None for no string."""
     try:
-        name = structs.keys[key] = read_name(structs, key, KEY_LIMIT)
+        structs.keys[key] = read_name(structs, key, KEY_LIMIT)
     except ReadError:
-        name = structs.keys[key] = None
-    return name
+        structs.keys[key] = None
+    return structs.keys[key]
 
 
 def _read_table(structs: Structs, address: int, limit: int) -> list[Item]:
@@ -101,15 +101,10 @@ def _index_size(structs: Structs, keys: int) -> int:
 def _read_entries(structs: Structs, start: int, count: int, struct: str) -> list[Item]:
     if count > ENTRIES_LIMIT:
         raise ReadError(f"the dict entries at {start:#x} would be {count}")
-    size = structs.layout.size(struct)
-    key = structs.layout.offset(struct, "me_key")
-    value = structs.layout.offset(struct, "me_value")
-    data = structs.memory.read(start, count * size)
-    return [(_word(data, at + key), _word(data, at + value)) for at in range(0, len(data), size)]
-
-
-def _word(data: bytes, at: int) -> int:
-    return int.from_bytes(data[at : at + POINTER], "little")
+    step = structs.layout.size(struct) // POINTER
+    key, value = (structs.layout.offset(struct, name) // POINTER for name in ("me_key", "me_value"))
+    words = structs.pointers(start, count * step)
+    return list(zip(words[key::step], words[value::step], strict=True))
 
 
 def read_split(structs: Structs, keys: int, values: int, limit: int = ENTRIES_LIMIT) -> list[Item]:

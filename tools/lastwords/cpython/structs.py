@@ -58,6 +58,7 @@ class Structs:
         self.bytecode: dict[tuple[str, int], object] = {}  # what follows from their instructions,
         self.slots: dict[int, object] = {}  # the names of their local variables,
         self.modules: dict[int, str | None] = {}  # and of the modules that globals belong to
+        self.running: frozenset[int] | None = None  # all Thread objects that run
 
     @cached_property
     def unicode_width(self) -> int:
@@ -102,8 +103,7 @@ class Structs:
 
     def pointers(self, address: int, count: int) -> list[int]:
         """`count` pointers from `address` on."""
-        data = self.memory.read(address, count * POINTER)
-        return [int.from_bytes(data[at : at + POINTER], "little") for at in range(0, len(data), POINTER)]
+        return list(binary.unpack(f"<{count}Q", self.memory.read(address, count * POINTER)))
 
     def object_in_slot(self, address: int, struct: str, field: str) -> int:
         """The object that a frame's slot refers to, without the tags that some releases put in the low bits."""

@@ -89,9 +89,11 @@ def _find_state(interp: Interpreter, address: int, own: dict[str, int], ident: i
 
 def _find_end(interp: Interpreter, address: int, ident: int | None) -> str | None:
     """A thread takes itself out of `threading._active` as its last step in Python; then its PyThreadState goes."""
-    active = find_global(interp, "threading", "_active")
-    if not active:
+    if interp.running is None:
+        active = find_global(interp, "threading", "_active")
+        interp.running = frozenset(value for _, value in read_items(interp, active, ACTIVE_LIMIT)) if active else None
+    if interp.running is None:
         return None
-    if any(value == address for _, value in read_items(interp, active, ACTIVE_LIMIT)):
+    if address in interp.running:
         return "started"
     return "stopped" if all(known != ident for _, known, _ in interp.threads()) else None
