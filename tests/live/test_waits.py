@@ -123,3 +123,18 @@ def test_the_exit_waits_for_a_thread(interpreter: Python, start_target: Start) -
     assert (wait.object, wait.target, wait.certainty) == (fact["thread"], fact["ident"], "certain")
     assert wait.detail is not None
     assert wait.detail.endswith(": the last one")
+
+
+@pytest.mark.interpreters(minors=["3.12", "3.13", "3.14", "3.15"])
+def test_an_interpreter_has_a_gil_of_its_own(interpreter: Python, start_target: Start) -> None:
+    if interpreter.has("free_threaded"):
+        pytest.skip("free-threaded builds are refused")
+    target = start_target(interpreter, "has_two_gils.py")
+    wait_until(lambda: [wait.tid for wait in look(target)[2] if wait.kind == "io"] == [target.pid], "main reads")
+    interp, threads, _ = look(target)
+    main, other = read_gil(interp, threads)
+    assert (main.interpreters, main.holder, main.waiters) == ((0,), None, ())
+    assert other.interpreters == (1,)
+    assert other.holder in [thread.tstate for thread in threads if thread.interpreter == 1]
+    assert is_gil_word(interp, other.words[0][0])
+    assert not set(main.words) & set(other.words)

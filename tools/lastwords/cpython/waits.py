@@ -89,11 +89,16 @@ def read_waits(
     Raises ReadError where the interpreter itself cannot be read.
     """
     reader = _Reader(interp, threads, captured, facts)
-    known = {thread.kernel.tid for thread in threads if thread.kernel is not None}
     sleepers = [Sleeper(one.kernel, one.ident, one.places) for one in threads if one.kernel is not None]
+    known = {one.kernel.tid for one in sleepers}
     sleepers += [Sleeper(one, None, ()) for one in captured.threads if one.tid not in known]
-    found = (reader.read(one) for one in sleepers)
-    return [wait for wait in found if wait is not None]
+    found: dict[int, Wait] = {}
+    for sleeper in sleepers:
+        wait = reader.read(sleeper)
+        tid = sleeper.kernel.tid
+        if wait is not None and (tid not in found or len(wait.chain) > len(found[tid].chain)):
+            found[tid] = wait  # a thread has frames in several interpreters: those count that show most
+    return list(found.values())
 
 
 class _Reader:
