@@ -60,9 +60,22 @@ class Stopped:
 
     def __init__(self) -> None:
         self.since: "dict[int, float]" = {}
+        self.counts: "dict[int, int]" = {}
         self.traps: "set[int]" = set()  # stopped by a SIGTRAP that is the program's own
         self.heard = 0.0  # when lastwords gave its last order
         threading.Thread(target=self._watch, daemon=True).start()
+
+    def count(self, tid: int) -> int:
+        """How often the thread has stopped, this time included."""
+        self.counts[tid] = self.counts.get(tid, 0) + 1
+        return self.counts[tid]
+
+    def is_last(self, thread: "gdb.InferiorThread", number: int) -> bool:
+        """Whether the thread has not stopped again since: then nothing stands still for that stop any more.
+
+        So it is with the stop of an attach, where the program has been executed before we come to it.
+        """
+        return thread.is_valid() and self.counts[thread.ptid[1]] == number
 
     def add(self, tid: int, signal: "str | None" = None) -> None:
         """From now on."""
@@ -106,7 +119,8 @@ def on_stop(event: "gdb.StopEvent") -> None:
     signal = getattr(event, "stop_signal", None)
     if handler is on_fork:
         leaving.forking.add(thread.ptid[1])
-    gdb.post_event(lambda: attend(thread, handler, location, signal))
+    number = stopped.count(thread.ptid[1])
+    gdb.post_event(lambda: attend(thread, handler, location, signal) if stopped.is_last(thread, number) else None)
 
 
 def attend(
