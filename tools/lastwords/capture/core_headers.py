@@ -134,16 +134,17 @@ def _check_kind(begin: bytes, name: str) -> None:
         raise TargetError(fact, "ulimit -c unlimited    # before the program runs again")
     if not begin.startswith(MAGIC):
         raise TargetError(f"{name} is not a core file: it begins with {begin[:8]!r}.", f"file {shlex.quote(name)}")
-    if begin[4:5] == b"\x01":
-        raise TargetError(f"{name} is the core file of a 32-bit program; lastwords reads 64-bit ones.", _gdb(name))
-    if begin[5:6] == b"\x02":
-        raise TargetError(f"{name} is of a big-endian machine; lastwords reads little-endian ones.", _gdb(name))
-    kind = int.from_bytes(begin[16:18], "little")
+    is_big = begin[5:6] == b"\x02"
+    kind = int.from_bytes(begin[16:18], "big" if is_big else "little")
     if len(begin) >= 18 and kind != ET_CORE:
         what = TYPES.get(kind, f"an ELF file of type {kind}")
         raise TargetError(
             f"{name} is {what}, not a core file.", f"lastwords core CORE {shlex.quote(name)}    # the core comes first"
         )
+    if begin[4:5] == b"\x01":
+        raise TargetError(f"{name} is the core file of a 32-bit program; lastwords reads 64-bit ones.", _gdb(name))
+    if is_big:
+        raise TargetError(f"{name} is of a big-endian machine; lastwords reads little-endian ones.", _gdb(name))
 
 
 def _find_architecture(machine: int, name: str) -> Architecture:
@@ -166,7 +167,7 @@ def explain_unopened(name: str, error: OSError | ValueError) -> SetupError:
         return SetupError(f"{name} is a directory, not a core file.", _ls(name))
     if isinstance(error, OSError):
         return SetupError(f"cannot read {name}: {error.strerror}", _ls(name))
-    return SetupError(f"{name} is no regular file: a core is read by position.", f"cat {shlex.quote(name)} > core")
+    return SetupError(f"{name} is no regular file; a core has to be one, because it is not read in order.", _ls(name))
 
 
 def _ls(name: str) -> str:

@@ -135,8 +135,10 @@ def _explain_no_python(core: Core) -> TargetError | SetupError:
         why = "; ".join([*missing[:3], *core.problems])
         fact = f"{core.path} is the core of {program}, and the file that holds its Python was not found: {why}."
         return SetupError(fact, f"lastwords core {named} EXECUTABLE    # a copy of that file; its build-id is checked")
-    count = len(core.files.by_path)
-    fact = f"{core.path} is the core of {program}, which is not Python: none of its {count} mapped files holds CPython."
+    if core.problems:
+        fact = f"{core.path} is the core of {program}, in which no Python was found: {'; '.join(core.problems)}."
+        return TargetError(fact, f"ls -l {named}    # is it whole?")
+    fact = f"{core.path} is the core of {program}, which is not Python: none of the files that it had mapped holds CPython."
     return TargetError(fact, backtrace)
 
 
