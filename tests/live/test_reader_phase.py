@@ -9,7 +9,10 @@ import pytest
 from harness import Target, wait_until
 from interpreters import Interpreter as Python
 from lastwords import cpython
+from lastwords.capture import procfs
+from lastwords.capture.captured import KernelThread
 from lastwords.cpython.finalize import read_step
+from lastwords.cpython.threads import read_threads
 
 Start = Callable[..., Target]
 pytestmark = pytest.mark.interpreters("!free_threaded")
@@ -67,3 +70,13 @@ def test_module_teardown_is_finalizing(interpreter: Python, start_target: Start)
     stack = cpython.read_stack(interp, interp.threads()[-1][0])
     assert [frame.function for frame in stack.frames] == ["say_and_wait", "__del__"]
     assert stack.error is None
+
+
+def test_finalization_ends_all_other_threads(interpreter: Python, start_target: Start) -> None:
+    """2.7 lets them run on; from 3.9 on it takes their states away at once."""
+    target = start_target(interpreter, "reader_ends.py", "teardown")
+    kernel = [KernelThread(tid=tid) for tid in procfs.read_tasks(target.pid)]
+    threads = read_threads(cpython.open_process(target.pid), kernel)
+    assert [thread.finishing for thread in threads if thread.is_main] == [False]
+    others = [thread.finishing for thread in threads if not thread.is_main]
+    assert others in ([[False]] if interpreter.minor == "2.7" else [[True], []])

@@ -32,4 +32,9 @@ elif sys.argv[1] in ("atexit", "alone"):
 elif sys.argv[1] == "pool":
     work_in_pool()
 else:
+    locked = threading.Lock()
+    locked.acquire()
+    daemon = threading.Thread(target=locked.acquire)
+    daemon.daemon = True
+    daemon.start()
     kept = Kept()
