@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +21,7 @@ from lastwords.cpython.modules import find_global
 from lastwords.cpython.threads import PythonThread, read_threads, walk_threads
 
 Start = Callable[..., Target]
+OUTSIDE = 1 << 23  # above all tids
 pytestmark = pytest.mark.interpreters("!free_threaded", "ctypes")
 
 
@@ -79,6 +81,22 @@ def test_a_stopped_threads_register_says_who_it_is(told: Told) -> None:
     seen = {thread.ident: thread.tid for thread in told.read([*swapped, *kernel[2:]])}
     assert (seen[living[0]], seen[living[1]]) == (kernel[1].tid, kernel[0].tid)
     assert seen[told.ident_of("vanishes")] is None
+
+
+def test_in_a_container_threads_have_the_tids_that_they_have_out_here(
+    told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CPython and the C library note the tids that they have inside; /proc out here has others."""
+    status = procfs.read_status(told.target.pid)
+    outside = {tid + OUTSIDE: tid for tid in procfs.read_tasks(told.target.pid)}
+
+    def read_status(pid: int, proc: Path = procfs.PROC) -> procfs.Status:
+        return replace(status, ns_pids=(pid, outside.get(pid, 1)))
+
+    monkeypatch.setattr(procfs, "read_status", read_status)
+    seen = {thread.ident: thread.tid for thread in told.read([KernelThread(tid=tid) for tid in outside])}
+    for ident, facts in told.threads.items():
+        assert seen[ident] == (facts["tid"] + OUTSIDE if facts["kind"] != "vanishes" else None)
 
 
 def test_a_thread_that_has_left_its_function_says_so(told: Told, interpreter: Python) -> None:
