@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 
 import psutil
 import pytest
 
 import needs
 from harness import Target, target_running, wait_until
-from interpreters import Interpreter, find_interpreters
+from interpreters import Interpreter, describe_python, find_interpreters, find_pypy
 
 
 def test_names_are_unique() -> None:
@@ -41,6 +42,35 @@ def test_narrowed_by_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LASTWORDS_TEST_PYTHONS", "py1.5")
     with pytest.raises(LookupError, match=r"names py1\.5; this machine has "):
         find_interpreters()
+
+
+def test_extra_builds_are_only_for_those_who_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+    extra = [one for one in find_interpreters(extra=True) if one.has("extra")]
+    needs.need(extra or os.environ.get("LASTWORDS_TEST_PYTHONS"), "the extra builds of `make pythons`")
+    assert not any(one.has("extra") for one in find_interpreters() if not os.environ.get("LASTWORDS_TEST_PYTHONS"))
+    for one in extra:
+        monkeypatch.setenv("LASTWORDS_TEST_PYTHONS", one.name)
+        assert find_interpreters() == [one]
+
+
+@pytest.mark.interpreters("extra", extra=True)
+def test_an_extra_build_is_what_its_name_says(interpreter: Interpreter) -> None:
+    kind = interpreter.name.rpartition("-")[2]
+    wanted = {"stripped": ("shared", "stripped"), "symtab": ("shared", "symbols", "!debug_symbols")}
+    assert interpreter.has(*wanted.get(kind, ("static", "stripped")))
+    assert interpreter.has("!free_threaded")
+
+
+@pytest.mark.interpreters("free_threaded", extra=True)
+def test_a_free_threaded_build_says_so(interpreter: Interpreter) -> None:
+    assert interpreter.name.endswith("t")
+
+
+def test_pypy_is_no_interpreter() -> None:
+    pypy = find_pypy()
+    needs.need(pypy, "the PyPy of `make pythons`")
+    with pytest.raises(LookupError, match="is no CPython that runs"):
+        describe_python(Path(str(pypy)))
 
 
 def test_a_target_is_heard_and_answered(interpreter: Interpreter, start_target: Callable[..., Target]) -> None:
