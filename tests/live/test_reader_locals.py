@@ -12,20 +12,20 @@ from harness import Target, wait_until
 from interpreters import Interpreter as Python
 from lastwords import cpython
 from lastwords.capture import procfs
-from lastwords.cpython.code import read_frame
-from lastwords.cpython.frame import Place, read_places
+from lastwords.cpython.frame import Place, read_frame_at, read_places
 from lastwords.cpython.locals import CHARACTERS, MORE, NAMES, TOTAL, read_locals
 from lastwords.cpython.slots import find_slot, read_slots
 from lastwords.model import Value
 
 Start = Callable[..., Target]
-Facts = list[tuple[str, dict[str, str | None]]]
+Facts = list[tuple[str, str | None, dict[str, str | None]]]  # function, module, locals
+Stopped = tuple[cpython.Interpreter, list[Place], Facts]
 pytestmark = pytest.mark.interpreters("!free_threaded")
 CUT = "..."
 
 
 @pytest.fixture
-def stopped(interpreter: Python, start_target: Start) -> tuple[cpython.Interpreter, list[Place], Facts]:
+def stopped(interpreter: Python, start_target: Start) -> Stopped:
     """The interpreter, the main thread's frames behind the one that told, and what that said of them."""
     target = start_target(interpreter, "reader_locals.py")
     facts = json.loads(target.wait_for("facts ").removeprefix("facts "))
@@ -51,10 +51,11 @@ def check(seen: dict[str, Value], told: dict[str, str | None]) -> None:
             assert value.repr == shown, name
 
 
-def test_locals_of_every_kind_of_frame(stopped: tuple[cpython.Interpreter, list[Place], Facts]) -> None:
+def test_locals_of_every_kind_of_frame(stopped: Stopped) -> None:
     interp, places, facts = stopped
-    assert [read_frame(interp, place.code, place.lasti).function for place in places] == [name for name, _ in facts]
-    for place, (function, told) in zip(places, facts, strict=True):
+    frames = [read_frame_at(interp, place) for place in places]
+    assert [(frame.function, frame.module) for frame in frames] == [(function, module) for function, module, _ in facts]
+    for place, (function, _, told) in zip(places, facts, strict=True):
         seen = read_locals(interp, place)
         try:
             check(seen, told)
@@ -62,16 +63,16 @@ def test_locals_of_every_kind_of_frame(stopped: tuple[cpython.Interpreter, list[
             raise AssertionError(f"in {function}: {error}") from error
 
 
-def test_what_is_large_is_cut_and_says_so(stopped: tuple[cpython.Interpreter, list[Place], Facts]) -> None:
+def test_what_is_large_is_cut_and_says_so(stopped: Stopped) -> None:
     interp, places, facts = stopped
-    place = next(place for place, (function, _) in zip(places, facts, strict=True) if function == "large")
+    place = next(place for place, (function, _, _) in zip(places, facts, strict=True) if function == "large")
     seen = read_locals(interp, place)
     assert {name for name, value in seen.items() if value.truncated} == {"text", "items", "integer", "many"}
 
 
-def test_slots_are_found_by_name(stopped: tuple[cpython.Interpreter, list[Place], Facts]) -> None:
+def test_slots_are_found_by_name(stopped: Stopped) -> None:
     interp, places, facts = stopped
-    place = next(place for place, (function, _) in zip(places, facts, strict=True) if function == "cells")
+    place = next(place for place, (function, _, _) in zip(places, facts, strict=True) if function == "cells")
     slots = dict(read_slots(interp, place))
     assert slots["gone"] == 0
     assert find_slot(interp, place, "gone") is None
@@ -80,9 +81,7 @@ def test_slots_are_found_by_name(stopped: tuple[cpython.Interpreter, list[Place]
     assert cpython.read_value(interp, slots["second"]).repr == "2"
 
 
-def test_a_frame_that_cannot_be_read_says_so(
-    stopped: tuple[cpython.Interpreter, list[Place], Facts], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_frame_that_cannot_be_read_says_so(stopped: Stopped, monkeypatch: pytest.MonkeyPatch) -> None:
     interp, places, _ = stopped
     assert read_locals(interp, Place(16, places[0].code, 0)) == {MORE: Value(missing="unreadable")}
     monkeypatch.setattr("lastwords.cpython.locals.NAMES", 1)

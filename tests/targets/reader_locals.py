@@ -107,7 +107,7 @@ def stop():
     while frame is not None:
         is_module = frame.f_locals is frame.f_globals
         shown = {} if is_module else {name: show(value) for name, value in frame.f_locals.items()}
-        frames.append([frame.f_code.co_name, shown])
+        frames.append([frame.f_code.co_name, frame.f_globals.get("__name__"), shown])
         frame = frame.f_back
     sys.stdout.write("facts " + json.dumps(frames) + "\nready\n")
     sys.stdout.flush()

@@ -9,10 +9,10 @@ from lastwords.capture.captured import KernelThread
 from lastwords.capture.memory import ReadError
 from lastwords.cpython.frame import Place, read_places
 from lastwords.cpython.interpreter import Interpreter
-from lastwords.cpython.kernel_threads import KernelThreads
 from lastwords.cpython.main_thread import read_main_ident
 from lastwords.cpython.thread_end import Ends
 from lastwords.cpython.thread_objects import ThreadObjects
+from lastwords.cpython.thread_pairs import ThreadPairs
 
 
 @dataclass
@@ -87,7 +87,7 @@ def _unname_new(threads: list[PythonThread]) -> None:
 
 
 def _pair(interp: Interpreter, threads: list[PythonThread], kernel: Sequence[KernelThread]) -> None:
-    pairs = KernelThreads(interp, kernel, {thread.ident: thread.tstate for thread in threads if thread.ident})
+    pairs = ThreadPairs(interp, kernel, {thread.ident: thread.tstate for thread in threads if thread.ident})
     for thread in threads:
         if thread.ident:
             thread.kernel = pairs.find(thread.ident)

@@ -16,7 +16,7 @@ from lastwords.cpython.pthread import find_tids
 ENDED = "ZX"
 
 
-class KernelThreads:
+class ThreadPairs:
     """The kernel's threads by the idents of `states` (PyThreadStates by ident)."""
 
     def __init__(self, interp: Interpreter, kernel: Sequence[KernelThread], states: Mapping[int, int]) -> None:
