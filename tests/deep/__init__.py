@@ -1,0 +1,1 @@
+"""Correctness, measured: generated programs, a busy target, damaged memory. `make test-deep`."""

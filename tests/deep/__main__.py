@@ -1,0 +1,152 @@
+"""`make test-deep`: correctness, measured at length. What came of it is in .cache/deep/report.json.
+
+python -m deep                               everything, seed drawn and printed
+python -m deep --seed 7 --only programs      again what seed 7 did; programs, busy, memory, cores
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import random
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from deep.busy import Busy, attach_again_and_again
+from deep.cores import fuzz_cores
+from deep.damage import record
+from deep.fuzz import Fuzzed, fuzz_in_workers
+from deep.measure import Measured, Measurement
+from interpreters import CHECKOUT, Interpreter, find_interpreters
+
+OUTPUT = CHECKOUT / ".cache" / "deep"
+PROGRAMS, ATTACHES, CASES = 1000, 1000, 100_000
+WORKERS = os.cpu_count() or 1
+Part = Callable[[argparse.Namespace, list[Interpreter]], Sequence[Measured | Busy | Fuzzed]]
+
+
+def measure_programs(arguments: argparse.Namespace, pythons: list[Interpreter]) -> Sequence[Measured | Busy | Fuzzed]:
+    """Generated programs, per interpreter."""
+    with multiprocessing.get_context("forkserver").Pool(WORKERS, maxtasksperchild=1) as pool:
+        return pool.starmap(_measure, [(one, arguments.seed, arguments.programs) for one in pythons], chunksize=1)
+
+
+def _measure(python: Interpreter, seed: int, count: int) -> Measured:
+    measured = Measurement(python, seed).run(count)
+    print_line(
+        f"{python.name}: {measured.programs} distinct programs, {measured.fields} fields,"
+        f" {measured.programs / measured.seconds:.1f} a second, {len(measured.failures)} failures"
+    )
+    return measured
+
+
+def measure_busy(arguments: argparse.Namespace, pythons: list[Interpreter]) -> Sequence[Measured | Busy | Fuzzed]:
+    """A busy target, per interpreter; one after the other, so that it is busy."""
+    return [_attach(one, arguments.attaches) for one in pythons]
+
+
+def _attach(python: Interpreter, count: int) -> Busy:
+    busy = attach_again_and_again(python, count)
+    print_line(
+        f"{python.name}: {busy.attaches} attaches to 8 busy threads, {busy.frames} frames,"
+        f" {busy.attaches / busy.seconds:.1f} a second, {len(busy.failures)} failures"
+    )
+    return busy
+
+
+def measure_memory(arguments: argparse.Namespace, pythons: list[Interpreter]) -> Sequence[Measured | Busy | Fuzzed]:
+    """Damaged memories, the cases spread over all interpreters."""
+    recordings = [record(one) for one in pythons]
+    begun = time.monotonic()
+    found = fuzz_in_workers(recordings, -(-arguments.cases // len(recordings)), arguments.seed, WORKERS)
+    seconds = time.monotonic() - begun
+    for one in found:
+        print_line(
+            f"{one.interpreter}: {one.cases} damaged memories, {dict(one.outcomes)}, slowest {one.slowest:.2f} s,"
+            f" {one.memory >> 20} MB, {len(one.failures)} failures"
+        )
+    print_line(f"{sum(one.cases for one in found) / seconds:.0f} cases a second")
+    return found
+
+
+def measure_cores(arguments: argparse.Namespace, pythons: list[Interpreter]) -> Sequence[Measured | Busy | Fuzzed]:
+    """Damaged core files of two interpreters."""
+    chosen = pythons[:: max(len(pythons) - 1, 1)]
+    found = [fuzz_cores(one, arguments.cases // 100, arguments.seed) for one in chosen]
+    for one in found:
+        print_line(
+            f"{one.interpreter}: {one.cases} damaged cores, {dict(one.outcomes)}, slowest {one.slowest:.2f} s,"
+            f" {len(one.failures)} failures"
+        )
+    return found
+
+
+PARTS: dict[str, Part] = {
+    "programs": measure_programs, "busy": measure_busy, "memory": measure_memory, "cores": measure_cores,
+}  # fmt: skip
+
+
+def print_line(text: str) -> None:
+    """One line, at once."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def main() -> int:
+    """Measure, print, write the artefact. 1 where something was wrong."""
+    arguments = parse()
+    print_line(f"seed {arguments.seed}    (again: make test-deep ARGS='--seed {arguments.seed}')")
+    pythons = [one for one in find_interpreters() if not one.has("free_threaded")]
+    document: dict[str, Any] = {"seed": arguments.seed, "interpreters": [one.name for one in pythons]}
+    OUTPUT.mkdir(parents=True, exist_ok=True)
+    for name in arguments.only or PARTS:
+        begun = time.monotonic()
+        document[name] = [plain(one) for one in PARTS[name](arguments, pythons)]
+        print_line(f"{name}: {time.monotonic() - begun:.0f} s")
+        (OUTPUT / "report.json").write_text(json.dumps(document, indent=1))
+    failures = list(find_failures(document))
+    print_line("\n\n".join(failures) if failures else "all as it should be")
+    print_line(f"in {OUTPUT / 'report.json'}")
+    return 1 if failures else 0
+
+
+def parse() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="make test-deep", description=__doc__)
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 30))
+    parser.add_argument("--only", action="append", choices=PARTS)
+    parser.add_argument("--programs", type=int, default=PROGRAMS, help="for each interpreter")
+    parser.add_argument("--attaches", type=int, default=ATTACHES, help="for each interpreter")
+    parser.add_argument("--cases", type=int, default=CASES, help="of damaged memory in all")
+    return parser.parse_args()
+
+
+def plain(value: Measured | Busy | Fuzzed) -> dict[str, Any]:
+    """As JSON has it."""
+    return {key: sorted(item) if isinstance(item, set) else item for key, item in asdict(value).items()}
+
+
+def find_failures(document: dict[str, Any]) -> Iterator[str]:
+    """All that went wrong, as text."""
+    for name in PARTS:
+        for measured in document.get(name, []):
+            for failure in measured["failures"]:
+                yield f"{name}, {measured['interpreter']}: " + describe(failure)
+
+
+def describe(failure: str | dict[str, Any]) -> str:
+    """One failure."""
+    if isinstance(failure, str):
+        return failure
+    lines = (failure.get("source") or "").splitlines()
+    program = "\n".join(line for line in lines if line.strip())
+    return f"{failure.get('differences') or failure.get('error')}\n{program}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,92 @@
+"""Damaged core files: cut off, bits flipped, headers that lie."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import tempfile
+import time
+import traceback
+from pathlib import Path
+
+from deep.damage import RICH
+from deep.fuzz import CASE_SECONDS, FAILURES_LIMIT, Fuzzed, peak_memory
+from deep.host import Host
+from deep.programs import render
+from interpreters import Interpreter as Python
+from lastwords import library
+from lastwords.errors import LastwordsError
+
+HEADERS = 16 << 10  # bytes: ELF header, program headers and the notes begin there
+
+
+def make_core(python: Python, path: Path) -> None:
+    """A core of a standing target, made by gdb."""
+    with Host(python) as host:
+        host.stand(render(RICH, python.version))
+        gdb = ["gdb", "-nx", "-batch", "-p", str(host.pid), "-ex", f"generate-core-file {path}"]
+        subprocess.run(gdb, capture_output=True, timeout=120, check=True)
+
+
+def fuzz_cores(python: Python, cases: int, seed: int) -> Fuzzed:
+    """`cases` damaged copies of one core, each read as `lastwords core` does."""
+    found = Fuzzed(python.name, seed)
+    begun = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "core"
+        make_core(python, path)
+        library.load(path)  # untouched, it can be read
+        original = path.read_bytes()
+        for number in range(cases):
+            chance = random.Random(f"{seed} {python.name} {number}")
+            changed = _damage_in_place(path, original, chance)
+            _read(found, path, number)
+            _restore(path, original, changed)
+            if len(found.failures) >= FAILURES_LIMIT:
+                break
+    found.seconds = time.monotonic() - begun
+    return found
+
+
+def _damage_in_place(path: Path, original: bytes, chance: random.Random) -> list[int]:
+    """Cut the file, or change some bytes, half of the time in its headers. Returns the places that were changed."""
+    with path.open("r+b") as file:
+        if chance.random() < 0.2:
+            file.truncate(chance.choice([chance.randrange(HEADERS), chance.randrange(len(original))]))
+            return []
+        limit = chance.choice([64, 2048, HEADERS, len(original)])
+        places = [chance.randrange(limit) for _ in range(chance.randint(1, 8))]
+        for at in places:
+            file.seek(at)
+            file.write(bytes([chance.choice([0, 0xFF, 0x7F, original[at] ^ 1 << chance.randrange(8)])]))
+        return places
+
+
+def _restore(path: Path, original: bytes, changed: list[int]) -> None:
+    if not changed:
+        path.write_bytes(original)
+        return
+    with path.open("r+b") as file:
+        for at in changed:
+            file.seek(at)
+            file.write(original[at : at + 1])
+
+
+def _read(found: Fuzzed, path: Path, number: int) -> None:
+    start = time.process_time()
+    what = ""
+    try:
+        library.load(path, locals=True)
+        found.outcomes["read"] += 1
+    except LastwordsError:
+        found.outcomes["refused"] += 1
+    except Exception:  # whatever it is: it should not have come
+        what = traceback.format_exc()
+    took = time.process_time() - start
+    found.cases += 1
+    found.slowest = max(found.slowest, took)
+    found.memory = max(found.memory, peak_memory())
+    if took > CASE_SECONDS:
+        what += f"it took {took:.1f} s"
+    if what:
+        found.failures.append({"number": number, "seed": found.seed, "error": what[-3000:]})

@@ -1,0 +1,103 @@
+"""Many damaged memories, in worker processes: none may crash, hang, grow, or raise what is not ours."""
+
+from __future__ import annotations
+
+import faulthandler
+import multiprocessing
+import resource
+import time
+import traceback
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from deep.damage import Recording, check
+
+CASE_SECONDS = 1.0  # of processor time: a read may not take longer
+HANG_SECONDS = 300.0  # for a chunk: then the worker is ended, and says where it was
+MEMORY_LIMIT = 200 << 20  # bytes that a worker may have in all
+FAILURES_LIMIT = 20
+CHUNK = 50
+
+
+@dataclass
+class Fuzzed:
+    """What came of the cases of one recording; `slowest` in seconds of processor time, `memory` in bytes."""
+
+    interpreter: str
+    seed: int
+    cases: int = 0
+    outcomes: Counter[str] = field(default_factory=Counter)
+    seconds: float = 0.0
+    slowest: float = 0.0
+    memory: int = 0
+    failures: list[dict[str, Any]] = field(default_factory=list)
+
+
+def fuzz(recording: Recording, numbers: range, seed: int) -> Fuzzed:
+    """Run these cases here."""
+    found = Fuzzed(recording.python, seed)
+    begun = time.monotonic()
+    for number in numbers:
+        _run_case(found, recording, number)
+        if len(found.failures) >= FAILURES_LIMIT:
+            break
+    found.seconds = time.monotonic() - begun
+    return found
+
+
+def _run_case(found: Fuzzed, recording: Recording, number: int) -> None:
+    start = time.process_time()
+    what = ""
+    try:
+        found.outcomes[check(recording, number, found.seed)] += 1
+    except Exception:  # whatever it is: it should not have come
+        what = traceback.format_exc()
+    took = time.process_time() - start
+    found.cases += 1
+    found.slowest = max(found.slowest, took)
+    found.memory = max(found.memory, peak_memory())
+    if took > CASE_SECONDS:
+        what += f"it took {took:.1f} s"
+    if found.memory > MEMORY_LIMIT:
+        what += f"it took {found.memory >> 20} MB"
+    if what:
+        found.failures.append({"number": number, "seed": found.seed, "error": what[-3000:]})
+
+
+def peak_memory() -> int:
+    """Of this process since it began, in bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def fuzz_in_workers(recordings: Sequence[Recording], cases: int, seed: int, workers: int) -> list[Fuzzed]:
+    """`cases` for each recording, spread over worker processes, each of which is new for every chunk of them."""
+    jobs = [
+        (recording, range(start, min(start + CHUNK, cases)), seed)
+        for recording in recordings
+        for start in range(0, cases, CHUNK)
+    ]
+    merged = {one.python: Fuzzed(one.python, seed) for one in recordings}
+    with multiprocessing.get_context("forkserver").Pool(workers) as pool:
+        for part in pool.imap_unordered(_fuzz, jobs):
+            merge(merged[part.interpreter], part)
+    return list(merged.values())
+
+
+def _fuzz(job: tuple[Recording, range, int]) -> Fuzzed:
+    faulthandler.dump_traceback_later(HANG_SECONDS, exit=True)
+    try:
+        return fuzz(*job)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+
+
+def merge(whole: Fuzzed, part: Fuzzed) -> None:
+    """Add a part to the whole."""
+    whole.cases += part.cases
+    whole.outcomes += part.outcomes
+    whole.seconds += part.seconds
+    whole.slowest = max(whole.slowest, part.slowest)
+    whole.memory = max(whole.memory, part.memory)
+    whole.failures += part.failures
