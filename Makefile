@@ -17,6 +17,11 @@ test: PYTHONS_ARGS = --if-possible
 test: setup pythons environments ## all tests, on every Python of this machine (LASTWORDS_TEST_PYTHONS=py3.11,py2.7 narrows)
 	@$(PY) -m pytest $(ARGS)
 
+.PHONY: test-deep
+test-deep: PYTHONS_ARGS = --if-possible
+test-deep: setup pythons ## 1,000 generated programs and busy reads a Python, 100,000 damaged memories: hours (ARGS=--help)
+	@cd tests && PYTHONPATH=../tools:. ../$(PY) -m deep $(ARGS)
+
 .PHONY: table
 table: PYTHONS_ARGS = --if-possible
 table: setup pythons environments ## what run catches and reads of seven cases, on every Python of this machine
