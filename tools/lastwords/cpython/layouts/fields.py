@@ -11,7 +11,6 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "interpreters.head",
         "_finalizing|finalizing",
         "main_thread|ceval.pending.main_thread",
-        "gilstate.tstate_current",
         "ceval.gil",
     ),
     "PyInterpreterState": (
@@ -43,7 +42,6 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "native_thread_id",
         "on_delete_data",
         "state",
-        "holds_gil",
         "_status.finalizing",
         "_status.cleared",
     ),
@@ -192,7 +190,6 @@ DEBUG_OFFSETS: dict[str, tuple[str, str]] = {
     "thread_state.thread_id": ("PyThreadState", "thread_id"),
     "thread_state.native_thread_id": ("PyThreadState", "native_thread_id"),
     "thread_state.current_exception": ("PyThreadState", "current_exception"),
-    "thread_state.holds_gil": ("PyThreadState", "holds_gil"),
     "interpreter_frame.localsplus": ("_PyInterpreterFrame", "localsplus"),
     "interpreter_frame.stackpointer": ("_PyInterpreterFrame", "stackpointer"),
     "interpreter_frame.owner": ("_PyInterpreterFrame", "owner"),
