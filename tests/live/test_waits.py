@@ -17,7 +17,7 @@ from lastwords.capture.architectures import this_machine
 from lastwords.capture.captured import Captured
 from lastwords.capture.kernel_threads import read_kernel_threads
 from lastwords.capture.memory import ProcessMemory
-from lastwords.cpython.gil import is_gil_word, read_gil
+from lastwords.cpython.gil import Gil, is_gil_word, read_gil
 from lastwords.cpython.threads import PythonThread, read_threads
 from lastwords.cpython.waits import Wait, read_waits
 
@@ -130,11 +130,15 @@ def test_an_interpreter_has_a_gil_of_its_own(interpreter: Python, start_target: 
     if interpreter.has("free_threaded"):
         pytest.skip("free-threaded builds are refused")
     target = start_target(interpreter, "has_two_gils.py")
-    wait_until(lambda: [wait.tid for wait in look(target)[2] if wait.kind == "io"] == [target.pid], "main reads")
+
+    def gils() -> list[Gil]:
+        interp, threads, _ = look(target)
+        return read_gil(interp, threads)
+
+    wait_until(lambda: [bool(gil.holder) for gil in gils()] == [False, True], "the second interpreter runs")
     interp, threads, _ = look(target)
-    main, other = read_gil(interp, threads)
-    assert (main.interpreters, main.holder, main.waiters) == ((0,), None, ())
-    assert other.interpreters == (1,)
+    main, other = gils()
+    assert (main.interpreters, main.waiters, other.interpreters, other.waiters) == ((0,), (), (1,), ())
     assert other.holder in [thread.tstate for thread in threads if thread.interpreter == 1]
     assert is_gil_word(interp, other.words[0][0])
     assert not set(main.words) & set(other.words)

@@ -8,6 +8,7 @@ a living lock of that address is taken.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
 from lastwords.capture.memory import ReadError
 from lastwords.cpython.attributes import read_attributes, read_tuple
@@ -24,6 +25,8 @@ from lastwords.cpython.types import type_of
 FRAMES = 4  # innermost ones: join is two frames above the lock that it waits for
 WORDS_LIMIT = 4096  # of a frame
 ATTRIBUTES_LIMIT = 1024  # of an object
+INSTANCES_LIMIT = 32  # of a frame, whose attributes are looked at
+LOOKS_LIMIT = 5000  # objects that are looked at for one frame
 NAMES_LIMIT = 1024  # of a code object
 NESTING = 3  # a queue's condition's lock
 TAGGED = 7  # an object's address is a multiple of 8
@@ -44,7 +47,7 @@ def find_lock_of_word(interp: Interpreter, places: Sequence[Place], word: int) -
 
 
 def _first_with_word(interp: Interpreter, objects: Iterator[int], word: int) -> LockState | None:
-    for address in _tolerant(objects):
+    for address in islice(_tolerant(objects), LOOKS_LIMIT):
         try:
             found = _with_word(interp, address, word, NESTING)
         except ReadError:  # whatever a stale slot led to
@@ -117,7 +120,7 @@ def _unwrap(interp: Interpreter, address: int) -> Iterator[int]:
 
 
 def _in_attributes(interp: Interpreter, place: Place) -> Iterator[int]:
-    for address in _in_slots(interp, place):
+    for address in islice(_instances(interp, place), INSTANCES_LIMIT):
         try:
             values = _read_values(interp, address)
         except ReadError:
@@ -126,11 +129,23 @@ def _in_attributes(interp: Interpreter, place: Place) -> Iterator[int]:
             yield from _unwrap(interp, value)
 
 
-def _read_values(interp: Interpreter, address: int) -> list[int]:
-    """The attributes of an instance; none of a class, a module or an object of the interpreter's own."""
+def _instances(interp: Interpreter, place: Place) -> Iterator[int]:
+    """The objects in the slots that may have attributes of their own, each once."""
+    for address in dict.fromkeys(_in_slots(interp, place)):
+        try:
+            if _is_instance(interp, address):
+                yield address
+        except ReadError:
+            continue
+
+
+def _is_instance(interp: Interpreter, address: int) -> bool:
+    """Whether it is no class, and of a class of Python's: not an object of the interpreter's own."""
     kind = type_of(interp, address)
-    if kind.flags & TYPE or not (kind.is_heap or kind.is_static("instance")):
-        return []
+    return not kind.flags & TYPE and (kind.is_heap or kind.is_static("instance"))
+
+
+def _read_values(interp: Interpreter, address: int) -> list[int]:
     return [value for _, value in read_attributes(interp, address)[:ATTRIBUTES_LIMIT]]
 
 
@@ -142,4 +157,4 @@ def _in_globals(interp: Interpreter, place: Place) -> Iterator[int]:
         found = find_item(interp, variables, read_name(interp, name, NAMES_LIMIT))
         if found:
             yield from _unwrap(interp, found)
-            yield from _read_values(interp, found)
+            yield from _read_values(interp, found) if _is_instance(interp, found) else ()

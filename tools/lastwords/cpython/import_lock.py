@@ -8,6 +8,7 @@ from typing import NamedTuple
 from lastwords.capture.memory import ReadError
 from lastwords.cpython.attributes import read_tuple
 from lastwords.cpython.bytecode import read_instructions
+from lastwords.cpython.classes import find_module_globals
 from lastwords.cpython.frame import Place
 from lastwords.cpython.interpreter import Interpreter
 from lastwords.cpython.text import read_text
@@ -57,6 +58,11 @@ def _find_operand(code: bytes, opcode: bytes, start: int) -> tuple[int, int] | N
     if at < 0 or end > len(code):
         return None
     return end, end + int.from_bytes(code[end - 4 : end], "little", signed=True)
+
+
+def is_for_all(interp: Interpreter) -> bool:
+    """Whether every import takes this lock: modules have locks of their own since imports are written in Python."""
+    return not any(find_module_globals(interp, "_frozen_importlib"))
 
 
 def find_import(interp: Interpreter, places: Sequence[Place]) -> str | None:

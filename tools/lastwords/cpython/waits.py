@@ -188,13 +188,14 @@ class _Reader:
         """The global import lock: certain by its own word, likely where only an `import` statement hints at it."""
         try:
             lock = import_lock.read_import_lock(self.interp)
+            is_for_all = import_lock.is_for_all(self.interp)
         except ReadError:
-            lock = None
+            return None
         name = import_lock.find_import(self.interp, sleeper.places)
         detail = "the import lock" + (f", to import {name}" if name else "")
         if lock is not None and lock.word == word:
             return replace(self._start(sleeper, "import_lock"), target=lock.owner, detail=detail)
-        if lock is None and name:
+        if lock is None and is_for_all and name:
             return replace(self._start(sleeper, "import_lock"), detail=detail, certainty="likely")
         return None
 
@@ -217,10 +218,11 @@ class _Reader:
         kernel = describe_syscall_wait(sleeper.kernel, self.captured.memory, self.facts)
         if kernel is None:
             return None
-        if kernel.kind in ("sleep", "io", "unknown"):
-            found = self._find_polling(sleeper) or self._find_child(sleeper, kernel)
-            if found is not None:
-                return found
+        found = self._find_polling(sleeper) if kernel.kind == "sleep" else None
+        if found is None and kernel.kind in ("sleep", "io"):
+            found = self._find_child(sleeper, kernel)
+        if found is not None:
+            return found
         return replace(
             self._start(sleeper, "unknown" if kernel.kind == "futex" else kernel.kind),
             target=kernel.pid if kernel.kind == "process" else None,
