@@ -20,17 +20,21 @@ PACKERS = {
 }  # fmt: skip
 
 
-def kernel_core(target: Target, folder: Path, number: signal.Signals = signal.SIGSEGV) -> Path:
-    """Let a target whose directory is `folder` die of a signal; the core that the kernel writes there."""
+def allow_core(target: Target, what: str = "0x33") -> None:
+    """Let the kernel write a core of the target; `what` is for /proc/PID/coredump_filter (core(5))."""
     pattern = PATTERN.read_text().strip()
-    need(
-        pattern and "/" not in pattern and "|" not in pattern, f"core files beside the program (core_pattern={pattern})"
-    )
+    need(pattern and not set("/|") & set(pattern), f"core files beside the program (core_pattern={pattern})")
     unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
     try:
         resource.prlimit(target.pid, resource.RLIMIT_CORE, unlimited)
     except PermissionError:
         need(False, "the right to raise the limit on cores (ulimit -c)")
+    Path(f"/proc/{target.pid}/coredump_filter").write_text(what)
+
+
+def kernel_core(target: Target, folder: Path, number: signal.Signals = signal.SIGSEGV, what: str = "0x33") -> Path:
+    """Let a target whose directory is `folder` die of a signal; the core that the kernel writes there."""
+    allow_core(target, what)
     before = set(folder.iterdir())
     os.kill(target.pid, number)
     assert target.wait() == -number

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import re
 import shutil
+import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,18 +17,20 @@ from typing import Any
 
 import pytest
 
-from dumps import gdb_core, kernel_core, packed
+from dumps import allow_core, gdb_core, kernel_core, packed
 from harness import TARGETS, Target, running, wait_until
 from interpreters import Interpreter as Python
 from lastwords import cpython
 from lastwords.capture import procfs
+from lastwords.capture.core_headers import HEADER, PROGRAM_HEADER, PT_LOAD
 from lastwords.capture.corefile import Core, open_core
 from lastwords.capture.gdb import GdbSession, find_gdb
 from lastwords.capture.memory import PAGE, CachedMemory, Memory, ProcessMemory, ProcMemMemory, Range, ReadError
 from lastwords.capture.procfs import Mapping
 from lastwords.cpython.interpreter import Interpreter, open_image
 from lastwords.cpython.threads import read_threads
-from lastwords.examine.core import load_core
+from lastwords.errors import SetupError, TargetError
+from lastwords.examine.core import load_core, read_core_report
 from lastwords.model import Stack
 from lastwords.watch.gdb_memory import GdbMemory
 from needs import need
@@ -94,6 +98,75 @@ def test_a_gdb_that_holds_it_reads_the_same(described: Described) -> None:
         wait_until(partial(agree, memory, live, ranges), "gdb reads what the process has", timeout=10)
         truth = read_everything(open_image(None, CachedMemory(live), interp.image), described.facts)
         assert read_everything(open_image(None, CachedMemory(memory), interp.image), described.facts) == truth
+
+
+@pytest.mark.interpreters(minors=("2.7", "3.9", "3.11", "3.13"))
+def test_where_the_files_are_missing_the_core_must_have_their_pages(described: Described) -> None:
+    """As on another machine: a core of the kernel lacks them, one with all pages is read from those."""
+    image = cpython.open_process(described.target.pid).image
+    program = Path(f"/proc/{described.target.pid}/exe").readlink()
+    truth = read_everything(open_image(None, CachedMemory(ProcessMemory(described.target.pid)), image), described.facts)
+    assert image.file is not None
+    holder = Path(image.path)
+    core = kernel_core(described.target, described.folder, what="0x7f")
+    for path in {image.path, str(program)}:
+        hide(core, path)
+    loaded = load_core(core)
+    assert loaded.interp.image.file is None
+    # no .symtab, no DWARF
+    found = read_everything(loaded.interp, described.facts)
+    assert {name for name in truth if found[name] != truth[name]} <= {"python"}
+    cut(core, image.start)
+    with pytest.raises(SetupError, match=re.escape(f"{hidden(image.path)} is not to be had on this machine")):
+        load_core(core)
+    found = read_everything(load_core(core, holder).interp, described.facts)
+    assert {name for name in truth if found[name] != truth[name]} <= {"python"}
+    with pytest.raises(TargetError, match=r"is not what the core was made from .*: its build-id is"):
+        load_core(core, Path("/usr/bin/gdb"))
+
+
+def hide(core: Path, path: str) -> None:
+    """Give a mapped file a name of the same length that leads nowhere."""
+    core.write_bytes(core.read_bytes().replace(os.fsencode(path) + b"\0", os.fsencode(hidden(path)) + b"\0"))
+
+
+def hidden(path: str) -> str:
+    return path[:-3] + "xyz"
+
+
+def cut(core: Path, address: int) -> None:
+    """Leave of the segment at `address` its first page alone, as the kernel does by default."""
+    data = bytearray(core.read_bytes())
+    for number in range(HEADER.unpack_from(data)[10]):
+        at = HEADER.size + number * PROGRAM_HEADER.size
+        header = list(PROGRAM_HEADER.unpack_from(data, at))
+        if header[0] == PT_LOAD and header[3] == address:
+            header[5] = PAGE
+            PROGRAM_HEADER.pack_into(data, at, *header)
+    core.write_bytes(data)
+
+
+@pytest.mark.interpreters("ctypes", minors=("2.7", "3.9", "3.11", "3.14"))
+def test_the_thread_that_faulted_comes_first(interpreter: Python, tmp_path: Path) -> None:
+    command: list[str | Path] = [interpreter.path, TARGETS / "core_faults.py"]
+    with running(command, env=ENVIRONMENT, cwd=tmp_path) as target:
+        target.wait_for()
+        allow_core(target)
+        target.send_line()
+        assert target.wait() == -signal.SIGSEGV
+    [path] = tmp_path.iterdir()
+    core = open_core(path)
+    assert (core.signal, core.fault_address, core.sender, core.pid) == (signal.SIGSEGV, 16, None, target.pid)
+    assert core.crashed_tid == core.threads[0].tid != target.pid
+    assert core.argv == [str(word) for word in command]
+    report = read_core_report(path)
+    assert report.threads[0].name == "faulty"
+    assert [frame.function for frame in report.threads[0].stack[:5]] == [
+        "string_at", "fault", "fault", "fault", "wait_and_fault"
+    ]  # fmt: skip
+    assert report.exceptions[0].message == "signal SIGSEGV: address 0x10"
+    assert report.processes[0].exit is not None
+    path.unlink()
 
 
 def agree(memory: Memory, live: Memory, ranges: list[Range]) -> bool:

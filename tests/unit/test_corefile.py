@@ -6,15 +6,21 @@ import bz2
 import gzip
 import json
 import lzma
+import os
 import signal
+import tempfile
+import time
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from lastwords import cpython
+from lastwords.capture.core_headers import HEADER, PROGRAM_HEADER
 from lastwords.capture.corefile import open_core
 from lastwords.capture.memory import PAGE, ReadError
 from lastwords.errors import LastwordsError, TargetError
@@ -165,3 +171,43 @@ def test_what_it_does_not_hold_is_our_error() -> None:
             memory.read(address, size)
         assert caught.value.missing == "unreadable"
         assert memory.read_many([(address, size)]) == [None]
+
+
+def test_a_core_of_a_gigabyte_opens_at_once(plain: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "core"
+    large = bytearray(plain)
+    at = HEADER.size + PROGRAM_HEADER.size * (HEADER.unpack_from(plain)[10] - 1)
+    header = list(PROGRAM_HEADER.unpack_from(plain, at))
+    header[5] = header[6] = 1 << 30
+    PROGRAM_HEADER.pack_into(large, at, *header)
+    path.write_bytes(large)
+    os.truncate(path, len(large) + (1 << 30))
+    start = time.perf_counter()
+    core = open_core(path)
+    took = time.perf_counter() - start
+    assert core.memory.read(header[3] + (1 << 30) - PAGE, PAGE) == bytes(PAGE)
+    assert took < 0.1, "milliseconds, on a machine that does nothing else"
+
+
+def test_more_segments_than_a_header_can_count(plain: bytes, tmp_path: Path) -> None:
+    """PN_XNUM: the first section header says how many."""
+    header = list(HEADER.unpack_from(plain))
+    count, header[10], header[6] = header[10], 0xFFFF, len(plain)
+    path = tmp_path / "core"
+    path.write_bytes(HEADER.pack(*header) + plain[HEADER.size :] + bytes(44) + count.to_bytes(4, "little") + bytes(16))
+    assert open_core(path).maps == open_core(core_of("py3.8")).maps
+
+
+@settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(changes=st.lists(st.tuples(st.integers(0, 4096), st.binary(min_size=1, max_size=8)), max_size=4))
+def test_damaged_headers_and_notes_end_in_our_errors(changes: list[tuple[int, bytes]], plain: bytes) -> None:
+    data = bytearray(plain)
+    for at, replacement in changes:
+        data[at : at + len(replacement)] = replacement
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(data)
+        file.flush()
+        try:
+            load_core(Path(file.name))
+        except LastwordsError as error:
+            assert error.fact

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from lastwords.capture import compressed
-from lastwords.capture.architectures import Architecture
-from lastwords.capture.captured import KernelThread
+from lastwords.capture.architectures import RESTART_CALL, Architecture
+from lastwords.capture.captured import KernelThread, Syscall
 from lastwords.capture.core_arguments import read_arguments
 from lastwords.capture.core_files import ElfOnDisk, MappedFile, MappedFiles, describe_difference
 from lastwords.capture.core_headers import (
@@ -26,6 +26,7 @@ from lastwords.capture.core_headers import (
 from lastwords.capture.core_memory import CoreMemory, SegmentMemory
 from lastwords.capture.core_notes import CoreNotes, FilePart, read_core_notes
 from lastwords.capture.elf import Image
+from lastwords.capture.kernel_threads import CODE_SIZE, name_by_arguments
 from lastwords.capture.memory import Memory, ReadError
 from lastwords.capture.procfs import Mapping
 from lastwords.errors import SetupError, TargetError
@@ -94,7 +95,7 @@ def open_core(path: Path, executable: Path | None = None) -> Core:
         path=path,
         architecture=headers.architecture,
         memory=memory,
-        threads=[replace(one, name=notes.name) if one.tid == notes.pid else one for one in notes.threads],
+        threads=[_complete(one, memory, notes, headers.architecture) for one in notes.threads],
         maps=_merge_maps(headers.loads, notes.files),
         files=files,
         pid=notes.pid,
@@ -126,6 +127,20 @@ def _describe_cut(path: Path, file: FileBytes, headers: CoreHeaders, notes: Core
         size = file.size
         return f"{path} is cut off: {size} of its {size + headers.missing} bytes are there"
     return None if notes.files else f"{path} does not say which files were mapped (it has no NT_FILE note)"
+
+
+def _complete(thread: KernelThread, memory: Memory, notes: CoreNotes, architecture: Architecture) -> KernelThread:
+    """With the name, which a core has of the first thread alone, and the call that a restarted one carries on."""
+    if thread.tid == notes.pid:
+        thread = replace(thread, name=notes.name)
+    call = thread.syscall
+    if call is None or call.name != RESTART_CALL:
+        return thread
+    [code] = memory.read_many([((thread.pc or 0) - CODE_SIZE, CODE_SIZE)])
+    number = architecture.restarted_call(code) if code else None
+    name = architecture.syscalls.get(number or -1) or name_by_arguments(call.arguments)
+    numbers = architecture.numbers_of_calls(frozenset({name})) if name else []
+    return replace(thread, syscall=Syscall(numbers[0], name or "", call.arguments)) if numbers else thread
 
 
 def _describe_zeros(segments: SegmentMemory, notes: CoreNotes) -> list[str]:

@@ -138,7 +138,7 @@ def _explain_no_python(core: Core) -> TargetError | SetupError:
     if core.problems:
         fact = f"{core.path} is the core of {program}, in which no Python was found: {'; '.join(core.problems)}."
         return TargetError(fact, f"ls -l {named}    # is it whole?")
-    fact = f"{core.path} is the core of {program}, which is not Python: none of the files that it had mapped holds CPython."
+    fact = f"{core.path} is the core of {program}, which is not Python: no file that it had mapped holds CPython."
     return TargetError(fact, backtrace)
 
 
