@@ -12,6 +12,7 @@ from lastwords.cpython.types import type_of
 from lastwords.model import Frame
 
 TABLE_LIMIT = 1 << 20  # bytes of a line table
+OPTIMIZED = 1  # co_flags, CO_OPTIMIZED: a function's, whose names are all in slots
 NAME_LIMIT = 1 << 14  # characters of a name or of a file's name
 
 

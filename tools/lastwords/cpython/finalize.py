@@ -6,7 +6,7 @@ from typing import Literal
 
 from lastwords.capture import elf
 from lastwords.capture.memory import ReadError
-from lastwords.cpython.code import find_function_code
+from lastwords.cpython.code import OPTIMIZED, find_function_code
 from lastwords.cpython.exception import find_pending_traceback
 from lastwords.cpython.frame import read_frame_object, read_places
 from lastwords.cpython.interpreter import Interpreter
@@ -68,7 +68,8 @@ def read_step(interp: Interpreter) -> Step | None:
         return None
     if codes[-1] == _find_code(interp, "threading", "_shutdown"):
         return "threading._shutdown"
-    return "atexit" if read_module(interp, "atexit") else None
+    is_function = bool(interp.number(codes[-1], "PyCodeObject", "co_flags") & OPTIMIZED)
+    return "atexit" if is_function and read_module(interp, "atexit") else None
 
 
 def is_in_shutdown(interp: Interpreter) -> bool:

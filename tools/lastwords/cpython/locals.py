@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from lastwords.capture.memory import ReadError
+from lastwords.cpython.code import OPTIMIZED
 from lastwords.cpython.dicts import named, read_items
 from lastwords.cpython.frame import Place
 from lastwords.cpython.interpreter import Interpreter
@@ -23,7 +24,6 @@ from lastwords.cpython.types import type_name, type_of
 from lastwords.cpython.values import read_value
 from lastwords.model import Value
 
-OPTIMIZED = 1  # CO_OPTIMIZED: all names are in slots
 NAMES = 100
 CHARACTERS = 200  # of one value
 TOTAL = 8_000  # of all values of a frame

@@ -49,9 +49,8 @@ class ThreadPairs:
         one = self._found.get(ident)
         if one is not None:
             return (one.state or "?") not in ENDED
-        if not self._by_tid:
-            return None
-        return False if self._is_complete or ident in self._noted else None
+        has_ended = self._is_complete or (bool(self._by_tid) and ident in self._noted)
+        return False if has_ended else None
 
 
 def _inner_tids(pid: int | None, kernel: Sequence[KernelThread]) -> dict[int, KernelThread]:

@@ -79,10 +79,10 @@ def _read_thread(interp: Interpreter, tstate: int, identity: int) -> PythonThrea
 
 
 def _unname_new(threads: list[PythonThread]) -> None:
-    """Until 3.11 a new PyThreadState has its maker's ident until its own thread runs: then two have the same."""
+    """To 3.11 a new PyThreadState has its maker's ident until its own thread runs: the maker is older, or has frames."""
     owners: dict[int, PythonThread] = {}
-    for thread in sorted(threads, key=lambda one: not one.places):  # the older of two comes first
-        if owners.setdefault(thread.ident, thread) is not thread:
+    for thread in sorted(threads, key=lambda one: not one.places):
+        if owners.setdefault(thread.ident, thread) is not thread and not thread.places:
             thread.ident = 0
 
 
