@@ -5,6 +5,7 @@ A thread that is not held may still have stood still: `read_steps` before and af
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,6 +75,12 @@ def read_steps(pid: int, tids: Iterable[int], proc: Path = PROC) -> dict[int, St
 def find_still(before: Mapping[int, Step], after: Mapping[int, Step]) -> set[int]:
     """The threads that did not run between two `read_steps`."""
     return {tid for tid, step in before.items() if after.get(tid) == step}
+
+
+def find_broken(threads: Iterable[KernelThread]) -> list[KernelThread]:
+    """Threads whose system call ended with EINTR: they had begun it between a look at them and their interruption."""
+    result = this_machine().syscall_result
+    return [one for one in threads if one.registers.get(result) == (1 << 64) - errno.EINTR]
 
 
 def _look(pid: int, tid: int, proc: Path) -> _Seen | None:

@@ -20,7 +20,7 @@ from lastwords.capture.architectures import this_machine
 from lastwords.capture.captured import Captured, KernelThread
 from lastwords.capture.copied import CompletingMemory, CopiedMemory, Copy, Pages, RecordingMemory
 from lastwords.capture.holding import Held, Holder, NotHeldError
-from lastwords.capture.kernel_threads import describe_held, find_still, read_kernel_threads, read_steps
+from lastwords.capture.kernel_threads import describe_held, find_broken, find_still, read_kernel_threads, read_steps
 from lastwords.capture.memory import PAGE, Memory, ProcMemMemory, ReadError, open_process_memory
 from lastwords.capture.procfs import PROC, ProcessGoneError
 from lastwords.errors import TargetError
@@ -172,7 +172,7 @@ def _read_held(target: _Target, holder: Holder, dry_run: Look, recheck: Look) ->
         moment.problems.append("it was let go before everything was read: parts may not fit together")
     for number in recording.pages:  # what was not there in the dry run either, and was not asked for again
         moment.pages.setdefault(number, None)
-    moment.problems += _describe_overflow(recording) + _describe_runners(moment.threads)
+    moment.problems += _describe_overflow(recording) + _describe_threads(moment.threads)
     return moment
 
 
@@ -205,14 +205,20 @@ def _describe_overflow(recording: RecordingMemory) -> list[str]:
     return [f"{recording.overflow} pages of {PAGE} bytes were not captured: {len(recording.pages)} are the limit"]
 
 
-def _describe_runners(threads: Sequence[KernelThread]) -> list[str]:
-    """Threads that could not be held, and that ran."""
-    return [
-        f"thread {one.tid} may have run while it was read: it was in {one.syscall.name if one.syscall else 'no call'}, "
-        "and was not interrupted"
+def _describe_threads(threads: Sequence[KernelThread]) -> list[str]:
+    """Threads that could not be held and ran; and those in which the stop may have changed something."""
+    ran = [
+        f"thread {one.tid} may have run while it was read: it was {_where(one)}, and was not interrupted"
         for one in threads
         if not one.stood_still
     ]
+    return ran + [
+        f"thread {one.tid} was interrupted {_where(one)}: that returned EINTR" for one in find_broken(threads)
+    ]
+
+
+def _where(thread: KernelThread) -> str:
+    return f"in {thread.syscall.name}" if thread.syscall else "in no call"
 
 
 @contextmanager

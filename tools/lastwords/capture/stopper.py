@@ -32,6 +32,8 @@ from typing import Any, NoReturn
 SEIZE, INTERRUPT, GETREGSET, DETACH = 0x4206, 0x4207, 0x4204, 17  # linux/ptrace.h
 NT_PRSTATUS = 1
 REGISTERS_SIZE = 4096  # of any architecture
+FILE_SIZE = 4096  # more than is read here of /proc
+RUNNING = b"running\n"
 WALL = 0x40000000  # linux/wait.h: threads too
 HELD, ENDED = (os.CLD_TRAPPED, os.CLD_STOPPED), (os.CLD_EXITED, os.CLD_KILLED, os.CLD_DUMPED)
 KILL_SECONDS = 2
@@ -86,13 +88,15 @@ class Stop:
     """The threads of a process, some of them held.
 
     calls: numbers of the system calls that the kernel restarts after an interruption, unseen by the program
-    reads: those of them for which that depends on the file; stops: status by tid, None until it has stopped
+    reads: those of them for which that depends on the file
+    seized: those that we trace; stops: status by tid of those that were interrupted, None until it has stopped
     """
 
     def __init__(self, pid: int, calls: frozenset[int], reads: frozenset[int]) -> None:
         self.pid = pid
         self.calls = calls
         self.reads = reads
+        self.seized: set[int] = set()
         self.stops: dict[int, int | None] = {}
         self.gone: set[int] = set()
         self.refused: dict[int, int] = {}
@@ -115,27 +119,50 @@ class Stop:
         return [tid for tid in tids if tid not in self.gone and tid not in self.refused]
 
     def _hold_one(self, tid: int) -> bool:
-        if not self._may_interrupt(tid):
+        """Whether the thread has been interrupted.
+
+        One that runs may be about to make a call: it is looked at again, with nothing between look and interruption.
+        """
+        try:
+            fd = os.open(f"/proc/{self.pid}/task/{tid}/syscall", os.O_RDONLY)
+        except OSError:  # it has ended, or the kernel does not tell
             return False
+        try:
+            call = os.pread(fd, FILE_SIZE, 0)
+            if not self._may_interrupt(call) or not self._seize(tid):
+                return False
+            if call == RUNNING and not self._may_interrupt(os.pread(fd, FILE_SIZE, 0)):
+                return False
+            error = ptrace(INTERRUPT, tid)
+        except OSError:
+            return False
+        finally:
+            os.close(fd)
+        self.since = self.since or time.monotonic()
+        self.stops[tid] = None
+        return not error
+
+    def _seize(self, tid: int) -> bool:
+        if tid in self.seized:
+            return True
         error = ptrace(SEIZE, tid)
         if error == errno.ESRCH:
             self.gone.add(tid)
         elif error:
             self.refused[tid] = error
         else:
-            self.since = self.since or time.monotonic()
-            self.stops[tid] = None
-            ptrace(INTERRUPT, tid)
+            self.seized.add(tid)
         return not error
 
-    def _may_interrupt(self, tid: int) -> bool:
-        """Whether the thread is in no system call, or in one that the kernel restarts."""
-        call = read_file(f"/proc/{self.pid}/task/{tid}/syscall").split()
-        if not call:  # it has ended, or the kernel does not tell
-            return False
-        if call[0] in (b"running", b"-1"):
+    def _may_interrupt(self, line: bytes) -> bool:
+        """Whether a thread of which /proc says this is in no system call, or in one that the kernel restarts."""
+        if line == RUNNING:
             return True
-        return int(call[0]) in self.calls and (int(call[0]) not in self.reads or self._is_restarting(int(call[1], 16)))
+        call = line.split()
+        if not call or call[0] == b"-1":
+            return bool(call)
+        number = int(call[0])
+        return number in self.calls and (number not in self.reads or self._is_restarting(int(call[1], 16)))
 
     def _is_restarting(self, fd: int) -> bool:
         try:
@@ -188,8 +215,8 @@ class Stop:
 
     def release(self) -> float:
         """Lets every thread go, with the signal that was on its way to it. How many seconds it took since the first."""
-        for tid in list(self.stops):
-            if self.stops[tid] is not None or (self._has_stopped(tid) and tid in self.stops):
+        for tid in self.seized:
+            if self.stops.get(tid) is not None or (self._has_stopped(tid) and tid in self.stops):
                 ptrace(DETACH, tid, data=pending_signal(self.stops[tid] or 0))
         return time.monotonic() - self.since if self.since else 0.0
 
@@ -215,7 +242,7 @@ def read_file(path: str) -> bytes:
     except OSError:
         return b""
     try:
-        return os.read(fd, 4096)
+        return os.read(fd, FILE_SIZE)
     except OSError:
         return b""
     finally:
