@@ -6,6 +6,7 @@ Each has an executable and a libpython of its own, and the standard library of t
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -39,6 +40,7 @@ class Copy:
 
 def main() -> int:
     """Make what is missing, and say what cannot be made; that is no failure."""
+    os.environ.pop("LASTWORDS_TEST_PYTHONS", None)  # it may name a copy that is not there yet
     shared = {one.minor: one for one in find_interpreters() if one.has("shared", "symbols")}
     for minor, kind in MINORS.items():
         if minor in shared and not _is_there(copy := Copy(shared[minor], kind)):
