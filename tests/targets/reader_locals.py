@@ -8,6 +8,8 @@ import os
 import sys
 
 SHOWN = 300  # characters
+# What a comprehension binds at module level is in the module's own frame from 3.12 on; f_locals does not show it.
+IN_MODULE = {"started": "'at once'"} if sys.version_info >= (3, 12) else {}
 MODERN = """
 async def produce(größe):
     async with Guard() as guard:
@@ -105,8 +107,8 @@ def stop():
     frames = []
     frame = sys._getframe(1)
     while frame is not None:
-        is_module = frame.f_locals is frame.f_globals
-        shown = {} if is_module else {name: show(value) for name, value in frame.f_locals.items()}
+        is_module = frame.f_back is None
+        shown = IN_MODULE if is_module else {name: show(value) for name, value in frame.f_locals.items()}
         frames.append([frame.f_code.co_name, frame.f_globals.get("__name__"), shown])
         frame = frame.f_back
     sys.stdout.write("facts " + json.dumps(frames) + "\nready\n")
@@ -216,4 +218,4 @@ if __name__ == "__main__":
         space = {}
         exec(compile(MODERN, "<modern>", "exec"), space)
         steps.insert(0, space["run_modern"])
-    chain(steps)
+    [chain(steps) for started in ["at once"]]

@@ -79,7 +79,7 @@ def _read_thread(interp: Interpreter, tstate: int, identity: int) -> PythonThrea
 
 
 def _unname_new(threads: list[PythonThread]) -> None:
-    """To 3.11 a new PyThreadState has its maker's ident until its own thread runs: the maker is older, or has frames."""
+    """To 3.11 a new PyThreadState has its maker's ident until its own thread runs. Its maker is older or has frames."""
     owners: dict[int, PythonThread] = {}
     for thread in sorted(threads, key=lambda one: not one.places):
         if owners.setdefault(thread.ident, thread) is not thread and not thread.places:
