@@ -11,6 +11,7 @@ import pytest
 from harness import Target
 from interpreters import Interpreter as Python
 from lastwords import cpython
+from lastwords.cpython.candidates import is_alive
 from lastwords.cpython.locks import read_lock
 
 Start = Callable[..., Target]
@@ -41,5 +42,6 @@ def test_every_lock_is_as_the_target_says(interpreter: Python, start_target: Sta
     assert len(facts) >= 46
     assert differences(interp, facts) == []
     assert len(differences(interp, [{**facts[1], "locked": False}, {**facts[0], "count": 1}])) == 2
+    assert all(is_alive(interp, fact["address"]) for fact in facts if fact["kind"])
     words = [state.word for fact in facts if (state := read_lock(interp, fact["address"])) and state.kind == "lock"]
     assert len(set(words)) == len(words) == 3

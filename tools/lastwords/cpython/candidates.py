@@ -1,8 +1,8 @@
 """The locks that the frames of a thread know: among these is the one that it waits for.
 
 Every word of a frame is looked at, its value stack too, above what is live as well: who calls `lock.acquire()` has
-the lock there. A stale word does no harm, because the caller knows the address on which the waiter sleeps, and only
-a living lock of that address is taken.
+the lock there. A stale word does no harm, because the address on which the waiter sleeps is known, and only a living
+lock of that address is taken.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from lastwords.cpython.frame import Place
 from lastwords.cpython.interpreter import Interpreter
 from lastwords.cpython.locks import LockState, read_lock
 from lastwords.cpython.slots import read_slot_names
-from lastwords.cpython.structs import TYPE
+from lastwords.cpython.structs import POINTER, TYPE, Structs
 from lastwords.cpython.text import read_name
 from lastwords.cpython.types import type_of
 
@@ -29,6 +29,7 @@ INSTANCES_LIMIT = 32  # of a frame, whose attributes are looked at
 LOOKS_LIMIT = 5000  # objects that are looked at for one frame
 NAMES_LIMIT = 1024  # of a code object
 NESTING = 3  # a queue's condition's lock
+COUNT_LIMIT = 1 << 32  # references
 TAGGED = 7  # an object's address is a multiple of 8
 
 
@@ -68,9 +69,19 @@ def _tolerant(objects: Iterator[int]) -> Iterator[int]:
 def _with_word(interp: Interpreter, address: int, word: int, nesting: int) -> LockState | None:
     """The lock itself, or the one that it stands on."""
     state = read_lock(interp, address)
-    if state is None or state.word == word:
+    if state is None or not is_alive(interp, address):
+        return None
+    if state.word == word:
         return state
     return _with_word(interp, state.lock, word, nesting - 1) if state.lock and nesting else None
+
+
+def is_alive(structs: Structs, address: int) -> bool:
+    """Whether the object has a count of references. One that was freed has none, or the allocator's pointer there,
+    while its type still stands behind; and another lock may have got the semaphore that it had.
+    """
+    count = structs.pointer(structs.at(address, "PyObject", "ob_type") - POINTER)
+    return 0 < count < COUNT_LIMIT
 
 
 def _native_in_slots(interp: Interpreter, place: Place) -> Iterator[int]:

@@ -33,15 +33,11 @@ STANDS_ON = {
 
 @dataclass(frozen=True)
 class Level:
-    """What is waited for: `kind` and `address` of a lock (see LockState), and the function that waits, if it is known.
-
-    frames: how many of the innermost frames are those of the waiting itself
-    """
+    """What is waited for: `kind` and `address` of a lock (see LockState), and the function that waits for it."""
 
     kind: str
     address: int
     function: str | None = None
-    frames: int = 0
 
 
 def read_levels(
@@ -49,7 +45,7 @@ def read_levels(
 ) -> list[Level]:
     """`lowest`, then what stands on it, as far as the frames tell. What cannot be read ends the list."""
     levels = [lowest]
-    for number, place in enumerate(places[:LEVELS_LIMIT], 1):
+    for place in places[:LEVELS_LIMIT]:
         waiting = functions.get(place.code)
         if waiting is None or waiting.kind == "process":
             break
@@ -62,7 +58,7 @@ def read_levels(
                 break
         except ReadError:
             break
-        level = Level(waiting.kind, address, waiting.function, number)
+        level = Level(waiting.kind, address, waiting.function)
         levels = [*levels[:-1], level] if address == levels[-1].address else [*levels, level]
     return levels
 

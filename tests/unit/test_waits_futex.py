@@ -1,0 +1,81 @@
+"""What a futex call tells, and what must not be believed of memory that only looks like a lock."""
+
+from __future__ import annotations
+
+import struct
+import time
+
+import pytest
+
+from lastwords.capture.architectures import this_machine
+from lastwords.capture.captured import Captured, KernelThread, Syscall
+from lastwords.capture.futex import Futex, read_futex
+from lastwords.capture.memory import ReadError, unreadable
+from lastwords.capture.procfs import Mapping
+from lastwords.cpython.candidates import is_alive
+from lastwords.cpython.layouts import load_layout
+from lastwords.cpython.parking import find_mapping
+from lastwords.cpython.structs import Structs
+
+WORD, TIMEOUT = 0x1000, 0x2000
+WAIT, WAKE, BITSET, REALTIME, PRIVATE = 0, 1, 9, 256, 128
+
+
+class Bytes:
+    """A memory that has some bytes at one address."""
+
+    def __init__(self, address: int, data: bytes) -> None:
+        self.address, self.data = address, data
+
+    def read(self, address: int, size: int) -> bytes:
+        start = address - self.address
+        if not 0 <= start <= len(self.data) - size:
+            raise unreadable(address, size, "not there")
+        return self.data[start : start + size]
+
+    def read_many(self, ranges: object) -> list[bytes | None]:
+        raise NotImplementedError
+
+
+def futex(
+    operation: int, timeout: int = 0, *, live: bool = True, name: str = "futex", word: int = WORD
+) -> Futex | None:
+    memory = Bytes(TIMEOUT, struct.pack("<qq", 100, 500_000_000))
+    call = Syscall(202, name, (word, operation, 2, timeout, 0, 0))
+    captured = Captured(1, memory, [], [], this_machine(), "a test", is_live=live)
+    return read_futex(KernelThread(1, syscall=call), captured)
+
+
+def test_only_who_sleeps_waits() -> None:
+    assert futex(WAIT) == Futex(WORD)
+    assert futex(WAIT | PRIVATE) == Futex(WORD)
+    assert futex(WAKE) is None
+    assert futex(WAIT, name="read") is None
+    assert futex(WAIT, name="restart_syscall") == Futex(WORD, is_restarted=True)
+    assert futex(WAIT, name="restart_syscall", word=WORD + 1) is None
+
+
+def test_until_is_told_where_it_is_known() -> None:
+    assert futex(BITSET | REALTIME, TIMEOUT) == Futex(WORD, until=100.5)
+    assert futex(WAIT, TIMEOUT) == Futex(WORD)  # relative: nobody knows since when
+    assert futex(BITSET, TIMEOUT, live=False) == Futex(WORD)  # a clock that began with another machine's boot
+    assert futex(BITSET | REALTIME, TIMEOUT + 8) == Futex(WORD)  # unreadable
+    found = futex(BITSET, TIMEOUT)
+    assert found is not None
+    assert found.until == pytest.approx(time.time() - time.monotonic() + 100.5, abs=1)
+
+
+@pytest.mark.parametrize(("count", "alive"), [(1, True), (3, True), (0, False), (0x7F12_3456_7890, False)])
+def test_what_was_freed_is_no_lock(count: int, alive: bool) -> None:
+    layout = load_layout("3.12")
+    assert layout is not None
+    assert is_alive(Structs(Bytes(0x5000, struct.pack("<QQ", count, 0x9000)), layout), 0x5000) is alive
+    with pytest.raises(ReadError):
+        is_alive(Structs(Bytes(0x5000, b""), layout), 0x5000)
+
+
+def test_a_mapping_is_found_by_address() -> None:
+    maps = [Mapping(start, start + 16, "rw-p", 0, 0, 0, "") for start in (16, 32, 64)]
+    assert [find_mapping(maps, address) for address in (15, 16, 31, 32, 48, 64, 80)] == [
+        None, maps[0], maps[0], maps[1], None, maps[2], None
+    ]  # fmt: skip
