@@ -10,7 +10,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,13 +40,14 @@ class Copy:
 def main() -> int:
     """Make what is missing, and say what cannot be made; that is no failure."""
     os.environ.pop("LASTWORDS_TEST_PYTHONS", None)  # it may name a copy that is not there yet
-    shared = {one.minor: one for one in find_interpreters() if one.has("shared", "symbols")}
+    shared = {one.minor: one for one in find_interpreters() if one.has("shared", "symbols") and _parts(one)}
     for minor, kind in MINORS.items():
         if minor in shared and not _is_there(copy := Copy(shared[minor], kind)):
             _make(copy)
             sys.stdout.write(f"made {copy.executable}\n")
     if lacking := [minor for minor in MINORS if minor not in shared]:
-        sys.stderr.write(f"no copy without symbols of CPython {', '.join(lacking)}: none with a libpython is here\n")
+        what = "none with a libpython of its own is here"
+        sys.stderr.write(f"no copy without symbols of CPython {', '.join(lacking)}: {what}\n")
     return 0
 
 
@@ -61,12 +61,11 @@ def _is_there(copy: Copy) -> bool:
 def _make(copy: Copy) -> None:
     """The tree is made for its final place, so it is laid there; the executable comes last, in one step."""
     shutil.rmtree(copy.home, ignore_errors=True)
-    source = copy.original.path.parents[1]
     library = copy.home / "usr" / "lib"
     library.mkdir(parents=True)
-    standard = next(source.glob(f"lib/python{copy.original.minor}"))
+    standard, *files = _parts(copy.original)
     (library / standard.name).symlink_to(standard)
-    for file in _shared_objects(source / "lib"):
+    for file in files:
         _strip(copy, file, library / file.name)
     copy.executable.parent.mkdir()
     partial = copy.executable.with_suffix(".partial")
@@ -76,9 +75,12 @@ def _make(copy: Copy) -> None:
     partial.rename(copy.executable)
 
 
-def _shared_objects(folder: Path) -> Iterator[Path]:
-    """libpythonX.Y.so.1.0; libpython3.so and links to it are for who links against it."""
-    return (path for path in folder.glob("libpython*.so.1.0") if not path.is_symlink())
+def _parts(original: Interpreter) -> list[Path]:
+    """Its standard library and its libpythonX.Y.so.1.0; nothing where they are not beside it."""
+    folder = original.path.parents[1] / "lib"
+    files = [path for path in folder.glob(f"libpython{original.minor}*.so.1.0") if not path.is_symlink()]
+    standard = folder / f"python{original.minor}"
+    return [standard, *files] if files and standard.is_dir() else []
 
 
 def _strip(copy: Copy, file: Path, to: Path) -> None:
