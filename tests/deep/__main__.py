@@ -14,7 +14,6 @@ import random
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
 from typing import Any
 
 from deep.busy import Busy, attach_again_and_again
@@ -128,7 +127,7 @@ def parse() -> argparse.Namespace:
 
 def plain(value: Measured | Busy | Fuzzed) -> dict[str, Any]:
     """As JSON has it."""
-    return {key: sorted(item) if isinstance(item, set) else item for key, item in asdict(value).items()}
+    return {key: sorted(item) if isinstance(item, set) else item for key, item in vars(value).items()}
 
 
 def find_failures(document: dict[str, Any]) -> Iterator[str]:
