@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import re
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +22,7 @@ from typing import Any
 
 import pytest
 
+import lastwords
 from harness import TARGETS, Target, running, wait_until
 from interpreters import Interpreter as Python
 from lastwords.capture import procfs
@@ -27,6 +30,7 @@ from lastwords.capture.elf import Image
 from lastwords.capture.memory import CachedMemory
 from lastwords.cli import main
 from lastwords.cpython.interpreter import Interpreter, open_image
+from lastwords.errors import TargetError
 from needs import lack, need
 from nobody import NOBODY, as_nobody
 
@@ -191,6 +195,22 @@ def test_one_that_ends_while_it_is_read(capfd: Output, monkeypatch: pytest.Monke
     with running([sys.executable, "-c", WAITS]) as target:
         target.wait_for("ready")
         check("gone_meanwhile", capfd, target.pid, 3)
+
+
+def test_processes_that_come_and_go(interpreter: Python) -> None:
+    """Read at any moment of their short lives: a report, or one of our errors, and never that they make no sense."""
+    if interpreter.has("free_threaded"):
+        pytest.skip("free-threaded builds are refused")
+    chance = random.Random(interpreter.name)
+    said = []
+    for _ in range(6):
+        with subprocess.Popen([interpreter.path, "-c", "pass"]) as process:
+            time.sleep(chance.random() * 0.08)  # any moment is right
+            try:
+                lastwords.attach(process.pid)
+            except TargetError as error:
+                said.append(error.fact)
+    assert not [fact for fact in said if "should" in fact or "could not be read" in fact]
 
 
 # Who may not be read

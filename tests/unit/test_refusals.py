@@ -10,7 +10,7 @@ import pytest
 
 from lastwords.capture import procfs
 from lastwords.capture.memory import ReadError, unreadable
-from lastwords.cpython.refusals import explain_no_interpreter, explain_no_python, explain_refusal
+from lastwords.cpython.refusals import explain_end, explain_no_interpreter, explain_no_python, explain_refusal
 from lastwords.errors import SetupError, TargetError
 
 DELETED = "7f0000000000-7f0000001000 r-xp 00001000 fd:01 42   /usr/lib/libpython3.8.so.1.0 (deleted)\n"
@@ -86,3 +86,19 @@ def test_memory_that_makes_no_sense(proc: Path) -> None:
 def test_a_core_has_no_pid_to_paste() -> None:
     error = explain_no_interpreter(None)
     assert (error.fact.partition(":")[0], error.help) == ("The target has no Python interpreter", "")
+
+
+@pytest.mark.parametrize(("flags", "said"), [(0x200040, "it is a kernel thread."), (0x40, "ended while it was read.")])
+def test_who_has_no_memory(proc: Path, flags: int, said: str) -> None:
+    """A process that ends has lost its memory a little before it is a zombie."""
+    (proc / "70/stat").write_text(f"70 (x) R 1 70 70 0 -1 {flags} 0\n")
+    assert explain_no_python(70, [], proc).fact.endswith(said)
+    (proc / "70/exe").unlink()
+    assert explain_no_python(70, procfs.read_maps(70, proc), proc).fact.endswith(said)
+
+
+def test_one_that_has_ended(proc: Path) -> None:
+    assert explain_end(70, proc) is None
+    ended = explain_end(71, proc)
+    assert ended is not None
+    assert ended.fact == "Process 71 ended while it was read."

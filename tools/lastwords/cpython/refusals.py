@@ -17,6 +17,7 @@ SUPPORTED = "CPython 2.7 and 3.6 to 3.15"
 PYPY_ROOTS = ("rpython_startup_code", "pypy_main_startup")
 ELF_32 = b"\x7fELF\x01"
 LIST = "lastwords ps"
+PF_KTHREAD = 0x00200000  # include/linux/sched.h; in the flags of /proc/PID/stat
 
 
 def explain_gone(pid: int) -> TargetError:
@@ -40,8 +41,10 @@ def explain_no_python(
     """
     if not maps:
         return explain_no_memory(pid, proc)
-    executable = procfs.read_link(pid, "exe", proc)
-    name = f"Process {pid} ({executable})"
+    try:
+        name = f"Process {pid} ({procfs.read_link(pid, 'exe', proc)})"
+    except FileNotFoundError:
+        return explain_no_memory(pid, proc)
     if _is_32_bit(pid, proc):
         return TargetError(f"{name} is a 32-bit program; lastwords reads 64-bit ones only.", _c_stack(pid))
     if elf.find_image(pid, maps, PYPY_ROOTS, proc):
@@ -86,12 +89,19 @@ def _check_that_all_were_looked_at(pid: int, maps: Sequence[procfs.Mapping], pro
 
 
 def explain_no_memory(pid: int, proc: Path = procfs.PROC) -> TargetError:
-    """A zombie, or a kernel thread: nothing is mapped in them."""
+    """A zombie, a kernel thread, or a process that is just ending: nothing is mapped in them."""
     status = procfs.read_status(pid, proc)
     if status.state in "ZX":
         what = "is a zombie: it has ended, and only its exit status is left for its parent"
         return TargetError(f"Process {pid} {what} {status.ppid}.", f"ps -o pid,stat,args -p {status.ppid}")
-    return TargetError(f"Process {pid} ({status.name}) has no memory of its own: it is a kernel thread.", LIST)
+    flags = int(procfs.read_text(pid, "stat", proc).rpartition(")")[2].split()[6])
+    if flags & PF_KTHREAD:
+        return TargetError(f"Process {pid} ({status.name}) has no memory of its own: it is a kernel thread.", LIST)
+    return _explain_ended(pid)
+
+
+def _explain_ended(pid: int) -> TargetError:
+    return TargetError(f"Process {pid} ended while it was read.", LIST)
 
 
 def explain_no_interpreter(pid: int | None) -> TargetError:
@@ -101,16 +111,23 @@ def explain_no_interpreter(pid: int | None) -> TargetError:
     return TargetError(fact, f"lastwords attach {pid}    # again, in a moment\n{_c_stack(pid)}" if pid else "")
 
 
+def explain_end(pid: int, proc: Path = procfs.PROC) -> TargetError | None:
+    """What is to be said of a process that has ended, or has lost its memory on its way there; None while it lives."""
+    try:
+        return explain_no_memory(pid, proc) if not procfs.read_bytes(pid, "maps", proc) else None
+    except PermissionError:
+        return None
+    except procfs.ProcessGoneError:
+        return _explain_ended(pid)
+
+
 def explain_refusal(pid: int, error: Exception, proc: Path = procfs.PROC) -> LastwordsError:
     """Why the memory of a process is not to be had: gone, another user's, yama, or not what it seemed."""
-    try:
-        state = procfs.read_status(pid, proc).state
-        if state in "ZX":
-            return explain_no_memory(pid, proc)
-        if isinstance(error, PermissionError) or "not permitted" in str(error):
-            return _explain_permission(pid, proc)
-    except procfs.ProcessGoneError:
-        return TargetError(f"Process {pid} ended while it was read.", LIST)
+    ended = explain_end(pid, proc)
+    if ended is not None:
+        return ended
+    if isinstance(error, PermissionError) or "not permitted" in str(error):
+        return _explain_permission(pid, proc)
     return TargetError(f"Process {pid} could not be read as CPython: {error}.", f"lastwords doctor {pid}")
 
 

@@ -13,7 +13,8 @@ from lastwords.capture.facts import Facts, read_facts
 from lastwords.capture.live import capture_process
 from lastwords.capture.memory import CachedMemory, Memory, ReadError, open_process_memory
 from lastwords.cpython.interpreter import find_image, open_image
-from lastwords.cpython.refusals import explain_gone, explain_refusal
+from lastwords.cpython.refusals import explain_end, explain_gone, explain_refusal
+from lastwords.errors import TargetError
 from lastwords.examine.describe import describe_process, new_moment, new_report
 from lastwords.examine.read import Options, Source, read_moment, touch_roots
 from lastwords.model import Report
@@ -27,6 +28,8 @@ def attach_process(pid: int, options: Options, *, pause: bool = True, proc: Path
         raise explain_gone(pid) from None
     except (PermissionError, ReadError) as error:
         raise explain_refusal(pid, error, proc) from error
+    except TargetError as error:  # what is read of one that has just ended looks like anything
+        raise explain_end(pid, proc) or error from error
 
 
 class _Attached:
