@@ -43,7 +43,6 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "on_delete_data",
         "state",
         "_status.finalizing",
-        "_status.cleared",
     ),
     "_PyCFrame": ("current_frame",),
     "_PyErr_StackItem": ("exc_value", "previous_item"),
