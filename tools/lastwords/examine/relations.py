@@ -46,6 +46,8 @@ def add_relations(
 def _add_gil(entities: Entities, interp: Interpreter, threads: Sequence[PythonThread]) -> None:
     """The main interpreter's GIL is the moment's; an interpreter with one of its own shows who holds it."""
     locks = read_gil(interp, threads)
+    if not locks:  # no thread could be read
+        return
     by_state = {one.tstate: entities.thread_id(one.tid, one.ident) for one in threads}
     holders = [by_state.get(lock.holder or 0) for lock in locks]
     waiters = [by_state[one.tstate] for one in locks[0].waiters]
