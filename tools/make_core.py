@@ -17,9 +17,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 
+from lastwords.capture.core_files import is_named_after_python
 from lastwords.capture.core_headers import ET_CORE, HEADER, PROGRAM_HEADER, PT_LOAD, PT_NOTE
 from lastwords.capture.core_notes import NT_AUXV, NT_FILE, NT_PRPSINFO, NT_PRSTATUS, NT_SIGINFO
 from lastwords.capture.corefile import STACK_LOOK, Core, open_core
+from lastwords.capture.elf import Image
 from lastwords.capture.elf_memory import read_image
 from lastwords.capture.elf_tables import read_notes
 from lastwords.capture.memory import PAGE, CachedMemory, Memory, Range
@@ -53,12 +55,23 @@ class Recorder(CachedMemory):
         return found
 
 
+class Bare(Core):
+    """A core whose files are missing: symbols come from its memory."""
+
+    def find_image(self, symbols: Sequence[str]) -> Image | None:
+        """See Core."""
+        for path in sorted(self.files.by_path, key=lambda path: not is_named_after_python(path)):
+            image = read_image(self.memory, [mapping for mapping in self.maps if mapping.path == path])
+            if image is not None and any(name in image.elf.symbols for name in symbols):
+                return image
+        return None
+
+
 def read_all(core: Core) -> dict[int, bytes]:
     """The pages that a report needs, by address; what of them was not read is 0."""
     recorder = Recorder(core.memory)
-    loaded = find_interpreter(core, recorder)
-    make_report(loaded, Options(locals=True))
-    read_image(recorder, [mapping for mapping in core.maps if mapping.path == loaded.interp.image.path])
+    bare = Bare(**{**vars(core), "memory": recorder})
+    make_report(find_interpreter(bare, recorder), Options(locals=True))
     recorder.read_many([(thread.sp or 0, STACK_LOOK) for thread in core.threads])
     pages: dict[int, bytearray] = {}
     for line in recorder.lines:
