@@ -65,6 +65,7 @@ class Takers:
         self.places = [place for thread in threads for place in thread.places]
         self.problems = [f"the stack of thread {_name(one)} was read in part" for one in threads if one.error]
         self._frames = {place.frame for place in self.places}
+        self._generators: set[int] = set()
         self._known: dict[int, LockState | None] = {}
         self._waits = {(ident, lock.address) for ident, one in waits if (lock := self._find(one)) is not None}
         code = find_wait_code(interp)
@@ -74,14 +75,12 @@ class Takers:
                 self._look(thread, at, place, [one for index, one in waiting if index < at])
 
     def _look(self, thread: PythonThread, at: int, place: Place, waiting: list[Place]) -> None:
-        try:
-            found = [*self._in_blocks(place, []), *self._between_calls(thread, place)]
-            for value in read_value_stack(self.interp, place)[:VALUES_LIMIT]:
-                found += self._in_generator(find_generator_place(self.interp, value), [])
-            takers = [Taker(thread, at, *one) for one in found]
-            self.found += [one for one in takers if self._has_it_still(one, waiting)]
-        except ReadError as error:
-            self.problems.append(f"a frame of thread {_name(thread)} was not read: {error}")
+        for search in (self._in_blocks(place, []), self._between_calls(thread, place), self._in_values(place)):
+            try:
+                takers = [Taker(thread, at, *one) for one in search]
+                self.found += [one for one in takers if self._has_it_still(one, waiting)]
+            except ReadError as error:
+                self.problems.append(f"a frame of thread {_name(thread)} was not read: {error}")
 
     def _in_blocks(self, place: Place, doubts: list[str]) -> Iterator[Found]:
         for block in find_with_blocks(self.interp, place):
@@ -97,13 +96,19 @@ class Takers:
     def _in_generator(self, place: Place | None, doubts: list[str]) -> Iterator[Found]:
         """A generator that a frame works with, and that is not running itself."""
         if place is not None and place.frame not in self._frames:
-            self.places.append(place)
+            self.places += [place] * (place.frame not in self._generators)
+            self._generators.add(place.frame)
             yield from self._in_blocks(place, [*doubts, ELSEWHERE])
+
+    def _in_values(self, place: Place) -> Iterator[Found]:
+        """The generators of `for` loops."""
+        for value in read_value_stack(self.interp, place)[:VALUES_LIMIT]:
+            yield from self._in_generator(find_generator_place(self.interp, value), [])
 
     def _between_calls(self, thread: PythonThread, place: Place) -> Iterator[Found]:
         """`acquire()` behind us and `release()` of the same lock before us."""
         calls: dict[int, list[LockCall]] = {}
-        for call in self._find_calls(place):
+        for call in find_lock_calls(self.interp, place.code):
             found = evaluate(self.interp, place, call.receiver) if call.receiver else None
             if found and (lock := self._find(found)):
                 calls.setdefault(lock.address, []).append(call)
@@ -113,13 +118,6 @@ class Takers:
             is_taken = bool(behind) and behind[-1].method in TAKING and behind[-1].end <= place.lasti
             if is_taken and ahead and (thread.ident, address) not in self._waits:
                 yield place, self.locks[address], self._describe_call(place, behind[-1]), [UNSEEN]
-
-    def _find_calls(self, place: Place) -> list[LockCall]:
-        try:
-            return find_lock_calls(self.interp, place.code)
-        except ReadError as error:
-            self.problems.append(f"some code was not read: {error}")
-            return []
 
     def _find(self, address: int) -> LockState | None:
         """The lock that one takes by the object at `address`; one that cannot be read is a problem, and None."""
