@@ -6,6 +6,7 @@ compressed. What a core leaves out is in capture/core_memory.py and capture/core
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -150,29 +151,30 @@ def _describe_zeros(segments: SegmentMemory, notes: CoreNotes) -> list[str]:
 
 
 def _use_executable(path: Path, program: MappedFile | None, files: MappedFiles) -> None:
-    """Puts the user's file before what the core names. Raises LastwordsError where it is another file."""
+    """Puts the user's file in place of what the core names. Raises LastwordsError where it is another file."""
     given = _open_executable(path)
     identities = {one.path: one.identity() for one in files.by_path.values()}
     same = next((name for name, one in identities.items() if one and not describe_difference(one, given.identity)), "")
     chosen = files.by_path.get(same, program)
+    named = shlex.quote(str(path))
     if chosen is None:
-        raise TargetError(
-            f"The core does not say what it had mapped, so {path} cannot be laid into it.", f"file {path}"
-        )
+        fact = f"The core does not say what it had mapped, so {path} cannot be laid into it."
+        raise TargetError(fact, f"file {named}")
     wanted = identities[chosen.path]
     if wanted is not None and (difference := describe_difference(wanted, given.identity)):
         fact = f"{path} is not what the core was made from ({chosen.path}): {difference}."
-        raise TargetError(fact, f"readelf -n {path}    # find the one with the core's build-id")
+        raise TargetError(fact, f"readelf -n {named}    # find the one with the core's build-id")
     chosen.given = path
 
 
 def _open_executable(path: Path) -> ElfOnDisk:
+    named = shlex.quote(str(path))
     try:
         return ElfOnDisk(path)
     except OSError as error:
-        raise SetupError(f"cannot read {path}: {error.strerror or error}", f"ls -l {path}") from error
+        raise SetupError(f"cannot read {path}: {error.strerror or error}", f"ls -l {named}") from error
     except (ValueError, ReadError) as error:
-        raise SetupError(f"{error}; it should be the program of the core.", f"file {path}") from error
+        raise SetupError(f"{error}; it should be the program of the core.", f"file {named}") from error
 
 
 def _merge_maps(loads: Sequence[ProgramHeader], parts: Sequence[FilePart]) -> list[Mapping]:
