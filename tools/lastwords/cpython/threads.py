@@ -54,11 +54,6 @@ def read_threads(interp: Interpreter, kernel: Sequence[KernelThread]) -> list[Py
     return found
 
 
-def walk_threads(interp: Interpreter) -> list[PythonThread]:
-    """The same threads with their frames alone, without names and tids. Raises ReadError."""
-    return [thread for _, threads in _walk(interp) for thread in threads]
-
-
 def _walk(interp: Interpreter) -> Iterator[tuple[int, list[PythonThread]]]:
     """Each PyInterpreterState with its threads."""
     for number, state in enumerate(reversed(interp.interpreters())):
