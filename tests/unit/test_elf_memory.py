@@ -6,9 +6,9 @@ import os
 import random
 import struct
 from collections.abc import Sequence
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from lastwords.capture import elf, elf_memory, procfs
 from lastwords.capture.elf import ElfFile, Image

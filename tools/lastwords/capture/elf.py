@@ -10,9 +10,10 @@ import os
 import struct
 from collections.abc import Iterator, Sequence
 from collections.abc import Mapping as ReadOnlyDict
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
+
+import msgspec
 
 from lastwords.capture.elf_tables import ElfTables
 from lastwords.capture.memory import Memory
@@ -25,8 +26,7 @@ PAGE = 4096
 ROOTS = ("_PyRuntime", "_PyThreadState_Current")  # one of them is exported by every CPython
 
 
-@dataclass(frozen=True)
-class Segment:
+class Segment(msgspec.Struct, frozen=True):
     """A PT_LOAD: `size` bytes of the file from `offset` lie at `address` plus the load bias."""
 
     offset: int
@@ -34,8 +34,7 @@ class Segment:
     size: int
 
 
-@dataclass(frozen=True)
-class ElfFile:
+class ElfFile(msgspec.Struct, frozen=True):
     """What was read of one ELF file. Addresses are the file's own: add the load bias.
 
     `tls_size`: bytes of its thread-local variables; `tls_slots`: where the loader writes its TLS module id.
@@ -49,12 +48,11 @@ class ElfFile:
     has_symtab: bool
     tls_size: int = 0
     tls_slots: tuple[int, ...] = ()
-    code: dict[str, bytes] = field(default_factory=dict)
-    sections: dict[str, tuple[int, int]] = field(default_factory=dict)
+    code: dict[str, bytes] = {}
+    sections: dict[str, tuple[int, int]] = {}
 
 
-@dataclass(frozen=True)
-class Image:
+class Image(msgspec.Struct, frozen=True):
     """An ELF file in a process: [start, end) and the load bias; `file` is how we could open it, if at all."""
 
     path: str

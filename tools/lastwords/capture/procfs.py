@@ -9,8 +9,9 @@ import os
 import re
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 PROC = Path("/proc")
 LINE_LIMIT = 200_000  # lines of maps; the kernel's own limit on mappings is 65,530
@@ -24,8 +25,7 @@ class ProcessGoneError(Exception):
         self.pid = pid
 
 
-@dataclass(frozen=True)
-class Mapping:
+class Mapping(msgspec.Struct, frozen=True):
     """A line of `/proc/PID/maps`: [start, end), permissions ("r-xp"), and the file behind it ("" for none)."""
 
     start: int
@@ -42,8 +42,7 @@ class Mapping:
         return self.path.endswith(" (deleted)")
 
 
-@dataclass(frozen=True)
-class Status:
+class Status(msgspec.Struct, frozen=True):
     """Fields of `/proc/PID/status`.
 
     leader: the pid of the process that it is a thread of, mostly its own
@@ -96,8 +95,7 @@ def read_status(pid: int, proc: Path = PROC) -> Status:
     )
 
 
-@dataclass(frozen=True)
-class TaskCall:
+class TaskCall(msgspec.Struct, frozen=True):
     """`/proc/PID/task/TID/syscall` of a thread that does not run: `number` None where it is in no system call."""
 
     number: int | None
