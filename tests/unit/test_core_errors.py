@@ -35,7 +35,7 @@ CASES: dict[str, tuple[list[str], int]] = {
     "headers_cut": (["headers-cut"], 3),
     "headers_damaged": (["headers-damaged"], 3),
     "cut": (["cut"], 4),
-    "packed_cut": (["packed-cut"], 3),
+    "packed_cut": (["packed-cut"], 4),
     "not_python": (["not-python"], 3),
     "program_missing": (["core"], 4),
     "other_program": (["core", "other"], 3),

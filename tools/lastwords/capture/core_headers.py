@@ -54,15 +54,21 @@ class FileBytes:
 
 
 def open_regular(path: Path) -> FileBytes:
-    """The file, which must be a regular one. Raises OSError: IsADirectoryError, or ValueError for other kinds."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
-    file = FileBytes(descriptor)
-    mode = os.fstat(descriptor).st_mode
+    """The file, which must be a regular one. Raises OSError: IsADirectoryError, or ValueError for other kinds.
+
+    It is looked at before it is opened: to open a device may do something, and a core may name any.
+    """
+    _check_regular(path, path.stat().st_mode)
+    file = FileBytes(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY))
+    _check_regular(path, os.fstat(file.descriptor).st_mode)
+    return file
+
+
+def _check_regular(path: Path, mode: int) -> None:
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(f"{path} is a directory")
     if not stat.S_ISREG(mode):
         raise ValueError(f"{path} is not a regular file")
-    return file
 
 
 @dataclass(frozen=True)
