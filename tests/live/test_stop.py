@@ -265,6 +265,23 @@ def test_a_thread_that_nothing_can_interrupt_costs_no_time() -> None:
         assert captured.pause_ms < 50
 
 
+WITHOUT_MAIN = """
+import ctypes, threading, time
+threading.Thread(target=time.sleep, args=(60,)).start()
+print("ready", flush=True)
+ctypes.CDLL(None).syscall(60, 0)  # exit: of this thread alone
+"""
+
+
+def test_a_main_thread_that_has_ended_is_in_nobodys_way() -> None:
+    with running([sys.executable, "-c", WITHOUT_MAIN]) as target:
+        wait_until(lambda: "Z" in states(target.pid), "the main thread has ended")
+        with Holder() as holder:
+            held = holder.hold(target.pid, this_machine(), HOLD_SECONDS)
+            assert held.others == [target.pid]
+            assert len(held.stopped) == 1
+
+
 def test_nothing_is_left_behind() -> None:
     with running([sys.executable, "-c", "print('ready', flush=True); input()"]) as target:
         target.wait_for()

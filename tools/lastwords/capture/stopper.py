@@ -34,6 +34,7 @@ NT_PRSTATUS = 1
 REGISTERS_SIZE = 4096  # of any architecture
 FILE_SIZE = 4096  # more than is read here of /proc
 RUNNING = b"running\n"
+ENDED_STATES = (b"", b"Z", b"X")  # Z: a main thread that ended before the others
 WALL = 0x40000000  # linux/wait.h: threads too
 HELD, ENDED = (os.CLD_TRAPPED, os.CLD_STOPPED), (os.CLD_EXITED, os.CLD_KILLED, os.CLD_DUMPED)
 KILL_SECONDS = 2
@@ -106,23 +107,25 @@ class Stop:
         """Interrupts every thread that may be, also those that others start meanwhile, and waits for them."""
         deadline = time.monotonic() + BUSY_SECONDS
         while time.monotonic() < deadline:
-            news = [tid for tid in self._list() if tid not in self.stops and self._hold_one(tid)]
+            done = {*self.stops, *self.gone, *self.refused}
+            news = [tid for tid in self._list() if tid not in done and self._hold_one(tid)]
             if not news:
                 return
             self._wait(news, deadline)
 
     def _list(self) -> list[int]:
         try:
-            tids = [int(name) for name in os.listdir(f"/proc/{self.pid}/task")]  # noqa: PTH208 - pathlib loads slowly
+            return [int(name) for name in os.listdir(f"/proc/{self.pid}/task")]  # noqa: PTH208 - pathlib loads slowly
         except OSError:
             return []
-        return [tid for tid in tids if tid not in self.gone and tid not in self.refused]
 
     def _hold_one(self, tid: int) -> bool:
-        """Whether the thread has been interrupted.
+        """Whether the thread has been interrupted, or has stopped or ended.
 
         One that runs may be about to make a call: it is looked at again, with nothing between look and interruption.
         """
+        if tid in self.seized and self._has_stopped(tid):
+            return True
         try:
             fd = os.open(f"/proc/{self.pid}/task/{tid}/syscall", os.O_RDONLY)
         except OSError:  # it has ended, or the kernel does not tell
@@ -132,21 +135,21 @@ class Stop:
             if not self._may_interrupt(call) or not self._seize(tid):
                 return False
             if call == RUNNING and not self._may_interrupt(os.pread(fd, FILE_SIZE, 0)):
-                return False
+                return self._has_stopped(tid)  # a signal has stopped it, now that we trace it; or it has begun a call
             error = ptrace(INTERRUPT, tid)
         except OSError:
             return False
         finally:
             os.close(fd)
-        self.since = self.since or time.monotonic()
         self.stops[tid] = None
         return not error
 
     def _seize(self, tid: int) -> bool:
         if tid in self.seized:
             return True
+        self.since = self.since or time.monotonic()
         error = ptrace(SEIZE, tid)
-        if error == errno.ESRCH:
+        if error == errno.ESRCH or (error and self._state(tid) in ENDED_STATES):
             self.gone.add(tid)
         elif error:
             self.refused[tid] = error
@@ -177,7 +180,7 @@ class Stop:
             if now > deadline:
                 return
             if now > start + UNINTERRUPTIBLE_SECONDS:
-                tids = [tid for tid in tids if not self._is_uninterruptible(tid)]
+                tids = [tid for tid in tids if self._state(tid) not in (b"D", *ENDED_STATES)]
             signal.sigtimedwait({signal.SIGCHLD}, UNINTERRUPTIBLE_SECONDS / 5)
 
     def _has_stopped(self, tid: int) -> bool:
@@ -201,9 +204,9 @@ class Stop:
         self.stops.pop(tid, None)
         self.gone.add(tid)
 
-    def _is_uninterruptible(self, tid: int) -> bool:
-        state = read_file(f"/proc/{self.pid}/task/{tid}/stat").rpartition(b")")[2].split()[:1]
-        return state in ([], [b"D"], [b"Z"], [b"X"])  # Z: a main thread that ended before the others
+    def _state(self, tid: int) -> bytes:
+        """The letter of its state; empty where it is gone."""
+        return read_file(f"/proc/{self.pid}/task/{tid}/stat").rpartition(b")")[2].strip()[:1]
 
     def answer(self) -> tuple[Any, ...]:
         """What is held, with its registers."""
