@@ -55,6 +55,7 @@ def facts(tmp_path: Path) -> Facts:
         (tmp_path / f"70/fd/{fd}").symlink_to(target)
         (tmp_path / f"70/fdinfo/{fd}").write_text(f"flags:\t{flags}\nino:\t44\nPid:\t71\n")
     (tmp_path / "71/fd/1").symlink_to("pipe:[9]")
+    (tmp_path / "71/fd/2").symlink_to("/tmp/a")
     (tmp_path / "71/fdinfo/1").write_text("flags:\t01\n")
     (tmp_path / "locks").write_text(
         "1: POSIX  ADVISORY  WRITE 71 08:01:44 0 EOF\n1: -> POSIX  ADVISORY  WRITE 70 08:01:44 0 1\n"
@@ -118,7 +119,8 @@ HALF = struct.pack("<qq", 1, 500_000_000)
         ("fcntl", (7, 7), b"", "io",
          "waits for a lock (fcntl) on fd 7, the file /tmp/a; held by process 71 (sleep 100)", 7, 71),
         ("fcntl", (7, 6), b"", "io", "fcntl on fd 7, the file /tmp/a", 7, None),
-        ("flock", (7, 2), b"", "io", "waits for a lock (flock) on fd 7, the file /tmp/a", 7, None),
+        ("flock", (7, 2), b"", "io", "waits for a lock (flock) on fd 7, the file /tmp/a; "
+         "the kernel does not say who holds it; open in process 71 (sleep 100)", 7, None),
         ("open", (AT,), b"/tmp/fifo\0", "unknown", "open, whose arguments could not be read: 256 bytes at", None, None),
         ("open", (AT,), b"/tmp/fifo\0" + bytes(300), "io", "opens /tmp/fifo", None, None),
         ("openat", (1, AT + 0x80), bytes(128) + b"/tmp/f\0" + bytes(121), "io", "opens /tmp/f", None, None),

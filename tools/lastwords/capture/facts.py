@@ -5,8 +5,6 @@ Lazy: nothing is read before it is asked for, and who has the other end of somet
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,12 +12,12 @@ from pathlib import Path
 from lastwords.capture import procfs
 from lastwords.capture.descriptors import DescriptorFacts, name_descriptor, read_descriptor
 from lastwords.capture.file_locks import FileLock, find_blockers
-from lastwords.capture.peers import Holder, OpenFiles, describe_process, format_argv, list_pids
+from lastwords.capture.other_ends import OtherEnd, OtherEnds, read_namespace
+from lastwords.capture.peers import OpenFiles, describe_process, format_argv, list_pids
 from lastwords.capture.procfs import PROC
-from lastwords.capture.sockets import Socket, Sockets
+from lastwords.capture.sockets import Sockets
 
 CHILDREN_LIMIT = 10_000
-SHOWN = 3  # processes of many that are named
 STATES = {
     "R": "running", "S": "sleeping", "D": "in an uninterruptible sleep", "T": "stopped", "t": "stopped by a tracer",
     "Z": "a zombie", "X": "dead", "I": "idle",
@@ -41,15 +39,6 @@ class Child:
         return f"{name}, {STATES.get(self.state, self.state)}"
 
 
-@dataclass(frozen=True)
-class OtherEnd:
-    """Who has the other end of a descriptor. `text` says it; `is_complete` is False where some could not be seen."""
-
-    text: str
-    pids: tuple[int, ...] = ()
-    is_complete: bool = True
-
-
 class Facts:
     """See `read_facts`. Nothing here raises: what may not be read, or has ended meanwhile, is not there."""
 
@@ -58,6 +47,7 @@ class Facts:
         self.proc = proc
         self._sockets = Sockets(pid, proc)
         self._open_files = OpenFiles(proc)
+        self._find_other_end = OtherEnds(pid, self._sockets, self._open_files, proc).find
         self._descriptors: dict[int, DescriptorFacts | None] = {}
         self._other_ends: dict[int, OtherEnd | None] = {}
 
@@ -92,77 +82,6 @@ class Facts:
             self._other_ends[fd] = None if found is None else self._find_other_end(found)
         return self._other_ends[fd]
 
-    def _find_other_end(self, one: DescriptorFacts) -> OtherEnd | None:
-        if one.kind in ("pipe", "fifo"):
-            holders = self._open_files.holders(one.target)
-            return self._tell(self._with(holders, lambda other: _is_other_end(one, other)))
-        if one.kind == "terminal" and one.target.startswith("/dev/pts/"):
-            number = one.target.removeprefix("/dev/pts/")
-            holders = [*self._open_files.holders("/dev/ptmx"), *self._open_files.holders("/dev/pts/ptmx")]
-            return self._tell(self._with(self._neighbours(holders), lambda other: str(other.tty) == number))
-        if one.kind == "pty master":
-            return self._tell(self._neighbours(self._open_files.holders(f"/dev/pts/{one.tty}")))
-        return self._find_socket_end(one.socket) if one.socket is not None else None
-
-    def _with(self, holders: Iterable[Holder], fits: Callable[[DescriptorFacts], bool]) -> list[Holder]:
-        """The holders, with those of their descriptors alone that fit."""
-        found = []
-        for holder in holders:
-            facts = (read_descriptor(holder.pid, fd, self.proc) for fd in holder.fds)
-            fds = tuple(other.fd for other in facts if other is not None and fits(other))
-            found += [Holder(holder.pid, fds)] if fds else []
-        return found
-
-    def _neighbours(self, holders: Iterable[Holder]) -> list[Holder]:
-        """Those in our mount namespace: another one has terminals of its own, under the same names."""
-        here = self._namespace(self.pid, "mnt")
-        return [holder for holder in holders if self._namespace(holder.pid, "mnt") == here]
-
-    def _namespace(self, pid: int | str, name: str) -> str | None:
-        try:
-            return os.readlink(self.proc / str(pid) / "ns" / name)  # noqa: PTH115
-        except OSError:
-            return None
-
-    def _find_socket_end(self, one: Socket) -> OtherEnd | None:
-        if one.state == "listening" or (one.remote is None and one.state != "connected"):
-            return None
-        other = self._sockets.find_other_end(one)
-        if other is not None and other.inode:
-            return self._tell(self._open_files.holders(f"socket:[{other.inode}]"))
-        if one.state == "close-wait":
-            return OtherEnd("the other end was closed")
-        if one.state == "syn-sent" or (other is not None and other.state == one.state == "established"):
-            return self._tell_listener(one)
-        if other is not None and one.protocol == "unix":
-            return OtherEnd("not accepted yet")
-        return None if one.protocol == "unix" else OtherEnd("the other end is elsewhere", is_complete=False)
-
-    def _tell_listener(self, one: Socket) -> OtherEnd:
-        """Who should accept a connection that is still in the queue of a listening socket, or not even there."""
-        listener = self._sockets.find_listener(one)
-        if listener is None:
-            return OtherEnd("who listens there is elsewhere, or nobody", is_complete=False)
-        told = self._tell(self._open_files.holders(f"socket:[{listener.inode}]"), "the listening socket")
-        return replace(told, text=f"not accepted yet; {told.text}")
-
-    def _tell(self, holders: list[Holder], what: str = "the other end") -> OtherEnd:
-        unseen = self._open_files.unseen
-        pids = tuple(holder.pid for holder in holders)
-        names = ", ".join(self._name(holder) for holder in holders[:SHOWN])
-        more = f" and {len(pids) - SHOWN} more" if len(pids) > SHOWN else ""
-        missing = f"{unseen} processes could not be looked at" if unseen else ""
-        if not pids:
-            text = f"who has {what} open is not known: {missing}" if unseen else f"nobody has {what} open"
-        else:
-            text = f"{what}: {names}{more}" + (f" ({missing})" if unseen else "")
-        return OtherEnd(text, pids, not unseen)
-
-    def _name(self, holder: Holder) -> str:
-        if holder.pid == self.pid:
-            return f"this process itself (fd {', '.join(map(str, holder.fds))})"
-        return describe_process(holder.pid, self.proc)
-
     def describe_process(self, pid: int) -> str:
         """ "process 1234 (python worker.py)"."""
         return "this process itself" if pid == self.pid else describe_process(pid, self.proc)
@@ -170,7 +89,7 @@ class Facts:
     @cached_property
     def shares_clocks(self) -> bool:
         """Whether its monotonic clock is ours: it is in the same time namespace."""
-        return self._namespace(self.pid, "time") == self._namespace("self", "time")
+        return read_namespace(self.pid, "time", self.proc) == read_namespace("self", "time", self.proc)
 
     def group_of(self, pid: int) -> int | None:
         """The process group of a process."""
@@ -217,19 +136,11 @@ class Facts:
         found = self.descriptor(fd)
         return find_blockers(self.pid, kind, found.inode, self.proc) if found is not None else []
 
-    def holders(self, fd: int) -> Iterator[int]:
+    def sharers(self, fd: int) -> list[int]:
         """The other processes that have the same file open."""
         found = self.descriptor(fd)
-        for holder in self._open_files.holders(found.target) if found is not None else ():
-            if holder.pid != self.pid:
-                yield holder.pid
-
-
-def _is_other_end(one: DescriptorFacts, other: DescriptorFacts) -> bool:
-    """Whether what one reads the other writes. Who has both ends in one descriptor (a FIFO) has the other, too."""
-    if one.inode != other.inode:
-        return False
-    return other.end == "both" or one.end == "both" or (other.end is not None and one.end != other.end)
+        holders = self._open_files.holders(found.target) if found is not None else []
+        return [holder.pid for holder in holders if holder.pid != self.pid]
 
 
 def read_facts(pid: int, proc: Path = PROC) -> Facts:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from lastwords.capture.descriptors import format_events
+from lastwords.capture.facts import Facts
 from lastwords.capture.kernel_wait import Call, KernelWait
 from lastwords.capture.syscall_arguments import (
     read_fd_set,
@@ -74,13 +75,20 @@ def describe_lock(call: Call) -> KernelWait:
         return call.io(fd, f"fcntl on {call.describe(fd)}")
     kind = "FLOCK" if call.name == "flock" else LOCK_KINDS[call.number(1)]
     detail = f"waits for a lock ({call.name}) on {call.describe(fd)}"
-    blockers = call.facts.lock_blockers(fd, kind) if call.facts is not None else []
-    pids = sorted({one.pid for one in blockers if one.pid > 0})
-    if call.facts is None or not blockers:
+    if call.facts is None:
         return KernelWait("io", call.name, detail, fd=fd)
-    held = ", ".join(map(call.facts.describe_process, pids)) or "an open file, of whom the kernel does not say"
+    pids = sorted({one.pid for one in call.facts.lock_blockers(fd, kind) if one.pid > 0})
     pid = pids[0] if len(pids) == 1 else None
-    return KernelWait("io", call.name, f"{detail}; held by {held}", fd=fd, peer=held, pid=pid)
+    held = f"held by {', '.join(map(call.facts.describe_process, pids))}" if pids else _tell_sharers(call.facts, fd)
+    return KernelWait("io", call.name, f"{detail}; {held}", fd=fd, peer=held, pid=pid)
+
+
+def _tell_sharers(facts: Facts, fd: int) -> str:
+    """The kernel names no holder that has ended (its children may have inherited the lock), nor one of an OFD lock."""
+    several = facts.sharers(fd)
+    names = ", ".join(map(facts.describe_process, several[:SHOWN]))
+    more = f" and {len(several) - SHOWN} more" if len(several) > SHOWN else ""
+    return f"the kernel does not say who holds it; open in {names or 'no other process that we see'}{more}"
 
 
 def describe_poll(call: Call) -> KernelWait:
