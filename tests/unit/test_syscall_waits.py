@@ -120,7 +120,7 @@ HALF = struct.pack("<qq", 1, 500_000_000)
          "waits for a lock (fcntl) on fd 7, the file /tmp/a; held by process 71 (sleep 100)", 7, 71),
         ("fcntl", (7, 6), b"", "io", "fcntl on fd 7, the file /tmp/a", 7, None),
         ("flock", (7, 2), b"", "io", "waits for a lock (flock) on fd 7, the file /tmp/a; "
-         "the kernel does not say who holds it; open in process 71 (sleep 100)", 7, None),
+         "the kernel does not say who holds it; the file is open in process 71 (sleep 100)", 7, None),
         ("open", (AT,), b"/tmp/fifo\0", "unknown", "open, whose arguments could not be read: 256 bytes at", None, None),
         ("open", (AT,), b"/tmp/fifo\0" + bytes(300), "io", "opens /tmp/fifo", None, None),
         ("openat", (1, AT + 0x80), bytes(128) + b"/tmp/f\0" + bytes(121), "io", "opens /tmp/f", None, None),
@@ -183,6 +183,15 @@ def test_arguments_that_lead_nowhere(facts: Facts, name: str, arguments: tuple[i
     found = describe(facts, name, *arguments)
     assert found.kind == "unknown"
     assert found.detail.startswith(f"{name}, whose arguments could not be read: ")
+
+
+def test_a_lock_whose_taker_has_ended(facts: Facts) -> None:
+    """A child has inherited it."""
+    locks = "1: FLOCK  ADVISORY  WRITE 99 08:01:44 0 EOF\n1: -> FLOCK  ADVISORY  WRITE 70 08:01:44 0 EOF\n"
+    (facts.proc / "locks").write_text(locks)
+    found = describe(facts, "flock", 7, 2)
+    told = "taken by process 99, which has ended; the file is open in process 71 (sleep 100)"
+    assert (found.peer, found.pid) == (told, None)
 
 
 def test_a_time_that_is_none(facts: Facts) -> None:

@@ -86,6 +86,10 @@ class Facts:
         """ "process 1234 (python worker.py)"."""
         return "this process itself" if pid == self.pid else describe_process(pid, self.proc)
 
+    def is_there(self, pid: int) -> bool:
+        """Whether there is a process with this pid."""
+        return (self.proc / str(pid)).exists()
+
     @cached_property
     def shares_clocks(self) -> bool:
         """Whether its monotonic clock is ours: it is in the same time namespace."""

@@ -77,18 +77,22 @@ def describe_lock(call: Call) -> KernelWait:
     detail = f"waits for a lock ({call.name}) on {call.describe(fd)}"
     if call.facts is None:
         return KernelWait("io", call.name, detail, fd=fd)
-    pids = sorted({one.pid for one in call.facts.lock_blockers(fd, kind) if one.pid > 0})
+    takers = sorted({one.pid for one in call.facts.lock_blockers(fd, kind) if one.pid > 0})
+    pids = [pid for pid in takers if call.facts.is_there(pid)]
+    held = f"held by {', '.join(map(call.facts.describe_process, pids))}" if pids else ""
+    told = held or _tell_sharers(call.facts, fd, takers)
     pid = pids[0] if len(pids) == 1 else None
-    held = f"held by {', '.join(map(call.facts.describe_process, pids))}" if pids else _tell_sharers(call.facts, fd)
-    return KernelWait("io", call.name, f"{detail}; {held}", fd=fd, peer=held, pid=pid)
+    return KernelWait("io", call.name, f"{detail}; {told}", fd=fd, peer=told, pid=pid)
 
 
-def _tell_sharers(facts: Facts, fd: int) -> str:
-    """The kernel names no holder that has ended (its children may have inherited the lock), nor one of an OFD lock."""
+def _tell_sharers(facts: Facts, fd: int, takers: list[int]) -> str:
+    """Of a lock whose taker has ended, and which a child has inherited, or which belongs to an open file (OFD)."""
+    taken = ", ".join(f"taken by process {pid}, which has ended" for pid in takers)
     several = facts.sharers(fd)
     names = ", ".join(map(facts.describe_process, several[:SHOWN]))
     more = f" and {len(several) - SHOWN} more" if len(several) > SHOWN else ""
-    return f"the kernel does not say who holds it; open in {names or 'no other process that we see'}{more}"
+    where = f"the file is open in {names or 'no other process that we see'}{more}"
+    return f"{taken or 'the kernel does not say who holds it'}; {where}"
 
 
 def describe_poll(call: Call) -> KernelWait:
