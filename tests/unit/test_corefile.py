@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import bz2
 import gzip
 import json
 import lzma
@@ -10,8 +9,6 @@ import os
 import signal
 import tempfile
 import time
-from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from dumps import PACKERS, pack
 from lastwords import cpython
 from lastwords.capture.core_headers import HEADER, PROGRAM_HEADER
 from lastwords.capture.corefile import open_core
@@ -27,7 +25,6 @@ from lastwords.errors import LastwordsError, TargetError
 from lastwords.examine.core import describe_signal, load_core, read_core_report
 from lastwords.examine.read import Options
 from lastwords.model import ExceptionValue, Frame
-from needs import need
 
 CORES = Path(__file__).parents[1] / "cores"
 SIGNALS = {
@@ -108,24 +105,6 @@ def test_the_report_begins_with_the_thread_that_died(name: str) -> None:
     assert {thread.tid for thread in report.threads} == {thread.tid for thread in core.threads}
     assert [caught.how for caught in report.exceptions] == (["fatal"] if core.signal else [])
     assert [frame.function for frame in report.threads[0].stack][:1] == ["block"]
-
-
-PACKERS: dict[str, Callable[[bytes], bytes]] = {
-    "plain": bytes,
-    "gzip": lambda data: gzip.compress(data, 1),
-    "bzip2": lambda data: bz2.compress(data, 1),
-    "xz": lambda data: lzma.compress(data, preset=0),
-    "zstd": lambda data: bytes(import_module("zstandard").compress(data)),
-    "lz4": lambda data: bytes(import_module("lz4.frame").compress(data)),
-}
-
-
-def pack(how: str, data: bytes) -> bytes:
-    try:
-        return PACKERS[how](data)
-    except ImportError:
-        need(False, f"the Python package for {how}")
-        raise
 
 
 @pytest.fixture(scope="module")
