@@ -52,7 +52,10 @@ def told(interpreter: Python, start_target: Start) -> Told:
     new = facts.pop("new", None)
     main = f"task/{target.pid}/syscall"
     wait_until(lambda: procfs.read_text(target.pid, main).startswith("0 "), "the main thread waits in read()")
-    return Told(target, {int(ident): one for ident, one in facts.items()}, new)
+    told = Told(target, {int(ident): one for ident, one in facts.items()}, new)
+    gone = told.threads[told.ident_of("vanishes")]["tid"]
+    wait_until(lambda: gone not in procfs.read_tasks(target.pid), "one thread has ended")
+    return told
 
 
 def test_threads_are_who_they_say_they_are(told: Told) -> None:
