@@ -12,12 +12,18 @@ condition = threading.Condition(threading.Lock())
 inside, inside_condition = [0], [0]
 
 
+def work_a_while():
+    for _ in range(200):
+        pass
+
+
 def work():
     me = threading.current_thread().ident
     number = 0
     while True:
         with lock:
             inside[0] = me
+            work_a_while()
             try:
                 if number % 7 == 0:
                     raise ValueError
@@ -38,6 +44,7 @@ def work():
         with condition:
             inside_condition[0] = me
             condition.notify()
+            work_a_while()
             number += 1
             inside_condition[0] = 0
             if number % 50 == 0:

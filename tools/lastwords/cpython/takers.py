@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from lastwords.capture.memory import ReadError
+from lastwords.cpython.bytecode import once
 from lastwords.cpython.code import read_frame
 from lastwords.cpython.exit_stacks import find_entered
 from lastwords.cpython.expressions import evaluate, find_expression
@@ -86,12 +87,12 @@ class Takers:
         for block in find_with_blocks(self.interp, place):
             lock = self._find(block.manager)
             if lock is not None:
-                yield place, lock, self._describe_block(place, block), [*doubts]
+                yield place, lock, self._describe(place, block), [*doubts]
             elif len(doubts) < NESTING_LIMIT:
                 yield from self._in_generator(find_manager_place(self.interp, block.manager), doubts)
                 for one in find_entered(self.interp, block.manager):
                     if lock := self._find(one):
-                        yield place, lock, self._describe_block(place, block), [*doubts, HANDED]
+                        yield place, lock, self._describe(place, block), [*doubts, HANDED]
 
     def _in_generator(self, place: Place | None, doubts: list[str]) -> Iterator[Found]:
         """A generator that a frame works with, and that is not running itself."""
@@ -108,7 +109,10 @@ class Takers:
     def _between_calls(self, thread: PythonThread, place: Place) -> Iterator[Found]:
         """`acquire()` behind us and `release()` of the same lock before us."""
         calls: dict[int, list[LockCall]] = {}
-        for call in find_lock_calls(self.interp, place.code):
+        known = find_lock_calls(self.interp, place.code)
+        if not any(call.method in TAKING and call.end <= place.lasti for call in known):
+            return
+        for call in known:
             found = evaluate(self.interp, place, call.receiver) if call.receiver else None
             if found and (lock := self._find(found)):
                 calls.setdefault(lock.address, []).append(call)
@@ -148,6 +152,10 @@ class Takers:
     def _waits_on(self, place: Place, lock: LockState) -> bool:
         condition = find_slot(self.interp, place, "self")
         return condition is not None and self._find(condition) is lock
+
+    def _describe(self, place: Place, block: WithBlock) -> str:
+        """The same for every frame that stands in this block."""
+        return once(self.interp, place.code, f"with {block.enters_at}", lambda: self._describe_block(place, block))
 
     def _describe_block(self, place: Place, block: WithBlock) -> str:
         try:
