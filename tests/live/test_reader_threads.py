@@ -84,6 +84,7 @@ def test_a_stopped_threads_register_says_who_it_is(told: Told) -> None:
     seen = {thread.ident: thread.tid for thread in told.read([*swapped, *kernel[2:]])}
     assert (seen[living[0]], seen[living[1]]) == (kernel[1].tid, kernel[0].tid)
     assert seen[told.ident_of("vanishes")] is None
+    assert {(thread.tid, thread.kernel, thread.alive) for thread in told.read([])} == {(None, None, None)}
 
 
 def test_in_a_container_threads_have_the_tids_that_they_have_out_here(
@@ -119,11 +120,6 @@ def test_a_thread_that_has_not_begun_is_nobody_yet(told: Told) -> None:
     new = next(thread for thread in told.read() if thread.tstate == told.new)
     assert (new.ident, new.tid, new.kernel, new.name, new.places) == (0, None, None, None, [])
     assert (new.is_main, new.alive) == (False, None)
-
-
-def test_without_the_kernels_threads_nothing_is_said_of_them(told: Told) -> None:
-    for thread in told.read([]):
-        assert (thread.tid, thread.kernel, thread.alive) == (None, None, None)
 
 
 @pytest.fixture(params=["api", "module"])
@@ -166,10 +162,9 @@ def test_each_interpreter_has_its_own_threads_and_modules(inside: tuple[Target, 
     assert find_global(interp, "__main__", "facts", inner) is not None
 
 
-@pytest.mark.parametrize("place", ["main", "spawned"])
-def test_under_gevent_the_main_thread_keeps_its_name(gevent_environment: Environment, place: str) -> None:
+def test_under_gevent_the_main_thread_keeps_its_name(gevent_environment: Environment) -> None:
     """`threading._active` has greenlets for keys there."""
-    command: list[str | Path] = [gevent_environment.python, TARGETS / "reader_greenlets.py", place]
+    command: list[str | Path] = [gevent_environment.python, TARGETS / "reader_greenlets.py", "spawned"]
     with running(command, env=gevent_environment.env) as target:
         target.wait_for("ready")
         threads = read_threads(
