@@ -91,7 +91,7 @@ def test_damaged_files_are_refused_or_read_never_more(clean: tuple[int, bytes]) 
     whole: ElfFile = elf_memory.read_elf(Bytes(start, data), start)[0]
     chance = random.Random(1)
     refused = 0
-    for _ in range(300):
+    for _ in range(100):
         damaged = bytearray(data)
         for _ in range(chance.randrange(1, 4)):
             struct.pack_into("<Q", damaged, chance.randrange(0, 0x3000) & -8, chance.randrange(1 << 64))
@@ -100,7 +100,7 @@ def test_damaged_files_are_refused_or_read_never_more(clean: tuple[int, bytes]) 
         except ReadError:
             refused += 1
     assert "malloc" in whole.symbols
-    assert 0 < refused < 300
+    assert 0 < refused < 100
 
 
 @pytest.mark.parametrize("data", [b"", b"\x7fELF", bytes(4096), b"\x7fELF\x01\x01" + bytes(4096)])
