@@ -65,8 +65,13 @@ def find_lock_class(interp: Interpreter, address: int) -> LockClass | None:
     """The class of the lock at `address`; None for any other object. Raises ReadError."""
     of_class = class_of(interp, address)
     if of_class not in interp.lock_classes:
-        interp.lock_classes[of_class] = _judge_class(interp, of_class)
+        try:
+            interp.lock_classes[of_class] = _judge_class(interp, of_class)
+        except ReadError as error:  # remembered, too: damaged memory would be searched for every object
+            interp.lock_classes[of_class] = error
     found = interp.lock_classes[of_class]
+    if isinstance(found, ReadError):
+        raise found
     return found if isinstance(found, LockClass) else None
 
 

@@ -18,6 +18,7 @@ from lastwords.cpython.types import type_of
 
 SLOTS_LIMIT = 1 << 16
 NAME_LIMIT = 1 << 14  # characters
+TOGETHER = 256  # names that are read in one go
 CELL, FREE = 0x40, 0x80  # co_localspluskinds: CO_FAST_CELL, CO_FAST_FREE
 TAGGED_INT = 3  # the low bits of a _PyStackRef that is no pointer (pycore_stackref.h, 3.14)
 
@@ -72,8 +73,12 @@ def _read_slot_names(structs: Structs, code: int) -> list[Name]:
 
 def _texts(structs: Structs, code: int, field: str) -> list[str]:
     found = read_tuple(structs, structs.number(code, "PyCodeObject", field), SLOTS_LIMIT)
-    structs.memory.read_many([(address, 64) for address in found])
-    return [read_name(structs, address, NAME_LIMIT) for address in found]
+    names: list[str] = []
+    for start in range(0, len(found), TOGETHER):  # a damaged size ends at the first that is no name
+        part = found[start : start + TOGETHER]
+        structs.memory.read_many([(address, 64) for address in part])
+        names += [read_name(structs, address, NAME_LIMIT) for address in part]
+    return names
 
 
 def _first_slot(structs: Structs, frame: int) -> int:

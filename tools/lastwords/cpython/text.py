@@ -84,7 +84,7 @@ def _read_wide(structs: Structs, address: int, limit: int) -> tuple[str, bool]:
     if length < 0:
         raise ReadError(f"the string at {address:#x} has the length {length}")
     data = structs.memory.read(structs.number(address, "PyUnicodeObject", "str"), min(length, limit) * width)
-    return data.decode(KINDS[width], "surrogatepass"), length <= limit
+    return _decode(address, data, KINDS[width]), length <= limit
 
 
 def _read_unicode(structs: Structs, address: int, limit: int) -> tuple[str, bool]:
