@@ -64,7 +64,7 @@ def test_recorded_copied_and_completed_memory_agree_with_the_original(
     assert [try_read(recording, *one) for one in reads] == expected
     assert recording.read_many(reads) == expected
     copy = Copy(recording.pages)
-    assert copy.read(original) == 0
+    copy.read(original)
     finished = CopiedMemory({**dict.fromkeys(recording.pages), **copy.pages})
     assert [try_read(finished, *one) for one in reads] == expected
     assert finished.read_many(reads) == expected
@@ -111,7 +111,7 @@ def test_a_page_that_is_gone_loses_no_other() -> None:
     recording.read(BASE, PAGES * PAGE)
     copy = Copy(recording.pages)
     original.holes = frozenset({3, 7})
-    assert copy.read(original) == 2
+    copy.read(original)
     gone = {number for number, page in copy.pages.items() if page is None}
     assert gone == {BASE + 3 * PAGE, BASE + 7 * PAGE}
     assert CopiedMemory(copy.pages).read(BASE + 4 * PAGE, 3 * PAGE) == original.data[4 * PAGE : 7 * PAGE]
@@ -131,7 +131,7 @@ def test_a_process_is_copied_in_batches(gone: list[int]) -> None:
     for number in gone:
         assert libc.mprotect(ctypes.c_void_p(numbers[number]), PAGE, 0) == 0
     try:
-        assert copy.read(live) == len(gone)
+        copy.read(live)
         found = CopiedMemory(copy.pages)
         for number, address in enumerate(numbers):
             expected = None if number in gone else number.to_bytes(8, "little")

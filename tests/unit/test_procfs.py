@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from pathlib import Path
 
@@ -87,3 +88,27 @@ def test_ourselves() -> None:
     assert os.gettid() in procfs.read_tasks(pid) if hasattr(os, "gettid") else procfs.read_tasks(pid)
     assert 0 < time.time() - procfs.read_start_time(pid) < 3600
     assert any(mapping.start <= id(object) < mapping.end for mapping in procfs.read_maps(pid))
+
+
+def test_a_thread_says_where_it_waits() -> None:
+    pid = os.getpid()
+    go = threading.Event()
+    thread = threading.Thread(target=go.wait)
+    thread.start()
+    try:
+        assert thread.native_id is not None
+        name, _ = procfs.read_task_stat(pid, thread.native_id)
+        assert name == procfs.read_text(pid, "comm").strip()
+        deadline = time.monotonic() + 10
+        while (call := procfs.read_task_call(pid, thread.native_id)) is None or call.number is None:
+            assert time.monotonic() < deadline
+        assert len(call.arguments) == 6
+        assert call.sp
+        assert call.pc
+        switches = procfs.read_task_switches(pid, thread.native_id)
+        assert switches == procfs.read_task_switches(pid, thread.native_id) > 0
+    finally:
+        go.set()
+        thread.join()
+    with pytest.raises(OSError, match=r"No such|such process"):
+        procfs.read_task_stat(pid, thread.native_id)

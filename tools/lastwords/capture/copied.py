@@ -151,12 +151,11 @@ class Copy:
         view = memoryview(self._room)
         self._views = {number: view[at * PAGE : (at + 1) * PAGE] for at, number in enumerate(good)}
 
-    def read(self, memory: Memory) -> int:
-        """Reads all of them. How many cannot be read any more."""
+    def read(self, memory: Memory) -> None:
+        """Reads all of them. A page that is not there any more is None."""
         self.pages = dict(self._views)
         failed = self._read_ranges(memory) if isinstance(memory, ProcessMemory) else list(self._views)
         self.pages.update(copy_pages(memory, failed))
-        return sum(self.pages[number] is None for number in failed)
 
     def _read_ranges(self, memory: ProcessMemory) -> list[int]:
         """Fills the views. The pages of the ranges that could not be read in full."""

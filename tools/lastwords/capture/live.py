@@ -31,6 +31,7 @@ Look = Callable[[Memory, Sequence[KernelThread]], object]
 
 HOLD_SECONDS = 1.0  # then the target is let go even if we are not done
 RECHECK_SECONDS = 0.25
+SAID_LIMIT = 10  # threads of which each has a problem of its own
 TRIES = 2  # where a thread ran that was not to be interrupted
 
 
@@ -167,12 +168,14 @@ def _read_held(target: _Target, holder: Holder, dry_run: Look, recheck: Look) ->
             if all(one.stood_still for one in moment.threads):
                 break
         moment.seconds, in_time = holder.let_go()
-    if not in_time:
+    moment.problems += _describe_overflow(recording) + _describe_interrupted(moment.threads)
+    if in_time:
+        moment.problems += _describe_runners(moment.threads)
+    else:
         moment.threads = [replace(one, stood_still=False) for one in moment.threads]
         moment.problems.append("it was let go before everything was read: parts may not fit together")
     for number in recording.pages:  # what was not there in the dry run either, and was not asked for again
         moment.pages.setdefault(number, None)
-    moment.problems += _describe_overflow(recording) + _describe_threads(moment.threads)
     return moment
 
 
@@ -180,8 +183,8 @@ def _copy(target: _Target, held: Held, copy: Copy, names: dict[int, str | None],
     """The pages as they are now, and what `recheck` reads more."""
     target.check()
     steps = target.steps(held.others)
-    lost = copy.read(target.memory)
-    problems = [f"{lost} pages that were there before the stop are not any more"] if lost else []
+    copy.read(target.memory)
+    problems = []
     threads = describe_held(target.pid, held, names, target.memory, target.proc)
     completing = CompletingMemory(copy.pages, target.memory, time.monotonic() + RECHECK_SECONDS)
     try:
@@ -205,15 +208,21 @@ def _describe_overflow(recording: RecordingMemory) -> list[str]:
     return [f"{recording.overflow} pages of {PAGE} bytes were not captured: {len(recording.pages)} are the limit"]
 
 
-def _describe_threads(threads: Sequence[KernelThread]) -> list[str]:
-    """Threads that could not be held and ran; and those in which the stop may have changed something."""
-    ran = [
+def _describe_runners(threads: Sequence[KernelThread]) -> list[str]:
+    """Threads that were not to be interrupted, and that ran."""
+    ran = [one for one in threads if not one.stood_still]
+    said = [
         f"thread {one.tid} may have run while it was read: it was {_where(one)}, and was not interrupted"
-        for one in threads
-        if not one.stood_still
+        for one in ran[:SAID_LIMIT]
     ]
-    return ran + [
-        f"thread {one.tid} was interrupted {_where(one)}: that returned EINTR" for one in find_broken(threads)
+    more = len(ran) - len(said)
+    return [*said, f"{more} more threads may have run while they were read"] if more else said
+
+
+def _describe_interrupted(threads: Sequence[KernelThread]) -> list[str]:
+    return [
+        f"thread {one.tid} was interrupted {_where(one)}, which returns EINTR to the program"
+        for one in find_broken(threads)
     ]
 
 
