@@ -92,11 +92,14 @@ def files():
     os.mkfifo(fifo)
     start("open_fifo", lambda: open(fifo, "rb"), path=fifo)
     lock = os.path.join(folder, "lock")
-    code = "import fcntl, sys; f = open(sys.argv[1], 'a'); fcntl.%s(f, fcntl.LOCK_EX); print('held'); sys.stdout.flush()"
+    code = (
+        "import fcntl, sys; f = open(sys.argv[1], 'a'); fcntl.%s(f, fcntl.LOCK_EX); "
+        "print('held'); sys.stdout.flush(); sys.stdin.read()"
+    )
     holders = []
     for name, call in (("flock", "flock"), ("fcntl", "lockf")):
         holder = subprocess.Popen(
-            [sys.executable, "-c", code % call + "; sys.stdin.read()", lock + name],
+            [sys.executable, "-c", code % call, lock + name],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         )
         holder.stdout.readline()
