@@ -56,7 +56,7 @@ def check(name: str, error: LastwordsError, **words: object) -> None:
 
 def forge(forged_at: str, what: bytes) -> tuple[LastwordsError, int, str]:
     """The error for a process of a Python >= 3.13 with `_Py_DebugOffsets` or another symbol forged."""
-    fit = [one for one in find_interpreters() if one.has("debug_offsets")]
+    fit = [one for one in find_interpreters() if one.has("debug_offsets", "!free_threaded")]
     need(fit, "a CPython with _Py_DebugOffsets")
     with running([fit[0].path, "-c", WAITS]) as target:
         target.wait_for("ready")
