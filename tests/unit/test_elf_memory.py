@@ -94,7 +94,9 @@ def test_damaged_files_are_refused_or_read_never_more(clean: tuple[int, bytes]) 
     for _ in range(100):
         damaged = bytearray(data)
         for _ in range(chance.randrange(1, 4)):
-            struct.pack_into("<Q", damaged, chance.randrange(0, chance.choice((0x400, 0x3000))) & -8, chance.randrange(1 << 64))
+            struct.pack_into(
+                "<Q", damaged, chance.randrange(0, chance.choice((0x400, 0x3000))) & -8, chance.randrange(1 << 64)
+            )
         try:
             elf_memory.read_elf(Bytes(start, bytes(damaged)), start)
         except ReadError:
