@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from lastwords.capture import procfs
@@ -48,6 +49,7 @@ class _Attached:
 
     def _dry_run(self, memory: Memory, threads: Sequence[KernelThread]) -> None:
         self._recheck(memory)
+        threads = [replace(one, stood_still=True) for one in threads]  # as they will be: what is read depends on it
         self._report(Captured(self.pid, memory, self.maps, threads, this_machine(), "dry run"), None)
 
     def _recheck(self, memory: Memory, _: Sequence[KernelThread] = ()) -> None:
