@@ -28,7 +28,11 @@ class Entities:
     def __init__(self, report: Report, moment: Moment, threads: Sequence[PythonThread]) -> None:
         self.report = report
         self.moment = moment
-        self._by_ident = {thread.ident: self.thread_id(thread.tid, thread.ident) for thread in threads}
+        self._by_ident: dict[int, str] = {}
+        self._by_state: dict[int, str] = {}
+        self._thread_ids: set[str] = set()
+        for thread in threads:
+            self._add_thread(thread)
         self._objects: dict[int, Object] = {}
         self._edges: set[tuple[str, str, str]] = set()
 
@@ -40,6 +44,19 @@ class Entities:
         """The id of a thread, by what the kernel calls it, or, where that is not known, the interpreter."""
         name = str(tid) if tid is not None else f"ident-{ident or 0:x}"
         return f"{self.moment.id}-thread-{name}"
+
+    def _add_thread(self, thread: PythonThread) -> None:
+        """One thread may run in several interpreters; the kernel's id alone is that of the first, the main one."""
+        name = self.thread_id(thread.tid, thread.ident)
+        if name in self._thread_ids:
+            name += f"-interpreter-{thread.interpreter}-{thread.tstate:x}"
+        self._thread_ids.add(name)
+        self._by_state[thread.tstate] = name
+        self._by_ident.setdefault(thread.ident, name)
+
+    def state_id(self, thread: PythonThread) -> str:
+        """The id of a thread in its interpreter."""
+        return self._by_state[thread.tstate]
 
     def find_thread(self, ident: int | None) -> str | None:
         """The id of the thread with that ident, if it exists."""

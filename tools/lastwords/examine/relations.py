@@ -40,7 +40,7 @@ def add_relations(
             _add_wait(entities, interp, thread, wait, places.get(wait.ident or 0, []))
     with tolerated(moment, "who holds which lock"):
         for hold in find_holds(interp, threads, waits):
-            _add_hold(entities, interp, by_id[entities.thread_id(hold.thread.tid, hold.thread.ident)], hold)
+            _add_hold(entities, interp, by_id[entities.state_id(hold.thread)], hold)
 
 
 def _add_gil(entities: Entities, interp: Interpreter, threads: Sequence[PythonThread]) -> None:
@@ -48,7 +48,7 @@ def _add_gil(entities: Entities, interp: Interpreter, threads: Sequence[PythonTh
     locks = read_gil(interp, threads)
     if not locks:  # no thread could be read
         return
-    by_state = {one.tstate: entities.thread_id(one.tid, one.ident) for one in threads}
+    by_state = {one.tstate: entities.state_id(one) for one in threads}
     holders = [by_state.get(lock.holder or 0) for lock in locks]
     waiters = [by_state[one.tstate] for one in locks[0].waiters]
     entities.moment.gil = Gil(holder=holders[0], waiters=waiters)

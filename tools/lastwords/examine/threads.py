@@ -21,7 +21,7 @@ STATES = {
 def make_thread(entities: Entities, interp: Interpreter, found: PythonThread, *, with_locals: bool) -> Thread:
     """A thread of the interpreter's, with its stack and exceptions."""
     thread = Thread(
-        id=entities.thread_id(found.tid, found.ident),
+        id=entities.state_id(found),
         moment=entities.moment.id,
         tid=found.tid,
         ident=found.ident,
