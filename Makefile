@@ -20,7 +20,7 @@ test: setup pythons environments ## all tests, on every Python of this machine (
 .PHONY: test-deep
 test-deep: PYTHONS_ARGS = --if-possible
 test-deep: setup pythons ## 1,000 generated programs and busy reads a Python, 100,000 damaged memories: hours (ARGS=--help)
-	@cd tests && PYTHONPATH=../tools:. ../$(PY) -m deep $(ARGS)
+	@cd tests && PYTHONPATH=../tools:. ../$(PY) -m deep.run $(ARGS)
 
 .PHONY: table
 table: PYTHONS_ARGS = --if-possible

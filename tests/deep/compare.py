@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -56,6 +57,8 @@ def compare(facts: Facts, report: Report) -> Comparison:
     """All differences between the program's own words and the report."""
     comparison = Comparison(facts, report)
     comparison.same("problems", [], report.moments[0].capture.problems)
+    ids = Counter([*(one.id for one in report.threads), *(one.id for one in report.objects)])
+    comparison.same("ids that are not unique", [], [name for name, count in ids.items() if count > 1])
     comparison.same("sys.modules", facts["modules"], report.processes[0].modules)
     _compare_threading(comparison)
     by_ident = {thread.ident: thread for thread in report.threads if thread.interpreter == 0}

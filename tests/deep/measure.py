@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 
 from deep.compare import Comparison, compare, describe
 from deep.host import Host, ProgramFailedError, can_hold_interpreters
-from deep.programs import PROGRAMS, Program, Rendered, render
+from deep.programs import PROGRAMS, Program, Rendered, features_of, render
 from interpreters import Interpreter
 from lastwords import library
 from lastwords.capture import procfs
@@ -64,7 +64,11 @@ class ReadWrongError(AssertionError):
 
 @dataclass
 class Measured:
-    """What came of one interpreter. `failures`: the shrunken program's source, file, and the differences."""
+    """What came of one interpreter.
+
+    features: how many programs have each; missing: those that none has although the release does
+    failures: the shrunken program's source, file, and the differences
+    """
 
     interpreter: str
     seed: int
@@ -72,6 +76,7 @@ class Measured:
     seconds: float = 0.0
     fields: int = 0
     features: Counter[str] = field(default_factory=Counter)
+    missing: list[str] = field(default_factory=list)
     failures: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -80,6 +85,7 @@ class Measurement:
 
     def __init__(self, python: Interpreter, start: int, read: Read | None = None) -> None:
         self.python = python
+        self.capabilities = can_hold_interpreters(python)
         self.read = read or self._read
         self.measured = Measured(python.name, start)
         self._digests: set[str] = set()
@@ -96,8 +102,10 @@ class Measurement:
             while len(self._digests) < count and len(self.measured.failures) < FAILURES_LIMIT:
                 self._run_examples(count - len(self._digests), number)
                 number += 1
-        self.measured.seconds = time.monotonic() - begun
-        return self.measured
+        measured = self.measured
+        measured.seconds = time.monotonic() - begun
+        measured.missing = sorted(features_of(self.python.version, self.capabilities) - set(measured.features))
+        return measured
 
     def _run_examples(self, count: int, number: int) -> None:
         @seed(number)
@@ -127,7 +135,7 @@ class Measurement:
 
     def examine(self, program: Program) -> None:
         """One program. Raises ReadWrongError for what was read wrong."""
-        rendered = render(program, self.python.version, can_hold_interpreters(self.python))
+        rendered = render(program, self.python.version, self.capabilities)
         if rendered.digest not in self._failed and not self._is_done(rendered):
             differences = self._differences(rendered)
             if differences:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from hypothesis import strategies as st
@@ -13,6 +12,7 @@ from deep.templates import CALLS, MADE, STANDS, Template
 Version = tuple[int, ...]
 RECURSIONS = ("recursion", "mutual_recursion")
 LOCKING = ("with_lock", "with_lock_as_local", "with_condition")  # their {lock} is held by a `with`
+CONTENDING = ("contended", "contended_with")
 
 # What local variables hold, as source.
 VALUES = (
@@ -21,13 +21,12 @@ VALUES = (
     "(-2 + 0.5j)", "''", "'a'", "'it\\'s'", "'\"'", "'\\n\\t\\x00\\x7f'", "'x' * 47", "'x' * 5000", "u'\\xe4\\xf6'",
     "u'\\u20ac\\u4e2d'", "u'\\U0001f600'", "u'\\ud800'", "u'\\xe4' * 3000", "b''", "b'bytes\\x00\\xff'", "b'y' * 4000",
     "bytearray(b'abc')", "bytearray()", "bytearray(b'z' * 3000)", "()", "(1,)", "(1, 'two', None)", "[]",
-    "[1, [2, [3]]]",
-    "list(range(99))", "list(range(101))", "['long' * 100] * 50", "{}", "{'a': 1, 2: (3,)}", "{1.5: {}, None: []}",
-    "dict.fromkeys(range(60))", "dict.fromkeys(range(150), 'v')", "dict(a=1, b=[2])", "set()", "{1}",
-    "set(range(20))", "set(range(500)) - set(range(3, 490))",
-    "frozenset()", "frozenset([1])", "frozenset('abc')",
-    "[[]] * 3", "((((((()))))))", "{(1, 2): [{'deep': {'deeper': set()}}]}", "[None, True, 1.0, 'x', b'y']",
-    "object()", "Call(None)", "len", "lambda: 1", "range(3)", "range(1, 10, 2)", "ValueError('an argument')", "os",
+    "[1, [2, [3]]]", "list(range(99))", "list(range(101))", "['long' * 100] * 50", "{}", "{'a': 1, 2: (3,)}",
+    "{1.5: {}, None: []}", "dict.fromkeys(range(60))", "dict.fromkeys(range(150), 'v')", "dict(a=1, b=[2])",
+    "set()", "{1}", "set(range(20))", "set(range(500)) - set(range(3, 490))", "frozenset()", "frozenset([1])",
+    "frozenset('abc')", "[[]] * 3", "((((((()))))))", "{(1, 2): [{'deep': {'deeper': set()}}]}",
+    "[None, True, 1.0, 'x', b'y']", "object()", "Call(None)", "len", "lambda: 1", "range(3)",
+    "range(1, 10, 2)", "ValueError('an argument')", "os",
     "[0] * 20000", "'\\\\'", "u'mixed \\xe4 and \\u0444 and \\U0001f40d'", "-0x7fffffffffffffff", "1 << 62",
 )  # fmt: skip
 LAYOUTS = (
@@ -81,7 +80,7 @@ class Program:
 
 STEPS = st.builds(
     Step,
-    call=st.sampled_from(sorted(CALLS)),
+    call=st.sampled_from([*sorted(CALLS), *LOCKING, *LOCKING, *LOCKING]),
     values=st.lists(st.sampled_from(VALUES), max_size=4).map(tuple),
     layout=st.integers(0, len(LAYOUTS) - 1),
     gap=st.sampled_from(GAPS[:-1]),
@@ -93,7 +92,7 @@ STEPS = st.builds(
 THREADS = st.builds(
     Work,
     steps=st.lists(STEPS, min_size=1, max_size=5).map(tuple),
-    stand=st.sampled_from(sorted(STANDS)),
+    stand=st.sampled_from([*sorted(STANDS), *CONTENDING, *CONTENDING]),
     daemon=st.booleans(),
     kind=st.sampled_from(["Thread", "Worker"]),
     name=st.sampled_from(["", "a name", "größer als ASCII", "面", "new\nline", "N" * 200]),
@@ -230,11 +229,13 @@ def render(program: Program, version: Version, capabilities: frozenset[str] = fr
     return Renderer(program, version, capabilities).render()
 
 
-def count_features(programs: Sequence[Rendered]) -> dict[str, int]:
-    """How many programs have each feature."""
-    return {name: sum(name in one.features for one in programs) for name in sorted(_all_features())}
-
-
-def _all_features() -> Iterator[str]:
-    yield from CALLS
-    yield from (f"stand:{name}" for name in STANDS)
+def features_of(version: Version, capabilities: frozenset[str]) -> set[str]:
+    """All that programs for a release can have."""
+    calls = {name for name, one in CALLS.items() if one.since <= version[:2]}
+    has_modules = "interpreters" in capabilities
+    stands = {
+        f"stand:{name}"
+        for name, one in STANDS.items()
+        if one.since <= version[:2] and (has_modules or one.needs != "interpreters")
+    }
+    return calls | stands

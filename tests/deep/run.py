@@ -1,7 +1,7 @@
 """`make test-deep`: correctness, measured at length. What came of it is in .cache/deep/report.json.
 
-python -m deep                               everything, seed drawn and printed
-python -m deep --seed 7 --only programs      again what seed 7 did; programs, busy, memory, cores
+python -m deep.run                               everything, seed drawn and printed
+python -m deep.run --seed 7 --only programs      again what seed 7 did; programs, busy, memory, cores
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Part = Callable[[argparse.Namespace, list[Interpreter]], Sequence[Measured | Bus
 
 def measure_programs(arguments: argparse.Namespace, pythons: list[Interpreter]) -> Sequence[Measured | Busy | Fuzzed]:
     """Generated programs, per interpreter."""
-    with multiprocessing.get_context("forkserver").Pool(WORKERS, maxtasksperchild=1) as pool:
+    with multiprocessing.get_context("spawn").Pool(WORKERS) as pool:
         return pool.starmap(_measure, [(one, arguments.seed, arguments.programs) for one in pythons], chunksize=1)
 
 
@@ -40,6 +40,7 @@ def _measure(python: Interpreter, seed: int, count: int) -> Measured:
     print_line(
         f"{python.name}: {measured.programs} distinct programs, {measured.fields} fields,"
         f" {measured.programs / measured.seconds:.1f} a second, {len(measured.failures)} failures"
+        + (f", no program with {', '.join(measured.missing)}" if measured.missing else "")
     )
     return measured
 
