@@ -70,7 +70,10 @@ def _read_key(structs: Structs, key: int) -> str | None:
 
 def _read_table(structs: Structs, address: int, limit: int) -> list[Item]:
     """2.7: the table itself is the order. An entry without a value is empty or deleted."""
-    count = structs.number(address, "PyDictObject", "ma_mask") + 1
+    mask = structs.number(address, "PyDictObject", "ma_mask")
+    count = mask + 1
+    if mask & count:
+        raise ReadError(f"the dict at {address:#x} has a mask of {mask:#x}, which no table has")
     entries = _read_entries(structs, structs.number(address, "PyDictObject", "ma_table"), count, "PyDictEntry")
     return [(key, value) for key, value in entries if value][:limit]
 
@@ -82,7 +85,10 @@ def _read_keys(structs: Structs, keys: int, limit: int) -> list[Item]:
 def _key_entries(structs: Structs, keys: int) -> list[Item]:
     """All entries of a PyDictKeysObject: behind its index, whose width depends on the table's size."""
     count = structs.number(keys, "PyDictKeysObject", "dk_nentries")
-    start = structs.at(keys, "PyDictKeysObject", "dk_indices") + _index_size(structs, keys)
+    index = _index_size(structs, keys)
+    if count > index:  # each entry has at least a byte of index
+        raise ReadError(f"the dict keys at {keys:#x} are {count}, in an index of {index} bytes")
+    start = structs.at(keys, "PyDictKeysObject", "dk_indices") + index
     is_general = not structs.has("PyDictKeysObject", "dk_kind") or (
         structs.number(keys, "PyDictKeysObject", "dk_kind") == GENERAL
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 from lastwords.capture import procfs
 from lastwords.capture.architectures import this_machine
 from lastwords.capture.captured import Captured, KernelThread
+from lastwords.capture.copied import CopiedMemory
 from lastwords.capture.elf import Image
 from lastwords.capture.facts import Facts, read_facts
 from lastwords.capture.live import capture_process
@@ -33,6 +34,9 @@ def attach_process(pid: int, options: Options, *, pause: bool = True, proc: Path
         raise explain_end(pid, proc) or error from error
 
 
+TRIES = 3
+
+
 class _Attached:
     """A process that is read twice: once while it runs, to learn which pages that takes, and then from their copy."""
 
@@ -43,9 +47,17 @@ class _Attached:
         self._code: set[int] = set()
 
     def capture(self, pause: bool) -> Report:
-        """The report of the moment."""
-        captured = capture_process(self.pid, self._dry_run, self._recheck, pause=pause, proc=self.proc)
-        return self._report(captured, read_facts(self.pid, self.proc))
+        """The report of the moment; of a second or third one, where a process that changes quickly left gaps."""
+        for tries in range(TRIES, 0, -1):
+            captured = capture_process(self.pid, self._dry_run, self._recheck, pause=pause, proc=self.proc)
+            report = self._report(captured, read_facts(self.pid, self.proc))
+            gaps = len(captured.memory.misses) if isinstance(captured.memory, CopiedMemory) else 0
+            if not gaps or tries == 1:
+                break
+        if gaps:
+            report.moments[0].capture.problems.append(f"{gaps} pages that reading asked for were not captured")
+            report.moments[0].capture.complete = False
+        return report
 
     def _dry_run(self, memory: Memory, threads: Sequence[KernelThread]) -> None:
         self._recheck(memory)
