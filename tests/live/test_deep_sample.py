@@ -17,7 +17,7 @@ from interpreters import Interpreter as Python
 from lastwords import library
 from lastwords.model import Frame, Report
 
-PROGRAMS = 30
+PROGRAMS = 16
 ATTACHES = 40
 CASES = 60
 SEED = 20260  # fixed: a test that fails must fail again; `make test-deep` draws another one each time
@@ -30,7 +30,7 @@ def test_generated_programs_are_read_as_they_describe_themselves(interpreter: Py
     assert measured.failures == []
     assert measured.programs >= PROGRAMS
     assert measured.fields > 100 * PROGRAMS
-    assert len(measured.features) > 40
+    assert len(measured.features) > 25
 
 
 def one_line_off(pid: int) -> Report:
@@ -41,7 +41,7 @@ def one_line_off(pid: int) -> Report:
     return report
 
 
-@pytest.mark.interpreters(minors=("3.11",))
+@pytest.mark.interpreters(minors=("3.12",))
 def test_a_reader_that_is_one_line_off_is_found_out_and_the_program_shrunken(interpreter: Python) -> None:
     measured = Measurement(interpreter, SEED, one_line_off).run(1)
     assert "frame 0 (" in measured.failures[0]["differences"]
@@ -49,7 +49,7 @@ def test_a_reader_that_is_one_line_off_is_found_out_and_the_program_shrunken(int
     assert measured.failures[0]["source"].count("def ") < 8, measured.failures[0]["source"]
 
 
-@pytest.mark.interpreters(minors=("3.11",))
+@pytest.mark.interpreters(minors=("3.12",))
 def test_every_kind_of_field_is_compared(interpreter: Python) -> None:
     """A report that knows nothing but the threads differs from the program's words in each of them."""
     works = Work((Step("with_lock", ("1",)), Step("handler")), "event", name="a"), Work((Step("plain"),), "lock")
@@ -71,7 +71,7 @@ def test_every_kind_of_field_is_compared(interpreter: Python) -> None:
         assert field in found, field
 
 
-@pytest.mark.interpreters(minors=("2.7", "3.11", "3.14"))
+@pytest.mark.interpreters(minors=("2.7", "3.12", "3.14"))
 def test_whatever_a_busy_target_is_seen_doing_it_can_have_done(interpreter: Python) -> None:
     busy = attach_again_and_again(interpreter, ATTACHES)
     assert busy.failures == []
@@ -110,7 +110,7 @@ def test_without_a_pause_impossible_stacks_are_seen_and_marked(interpreter: Pyth
     assert any("may have run while they were read" in one for one in busy.failures)
 
 
-@pytest.mark.interpreters(minors=("2.7", "3.8", "3.11", "3.13", "3.15"))
+@pytest.mark.interpreters(minors=("2.7", "3.8", "3.12", "3.15"))
 def test_damaged_memory_ends_in_our_errors_alone(interpreter: Python) -> None:
     recording = record(interpreter)
     assert recording.threads >= 5
