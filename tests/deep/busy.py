@@ -18,6 +18,7 @@ Attach = Callable[[int], Report]
 THREADS = 8
 ENTRY = "run_for_ever"
 FAILURES_LIMIT = 10
+NOT_CAPTURED = "were not captured"  # the report says that something beside the stacks is missing
 
 
 @dataclass(frozen=True)
@@ -56,12 +57,16 @@ class CallGraph:
 
 @dataclass
 class Busy:
-    """What many attaches came to. `partial` counts stacks without a frame of the target's own."""
+    """What many attaches came to.
+
+    partial counts stacks without a frame of the target's own; gaps reports that say that pages were not captured
+    """
 
     interpreter: str
     attaches: int = 0
     frames: int = 0
     partial: int = 0
+    gaps: int = 0
     seconds: float = 0.0
     functions: set[str] = field(default_factory=set)
     failures: list[str] = field(default_factory=list)
@@ -83,7 +88,9 @@ def attach_again_and_again(python: Python, count: int, attach: Attach = library.
 def _check(busy: Busy, graph: CallGraph, report: Report) -> None:
     working = [thread for thread in report.threads if thread.ident and not thread.is_main]
     found: list[str] = [] if len(working) == THREADS else [f"{len(working)} threads"]
-    found += report.moments[0].capture.problems
+    problems = report.moments[0].capture.problems
+    found += [one for one in problems if not one.endswith(NOT_CAPTURED)]
+    busy.gaps += any(one.endswith(NOT_CAPTURED) for one in problems)
     for thread in working:
         found += [thread.error] if thread.error else []
         found += graph.find_impossible(thread.stack)

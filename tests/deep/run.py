@@ -54,7 +54,7 @@ def _attach(python: Interpreter, count: int) -> Busy:
     busy = attach_again_and_again(python, count)
     print_line(
         f"{python.name}: {busy.attaches} attaches to 8 busy threads, {busy.frames} frames,"
-        f" {busy.attaches / busy.seconds:.1f} a second, {len(busy.failures)} failures"
+        f" {busy.attaches / busy.seconds:.1f} a second, {busy.gaps} with gaps, {len(busy.failures)} failures"
     )
     return busy
 
