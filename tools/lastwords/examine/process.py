@@ -14,11 +14,13 @@ from lastwords.capture.elf import Image
 from lastwords.capture.facts import Facts, read_facts
 from lastwords.capture.live import capture_process
 from lastwords.capture.memory import CachedMemory, Memory, ReadError, open_process_memory
+from lastwords.cpython import Interpreter
 from lastwords.cpython.interpreter import find_image, open_image
 from lastwords.cpython.refusals import explain_end, explain_gone, explain_refusal
 from lastwords.errors import TargetError
 from lastwords.examine.describe import describe_process, new_moment, new_report
-from lastwords.examine.read import Options, Source, read_moment, touch_roots
+from lastwords.examine.read import Options, Source, read_moment
+from lastwords.examine.recheck import Recheck
 from lastwords.model import Report
 
 
@@ -44,7 +46,7 @@ class _Attached:
         self.pid, self.options, self.proc = pid, options, proc
         self.maps = procfs.read_maps(pid, proc)
         self.image: Image = find_image(pid, self.maps, proc, open_process_memory(pid))
-        self._code: set[int] = set()
+        self._moved = Recheck(with_locals=options.locals)
 
     def capture(self, pause: bool) -> Report:
         """The report of the moment; of a second or third one, where a process that changes quickly left gaps."""
@@ -60,16 +62,18 @@ class _Attached:
         return report
 
     def _dry_run(self, memory: Memory, threads: Sequence[KernelThread]) -> None:
-        self._recheck(memory)
+        self._moved.note(self._open(memory))
         threads = [replace(one, stood_still=True) for one in threads]  # as they will be: what is read depends on it
         self._report(Captured(self.pid, memory, self.maps, threads, this_machine(), "dry run"), None)
 
-    def _recheck(self, memory: Memory, _: Sequence[KernelThread] = ()) -> None:
-        """Where every thread stands now, and the code that was not seen before."""
-        touch_roots(open_image(self.pid, CachedMemory(memory), self.image), self._code)
+    def _recheck(self, memory: Memory, _: Sequence[KernelThread]) -> None:
+        self._moved.touch(self._open(memory))
+
+    def _open(self, memory: Memory) -> Interpreter:
+        return open_image(self.pid, CachedMemory(memory), self.image)
 
     def _report(self, captured: Captured, facts: Facts | None) -> Report:
-        interp = open_image(self.pid, CachedMemory(captured.memory), self.image)
+        interp = self._open(captured.memory)
         report = new_report("attach")
         process = describe_process(self.pid, facts, self.proc)
         moment = new_moment("moment-1", process.id, "attach", captured)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass
 
 from lastwords.capture.captured import Captured
 from lastwords.capture.facts import Facts
-from lastwords.capture.memory import ReadError
 from lastwords.cpython import Interpreter, read_modules, read_phase, read_threading
 from lastwords.cpython.finalize import read_step
-from lastwords.cpython.frame import read_frames, read_places
 from lastwords.cpython.modules import find_global
 from lastwords.cpython.text import read_text
 from lastwords.cpython.threads import PythonThread, read_threads
@@ -80,17 +77,3 @@ def _add_libraries(process: Process, moment: Moment, interp: Interpreter) -> Non
             found = find_global(interp, name, "__version__") if name in process.modules else None
             if found:
                 process.libraries[name] = read_text(interp, found, 100)
-
-
-def touch_roots(interp: Interpreter, known: set[int]) -> None:
-    """Read where every thread stands, and the code that is not in `known` yet: what may have moved since.
-
-    Threads stand still meanwhile: no more than this. In the dry run they do not, and the frames of one may make no
-    sense: the others are read all the same. Raises ReadError where the threads cannot be listed.
-    """
-    for state in interp.interpreters():
-        for tstate in interp.thread_states(state):
-            with suppress(ReadError):
-                fresh = [place for place in read_places(interp, tstate) if place.code not in known]
-                known.update(place.code for place in fresh)
-                read_frames(interp, fresh)
