@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import struct
 
-from lastwords.capture.core_headers import HEADER, PROGRAM_HEADER, PT_LOAD, PT_NOTE
-from lastwords.capture.core_notes import NT_AUXV, NT_FILE, NT_PRPSINFO, NT_PRSTATUS
+from lastwords.capture.core.headers import HEADER, PROGRAM_HEADER, PT_LOAD, PT_NOTE
+from lastwords.capture.core.notes import NT_AUXV, NT_FILE, NT_PRPSINFO, NT_PRSTATUS
 from make_core import EM_X86_64, IDENTITY, pack_core, pack_note
 
 PAGE = 4096

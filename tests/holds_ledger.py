@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 from harness import PATIENCE, Target
 from lastwords import cpython
-from lastwords.cpython.holds import Hold, find_holds
+from lastwords.cpython.holding.holds import Hold, find_holds
 from lastwords.cpython.threads import read_threads
 
 SELECT = "23 "  # 2.7 waits for a time by sleeping again and again

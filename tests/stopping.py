@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING
 from lastwords.capture import procfs
 from lastwords.capture.architectures import Architecture
 from lastwords.capture.captured import Captured, KernelThread
-from lastwords.capture.holding import Held, Holder
-from lastwords.capture.live import Look, capture_process, read_kernel_threads
 from lastwords.capture.memory import PAGE, Memory
+from lastwords.capture.stop.holding import Held, Holder
+from lastwords.capture.stop.live import Look, capture_process, read_kernel_threads
 
 if TYPE_CHECKING:
     import pytest

@@ -17,10 +17,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 
-from lastwords.capture.core_files import is_named_after_python
-from lastwords.capture.core_headers import ET_CORE, HEADER, PROGRAM_HEADER, PT_LOAD, PT_NOTE
-from lastwords.capture.core_notes import NT_AUXV, NT_FILE, NT_PRPSINFO, NT_PRSTATUS, NT_SIGINFO
-from lastwords.capture.corefile import STACK_LOOK, Core, open_core
+from lastwords.capture.core.corefile import STACK_LOOK, Core, open_core
+from lastwords.capture.core.files import is_named_after_python
+from lastwords.capture.core.headers import ET_CORE, HEADER, PROGRAM_HEADER, PT_LOAD, PT_NOTE
+from lastwords.capture.core.notes import NT_AUXV, NT_FILE, NT_PRPSINFO, NT_PRSTATUS, NT_SIGINFO
 from lastwords.capture.elf import Image
 from lastwords.capture.elf_memory import read_image
 from lastwords.capture.elf_tables import read_notes

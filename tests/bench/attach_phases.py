@@ -17,8 +17,8 @@ from unittest import mock  # noqa: E402
 
 from lastwords import cli  # noqa: E402, F401
 from lastwords.capture.captured import Captured, KernelThread  # noqa: E402
-from lastwords.capture.live import Look, capture_process  # noqa: E402
 from lastwords.capture.memory import Memory  # noqa: E402
+from lastwords.capture.stop.live import Look, capture_process  # noqa: E402
 from lastwords.examine import Options, process  # noqa: E402
 from lastwords.model import to_json  # noqa: E402
 

@@ -14,8 +14,7 @@ from interpreters import Interpreter as Python
 from lastwords.capture import procfs
 from lastwords.capture.captured import Captured
 from lastwords.capture.elf import Image
-from lastwords.capture.facts import Facts, read_facts
-from lastwords.capture.live import capture_process
+from lastwords.capture.kernel.facts import Facts, read_facts
 from lastwords.capture.memory import (
     PAGE,
     CachedMemory,
@@ -25,6 +24,7 @@ from lastwords.capture.memory import (
     open_process_memory,
     unreadable,
 )
+from lastwords.capture.stop.live import capture_process
 from lastwords.cpython.interpreter import find_image, open_image
 from lastwords.cpython.structs import Structs
 from lastwords.errors import TargetError

@@ -17,9 +17,9 @@ from interpreters import Interpreter
 from lastwords import library
 from lastwords.capture import procfs
 from lastwords.capture.captured import KernelThread
-from lastwords.capture.facts import read_facts
-from lastwords.capture.live import capture_process
+from lastwords.capture.kernel.facts import read_facts
 from lastwords.capture.memory import CachedMemory, Memory, ReadError, open_process_memory
+from lastwords.capture.stop.live import capture_process
 from lastwords.cpython.interpreter import find_image, open_image
 from lastwords.errors import LastwordsError
 from lastwords.examine.describe import describe_process, new_moment, new_report

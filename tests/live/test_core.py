@@ -22,9 +22,9 @@ from harness import TARGETS, Target, running, wait_until
 from interpreters import Interpreter as Python
 from lastwords import cpython
 from lastwords.capture import procfs
-from lastwords.capture.core_files import ElfOnDisk
-from lastwords.capture.core_headers import HEADER, PROGRAM_HEADER, PT_LOAD, WRITABLE
-from lastwords.capture.corefile import Core, open_core
+from lastwords.capture.core.corefile import Core, open_core
+from lastwords.capture.core.files import ElfOnDisk
+from lastwords.capture.core.headers import HEADER, PROGRAM_HEADER, PT_LOAD, WRITABLE
 from lastwords.capture.gdb import GdbSession, find_gdb
 from lastwords.capture.memory import PAGE, CachedMemory, Memory, ProcessMemory, ProcMemMemory, Range, ReadError
 from lastwords.capture.procfs import Mapping

@@ -12,7 +12,7 @@ import pytest
 from harness import Target
 from holds_ledger import Ledger, check_truth, find_missed, find_uncertain, read_holds, read_ledger
 from interpreters import Interpreter as Python
-from lastwords.cpython.holds import Hold
+from lastwords.cpython.holding.holds import Hold
 
 Start = Callable[..., Target]
 # To 3.10 nothing says that the generator of a `for` loop is still on the stack.

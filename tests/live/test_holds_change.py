@@ -14,7 +14,7 @@ import pytest
 from harness import PATIENCE, Target
 from interpreters import Interpreter as Python
 from lastwords import cpython
-from lastwords.cpython.holds import Hold, find_holds
+from lastwords.cpython.holding.holds import Hold, find_holds
 from lastwords.cpython.interpreter import Interpreter
 from lastwords.cpython.numbers import read_int
 from lastwords.cpython.threads import PythonThread, read_threads

@@ -16,7 +16,7 @@ from interpreters import Interpreter as Python
 from lastwords import cpython
 from lastwords.cpython.bytecode import read_handlers, read_instructions
 from lastwords.cpython.frame import Place
-from lastwords.cpython.generators import find_generator_place
+from lastwords.cpython.holding.generators import find_generator_place
 from lastwords.cpython.interpreter import Interpreter
 from lastwords.cpython.opcodes import load_opcodes
 from lastwords.cpython.threads import read_threads

@@ -18,10 +18,10 @@ import pytest
 from harness import Target, wait_until
 from interpreters import Interpreter as Python
 from lastwords.capture import procfs
-from lastwords.capture.facts import Facts, read_facts
-from lastwords.capture.kernel_threads import read_kernel_threads
+from lastwords.capture.kernel.facts import Facts, read_facts
+from lastwords.capture.kernel.syscall_waits import KernelWait, describe_syscall_wait
 from lastwords.capture.memory import ProcessMemory
-from lastwords.capture.syscall_waits import KernelWait, describe_syscall_wait
+from lastwords.capture.stop.kernel_threads import read_kernel_threads
 
 Start = Callable[..., Target]
 Waits = dict[str, tuple[dict[str, Any], KernelWait]]

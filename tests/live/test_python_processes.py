@@ -16,7 +16,7 @@ from harness import Target, running, wait_until
 from interpreters import Interpreter as Python
 from interpreters import find_interpreters, find_pypy
 from lastwords.capture import procfs
-from lastwords.capture.peers import list_pids
+from lastwords.capture.kernel.peers import list_pids
 from lastwords.capture.python_processes import find_python_processes
 from needs import need
 from nobody import NOBODY, as_nobody

@@ -18,9 +18,9 @@ from lastwords import cpython
 from lastwords.capture import procfs
 from lastwords.capture.architectures import this_machine
 from lastwords.capture.captured import KernelThread
-from lastwords.capture.holding import Holder
-from lastwords.capture.live import HOLD_SECONDS
 from lastwords.capture.memory import CachedMemory, Memory, ReadError
+from lastwords.capture.stop.holding import Holder
+from lastwords.capture.stop.live import HOLD_SECONDS
 from lastwords.cpython.interpreter import find_image, open_image
 from lastwords.errors import TargetError
 from lastwords.model import Frame

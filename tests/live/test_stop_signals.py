@@ -13,7 +13,7 @@ import pytest
 
 from harness import Target, running, wait_until
 from interpreters import Interpreter
-from lastwords.capture import holding, stopper
+from lastwords.capture.stop import holding, stopper
 from stopping import calls, capture, look_nowhere, states
 
 Start = Callable[..., Target]

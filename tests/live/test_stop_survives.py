@@ -13,11 +13,11 @@ import pytest
 
 from harness import Target, running, wait_until
 from interpreters import Interpreter
-from lastwords.capture import stopper
 from lastwords.capture.architectures import this_machine
-from lastwords.capture.holding import Holder
-from lastwords.capture.live import HOLD_SECONDS
-from lastwords.capture.stopper import KILL_SECONDS
+from lastwords.capture.stop import stopper
+from lastwords.capture.stop.holding import Holder
+from lastwords.capture.stop.live import HOLD_SECONDS
+from lastwords.capture.stop.stopper import KILL_SECONDS
 from stopping import COMMAND, capture, kill_stoppers, look_nowhere, states, tracer
 
 Start = Callable[..., Target]

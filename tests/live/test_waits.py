@@ -15,11 +15,11 @@ from lastwords import cpython
 from lastwords.capture import procfs
 from lastwords.capture.architectures import this_machine
 from lastwords.capture.captured import Captured
-from lastwords.capture.kernel_threads import read_kernel_threads
 from lastwords.capture.memory import ProcessMemory
+from lastwords.capture.stop.kernel_threads import read_kernel_threads
 from lastwords.cpython.gil import Gil, is_gil_word, read_gil
 from lastwords.cpython.threads import PythonThread, read_threads
-from lastwords.cpython.waits import Wait, read_waits
+from lastwords.cpython.waiting.waits import Wait, read_waits
 
 Start = Callable[..., Target]
 Facts = dict[str, dict[str, Any]]

@@ -11,8 +11,8 @@ import pytest
 from harness import Target
 from interpreters import Interpreter as Python
 from lastwords import cpython
-from lastwords.cpython.candidates import is_alive
 from lastwords.cpython.locks import read_lock
+from lastwords.cpython.waiting.candidates import is_alive
 
 Start = Callable[..., Target]
 

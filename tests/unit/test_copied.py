@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lastwords.capture import copied
-from lastwords.capture.copied import CompletingMemory, CopiedMemory, Copy, Pages, RecordingMemory, copy_pages
 from lastwords.capture.memory import PAGE, CachedMemory, Memory, ProcessMemory, ReadError, unreadable
+from lastwords.capture.stop import copied
+from lastwords.capture.stop.copied import CompletingMemory, CopiedMemory, Copy, Pages, RecordingMemory, copy_pages
 
 BASE = 0x10000
 PAGES = 12

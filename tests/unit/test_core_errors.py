@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from elf_samples import BUILD_ID, PAGE, make_program, make_sample_core
-from lastwords.capture import compressed
+from lastwords.capture.core import compressed
 from lastwords.cli import main
 from make_core import pack_core, pack_note
 
@@ -83,7 +83,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def without_writable(core: bytes) -> bytes:
     """The core without the data of its writable segments."""
-    from lastwords.capture.core_headers import HEADER, PROGRAM_HEADER, WRITABLE  # noqa: PLC0415
+    from lastwords.capture.core.headers import HEADER, PROGRAM_HEADER, WRITABLE  # noqa: PLC0415
 
     data = bytearray(core)
     for number in range(HEADER.unpack_from(core)[10]):
@@ -110,7 +110,7 @@ def test_golden_forbidden(monkeypatch: pytest.MonkeyPatch, capsys: Output) -> No
     def refuse(*_: object) -> int:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
-    monkeypatch.setattr("lastwords.capture.core_headers.os.open", refuse)
+    monkeypatch.setattr("lastwords.capture.core.headers.os.open", refuse)
     assert main(["core", "core"]) == 4
     compare("core_forbidden", capsys.readouterr().err)
 
@@ -130,8 +130,8 @@ def test_golden_disk_full(monkeypatch: pytest.MonkeyPatch, capsys: Output) -> No
     def fail(*_: object) -> int:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("lastwords.capture.compressed.os.pwrite", fail)
-    monkeypatch.setattr("lastwords.capture.compressed.tempfile.gettempdir", lambda: "/tmp")
+    monkeypatch.setattr("lastwords.capture.core.compressed.os.pwrite", fail)
+    monkeypatch.setattr("lastwords.capture.core.compressed.tempfile.gettempdir", lambda: "/tmp")
     Path("packed").write_bytes(lzma.compress(Path("core").read_bytes()))
     assert main(["core", "packed"]) == 4
     compare("core_disk_full", capsys.readouterr().err)

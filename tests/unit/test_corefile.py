@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 from dumps import PACKERS, pack
 from lastwords import cpython
-from lastwords.capture.core_headers import HEADER, PROGRAM_HEADER
-from lastwords.capture.corefile import open_core
+from lastwords.capture.core.corefile import open_core
+from lastwords.capture.core.headers import HEADER, PROGRAM_HEADER
 from lastwords.capture.memory import PAGE, ReadError
 from lastwords.errors import LastwordsError, TargetError
 from lastwords.examine.core import describe_signal, load_core, read_core_report

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from lastwords.capture.descriptors import name_descriptor
-from lastwords.capture.facts import Facts, read_facts
-from lastwords.capture.file_locks import FileLock, find_blockers, read_locks
-from lastwords.capture.peers import format_argv
+from lastwords.capture.kernel.descriptors import name_descriptor
+from lastwords.capture.kernel.facts import Facts, read_facts
+from lastwords.capture.kernel.file_locks import FileLock, find_blockers, read_locks
+from lastwords.capture.kernel.peers import format_argv
 
 PID = 70
 MOUNTS = "21 1 8:1 / / rw - ext4 /dev/sda1 rw\n22 21 0:50 / /net rw,relatime shared:1 - nfs4 server:/x rw\n"

@@ -8,9 +8,9 @@ import pytest
 
 from lastwords.capture.architectures import this_machine
 from lastwords.capture.architectures.x86_64 import X86_64
-from lastwords.capture.holding import RESTARTED, decode_registers
-from lastwords.capture.kernel_threads import find_still, name_by_arguments
 from lastwords.capture.procfs import TaskCall
+from lastwords.capture.stop.holding import RESTARTED, decode_registers
+from lastwords.capture.stop.kernel_threads import find_still, name_by_arguments
 
 WORDS = len(X86_64.registers)
 FUTEX, POLL, NANOSLEEP = 202, 7, 230

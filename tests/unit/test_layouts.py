@@ -59,7 +59,7 @@ def test_debug_offsets_are_known_where_the_release_has_them(release: str) -> Non
 
 
 def test_every_field_is_asked_for_by_a_reader() -> None:
-    sources = "".join(path.read_text() for path in (CHECKOUT / "tools/lastwords/cpython").glob("*.py"))
+    sources = "".join(path.read_text() for path in (CHECKOUT / "tools/lastwords/cpython").rglob("*.py"))
     for struct, fields in FIELDS.items():
         names = [f'"{names.partition("|")[0]}"' for names in fields]
         assert f'"{struct}"' in sources

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from lastwords.capture.facts import read_facts
-from lastwords.capture.sockets import Socket, Sockets, ask_unix_peer, parse_address, parse_peer
+from lastwords.capture.kernel.facts import read_facts
+from lastwords.capture.kernel.sockets import Socket, Sockets, ask_unix_peer, parse_address, parse_peer
 
 TCP = """\
   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode

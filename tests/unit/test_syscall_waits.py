@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from lastwords.capture.captured import KernelThread, Syscall
-from lastwords.capture.facts import Facts, read_facts
+from lastwords.capture.kernel.facts import Facts, read_facts
+from lastwords.capture.kernel.syscall_arguments import to_int
+from lastwords.capture.kernel.syscall_sleep import format_time
+from lastwords.capture.kernel.syscall_waits import KernelWait, describe_syscall_wait
 from lastwords.capture.memory import ReadError, unreadable
-from lastwords.capture.syscall_arguments import to_int
-from lastwords.capture.syscall_sleep import format_time
-from lastwords.capture.syscall_waits import KernelWait, describe_syscall_wait
 
 PID = 70
 AT = 0x10000

@@ -9,13 +9,13 @@ import pytest
 
 from lastwords.capture.architectures import this_machine
 from lastwords.capture.captured import Captured, KernelThread, Syscall
-from lastwords.capture.futex import Futex, read_futex
+from lastwords.capture.kernel.futex import Futex, read_futex
 from lastwords.capture.memory import ReadError, unreadable
 from lastwords.capture.procfs import Mapping
-from lastwords.cpython.candidates import is_alive
 from lastwords.cpython.layouts import load_layout
-from lastwords.cpython.parking import find_mapping
 from lastwords.cpython.structs import Structs
+from lastwords.cpython.waiting.candidates import is_alive
+from lastwords.cpython.waiting.parking import find_mapping
 
 WORD, TIMEOUT = 0x1000, 0x2000
 WAIT, WAKE, BITSET, REALTIME, PRIVATE = 0, 1, 9, 256, 128

@@ -15,8 +15,8 @@ import msgspec
 from lastwords.capture import procfs
 from lastwords.capture.elf import ROOTS, Image, open_image
 from lastwords.capture.elf_tables import find_all
+from lastwords.capture.kernel.peers import list_pids
 from lastwords.capture.memory import ProcessMemory, ReadError
-from lastwords.capture.peers import list_pids
 from lastwords.capture.permission import Obstacle, Tracee, Tracer, find_obstacles, make_tracee, read_rights
 from lastwords.capture.procfs import PROC, ProcessGoneError
 from lastwords.hexversion import format_version

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 import click
 
-from lastwords.capture.peers import format_argv
+from lastwords.capture.kernel.peers import format_argv
 from lastwords.capture.python_processes import Found, PythonProcess, find_python_processes
 from lastwords.cli.commands import help_settings
 from lastwords.cli.output import print_bytes, print_messages, print_result, verbosity, verbosity_options

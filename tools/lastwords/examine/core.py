@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lastwords.capture.captured import Captured
-from lastwords.capture.corefile import Core, open_core
+from lastwords.capture.core.corefile import Core, open_core
 from lastwords.capture.elf import ROOTS, Image
 from lastwords.capture.memory import CachedMemory, ReadError
 from lastwords.cpython.interpreter import Interpreter, open_image

@@ -9,7 +9,7 @@ from typing import Literal
 from lastwords import __version__
 from lastwords.capture import procfs
 from lastwords.capture.captured import Captured
-from lastwords.capture.facts import Facts
+from lastwords.capture.kernel.facts import Facts
 from lastwords.model import Capture, Descriptor, Mode, Moment, Process, Report, Tool
 
 

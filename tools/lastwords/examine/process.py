@@ -9,11 +9,11 @@ from pathlib import Path
 from lastwords.capture import procfs
 from lastwords.capture.architectures import this_machine
 from lastwords.capture.captured import Captured, KernelThread
-from lastwords.capture.copied import CopiedMemory
 from lastwords.capture.elf import Image
-from lastwords.capture.facts import Facts, read_facts
-from lastwords.capture.live import capture_process
+from lastwords.capture.kernel.facts import Facts, read_facts
 from lastwords.capture.memory import CachedMemory, Memory, ReadError, open_process_memory
+from lastwords.capture.stop.copied import CopiedMemory
+from lastwords.capture.stop.live import capture_process
 from lastwords.cpython import Interpreter
 from lastwords.cpython.interpreter import find_image, open_image
 from lastwords.cpython.refusals import explain_end, explain_gone, explain_refusal

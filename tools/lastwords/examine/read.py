@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lastwords.capture.captured import Captured
-from lastwords.capture.facts import Facts
+from lastwords.capture.kernel.facts import Facts
 from lastwords.cpython import Interpreter, read_modules, read_phase, read_threading
 from lastwords.cpython.finalize import read_step
 from lastwords.cpython.modules import find_global

@@ -11,8 +11,8 @@ from contextlib import suppress
 from lastwords.capture.memory import ReadError
 from lastwords.cpython import Interpreter
 from lastwords.cpython.frame import Place, read_frames, read_places
+from lastwords.cpython.holding.takers import Takers
 from lastwords.cpython.locals import read_locals
-from lastwords.cpython.takers import Takers
 from lastwords.cpython.threads import PythonThread
 
 

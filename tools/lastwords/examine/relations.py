@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lastwords.capture.captured import Captured
-from lastwords.capture.facts import Facts
+from lastwords.capture.kernel.facts import Facts
 from lastwords.cpython import Interpreter
 from lastwords.cpython.frame import Place
 from lastwords.cpython.gil import read_gil
-from lastwords.cpython.holds import Hold, find_holds
+from lastwords.cpython.holding.holds import Hold, find_holds
 from lastwords.cpython.locks import read_lock
 from lastwords.cpython.names import find_name
 from lastwords.cpython.threads import PythonThread
-from lastwords.cpython.waits import Wait, read_waits
+from lastwords.cpython.waiting.waits import Wait, read_waits
 from lastwords.examine.entities import Entities, tolerated
 from lastwords.model import Gil, Thread, WaitsFor
 

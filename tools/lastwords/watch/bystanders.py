@@ -1,4 +1,4 @@
-"""What the other threads were doing when one of them stopped: it holds the GIL, so that none of them moves in Python."""
+"""What the other threads were doing when one of them stopped: it holds the GIL, so none of them moves in Python."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dataclasses import replace
 from lastwords.capture import procfs
 from lastwords.capture.architectures import this_machine
 from lastwords.capture.captured import Captured, KernelThread
-from lastwords.capture.facts import read_facts
-from lastwords.capture.kernel_threads import find_still, read_kernel_threads, read_steps
+from lastwords.capture.kernel.facts import read_facts
+from lastwords.capture.stop.kernel_threads import find_still, read_kernel_threads, read_steps
 from lastwords.cpython import Interpreter
 from lastwords.examine.read import Options, Source, add_threads
 from lastwords.model import Moment, Report, Thread

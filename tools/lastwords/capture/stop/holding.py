@@ -20,8 +20,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
-from lastwords.capture import stopper
 from lastwords.capture.architectures import RESTART_CALL, Architecture
+from lastwords.capture.stop import stopper
 
 # The system calls that the kernel carries on, unseen by the program, after PTRACE_INTERRUPT: signal(7), "Interruption
 # of system calls". Of all others (epoll_wait, recv with a timeout, semop, sigtimedwait, io_getevents, half-done writes

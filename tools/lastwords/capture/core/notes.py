@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from lastwords.capture.architectures import Architecture, Registers
 from lastwords.capture.captured import KernelThread, Syscall
-from lastwords.capture.core_headers import TOP, FileBytes, ProgramHeader
+from lastwords.capture.core.headers import TOP, FileBytes, ProgramHeader
 from lastwords.capture.elf_tables import read_notes
 
 NT_PRSTATUS, NT_PRPSINFO, NT_AUXV = 1, 3, 6

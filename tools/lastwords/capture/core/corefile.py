@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from lastwords.capture import compressed
 from lastwords.capture.architectures import RESTART_CALL, Architecture
 from lastwords.capture.captured import KernelThread, Syscall
-from lastwords.capture.core_arguments import read_arguments
-from lastwords.capture.core_files import ElfOnDisk, MappedFile, MappedFiles, describe_difference
-from lastwords.capture.core_headers import (
+from lastwords.capture.core import compressed
+from lastwords.capture.core.arguments import read_arguments
+from lastwords.capture.core.files import ElfOnDisk, MappedFile, MappedFiles, describe_difference
+from lastwords.capture.core.headers import (
     CoreHeaders,
     FileBytes,
     ProgramHeader,
@@ -24,12 +24,12 @@ from lastwords.capture.core_headers import (
     open_regular,
     read_headers,
 )
-from lastwords.capture.core_memory import CoreMemory, SegmentMemory
-from lastwords.capture.core_notes import CoreNotes, FilePart, read_core_notes
+from lastwords.capture.core.memory import CoreMemory, SegmentMemory
+from lastwords.capture.core.notes import CoreNotes, FilePart, read_core_notes
 from lastwords.capture.elf import Image
-from lastwords.capture.kernel_threads import CODE_SIZE, name_by_arguments
 from lastwords.capture.memory import Memory, ReadError
 from lastwords.capture.procfs import Mapping
+from lastwords.capture.stop.kernel_threads import CODE_SIZE, name_by_arguments
 from lastwords.errors import SetupError, TargetError
 
 AT_PHDR = 3

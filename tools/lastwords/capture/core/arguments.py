@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import struct
 
-from lastwords.capture.core_memory import SegmentMemory
-from lastwords.capture.core_notes import CoreNotes
+from lastwords.capture.core.memory import SegmentMemory
+from lastwords.capture.core.notes import CoreNotes
 from lastwords.capture.memory import ReadError
 
 AT_EXECFN = 31

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lastwords.capture.descriptors import DescriptorFacts, read_descriptor
-from lastwords.capture.peers import Holder, OpenFiles, describe_process
+from lastwords.capture.kernel.descriptors import DescriptorFacts, read_descriptor
+from lastwords.capture.kernel.peers import Holder, OpenFiles, describe_process
+from lastwords.capture.kernel.sockets import Socket, Sockets
 from lastwords.capture.procfs import PROC
-from lastwords.capture.sockets import Socket, Sockets
 
 SHOWN = 3  # processes of many that are named
 

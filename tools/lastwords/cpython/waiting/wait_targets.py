@@ -14,7 +14,7 @@ from lastwords.cpython.numbers import read_float
 from lastwords.cpython.slots import find_slot
 from lastwords.cpython.structs import INT, LONG
 from lastwords.cpython.types import type_of
-from lastwords.cpython.waiting_functions import Waiting
+from lastwords.cpython.waiting.waiting_functions import Waiting
 
 ACTIVE_LIMIT = 100_000
 PROCESS_FRAMES = 6  # subprocess and multiprocessing poll a child through a few functions of their own

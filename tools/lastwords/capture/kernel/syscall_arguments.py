@@ -7,8 +7,8 @@ import socket
 import struct
 from ipaddress import IPv4Address
 
+from lastwords.capture.kernel.sockets import format_ipv6
 from lastwords.capture.memory import Memory, ReadError
-from lastwords.capture.sockets import format_ipv6
 
 SOCKADDR_LIMIT = 128  # sizeof(struct sockaddr_storage)
 POLLED_LIMIT = 4096

@@ -10,12 +10,12 @@ from functools import cached_property
 from pathlib import Path
 
 from lastwords.capture import procfs
-from lastwords.capture.descriptors import DescriptorFacts, name_descriptor, read_descriptor
-from lastwords.capture.file_locks import FileLock, find_blockers
-from lastwords.capture.other_ends import OtherEnd, OtherEnds, read_namespace
-from lastwords.capture.peers import OpenFiles, describe_process, format_argv, list_pids
+from lastwords.capture.kernel.descriptors import DescriptorFacts, name_descriptor, read_descriptor
+from lastwords.capture.kernel.file_locks import FileLock, find_blockers
+from lastwords.capture.kernel.other_ends import OtherEnd, OtherEnds, read_namespace
+from lastwords.capture.kernel.peers import OpenFiles, describe_process, format_argv, list_pids
+from lastwords.capture.kernel.sockets import Sockets
 from lastwords.capture.procfs import PROC
-from lastwords.capture.sockets import Sockets
 
 CHILDREN_LIMIT = 10_000
 STATES = {

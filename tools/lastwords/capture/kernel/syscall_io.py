@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from lastwords.capture.descriptors import format_events
-from lastwords.capture.facts import Facts
-from lastwords.capture.kernel_wait import Call, KernelWait
-from lastwords.capture.syscall_arguments import (
+from lastwords.capture.kernel.descriptors import format_events
+from lastwords.capture.kernel.facts import Facts
+from lastwords.capture.kernel.kernel_wait import Call, KernelWait
+from lastwords.capture.kernel.syscall_arguments import (
     read_fd_set,
     read_path,
     read_polled,

@@ -11,8 +11,8 @@ from lastwords.cpython.attributes import read_tuple
 from lastwords.cpython.classes import find_module_globals
 from lastwords.cpython.code import is_code, read_code
 from lastwords.cpython.dicts import find_item, read_items
-from lastwords.cpython.expressions import read_globals
 from lastwords.cpython.frame import Place
+from lastwords.cpython.holding.expressions import read_globals
 from lastwords.cpython.interpreter import Interpreter
 from lastwords.cpython.structs import TYPE
 from lastwords.cpython.types import type_of

@@ -12,19 +12,19 @@ from dataclasses import dataclass, field
 from lastwords.capture.memory import ReadError
 from lastwords.cpython.bytecode import once
 from lastwords.cpython.code import read_frame
-from lastwords.cpython.exit_stacks import find_entered
-from lastwords.cpython.expressions import evaluate, find_expression
 from lastwords.cpython.frame import Place
-from lastwords.cpython.generators import find_generator_place, find_manager_place
+from lastwords.cpython.holding.exit_stacks import find_entered
+from lastwords.cpython.holding.expressions import evaluate, find_expression
+from lastwords.cpython.holding.generators import find_generator_place, find_manager_place
+from lastwords.cpython.holding.lock_calls import GIVING, TAKING, LockCall, find_lock_calls
+from lastwords.cpython.holding.program_code import find_wait_code
+from lastwords.cpython.holding.releases import find_lock
+from lastwords.cpython.holding.with_blocks import WithBlock, find_with_blocks
 from lastwords.cpython.interpreter import Interpreter
-from lastwords.cpython.lock_calls import GIVING, TAKING, LockCall, find_lock_calls
 from lastwords.cpython.locks import LockState, read_lock
-from lastwords.cpython.program_code import find_wait_code
-from lastwords.cpython.releases import find_lock
 from lastwords.cpython.slots import find_slot
 from lastwords.cpython.threads import PythonThread
 from lastwords.cpython.value_stack import read_value_stack
-from lastwords.cpython.with_blocks import WithBlock, find_with_blocks
 
 TAKEN = ("lock", "semaphore", "process_lock")  # of these a frame is all that tells who has them
 NESTING_LIMIT = 8  # generators in generators

@@ -9,10 +9,10 @@ from lastwords.cpython.attributes import find_attribute, read_tuple
 from lastwords.cpython.classes import find_module_globals
 from lastwords.cpython.deques import is_deque, read_deque
 from lastwords.cpython.dicts import find_item
+from lastwords.cpython.holding.with_blocks import read_bound
 from lastwords.cpython.interpreter import Interpreter
 from lastwords.cpython.structs import TUPLE
 from lastwords.cpython.types import bases, type_of
-from lastwords.cpython.with_blocks import read_bound
 
 ENTERED_LIMIT = 1000
 

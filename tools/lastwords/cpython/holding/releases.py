@@ -10,12 +10,12 @@ from functools import cached_property
 from typing import NamedTuple
 
 from lastwords.capture.memory import ReadError
-from lastwords.cpython.expressions import evaluate_global, read_globals
 from lastwords.cpython.frame import Place
+from lastwords.cpython.holding.expressions import evaluate_global, read_globals
+from lastwords.cpython.holding.lock_calls import GIVING, NAME_LIMIT, LockCall, find_lock_calls
+from lastwords.cpython.holding.program_code import ProgramCode, read_constants
 from lastwords.cpython.interpreter import Interpreter
-from lastwords.cpython.lock_calls import GIVING, NAME_LIMIT, LockCall, find_lock_calls
 from lastwords.cpython.locks import find_attributes, read_lock
-from lastwords.cpython.program_code import ProgramCode, read_constants
 from lastwords.cpython.structs import BYTES, UNICODE
 from lastwords.cpython.text import read_name
 

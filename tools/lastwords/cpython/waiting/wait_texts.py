@@ -9,7 +9,7 @@ from lastwords.cpython.classes import find_lock_class
 from lastwords.cpython.interpreter import Interpreter
 from lastwords.cpython.locks import Attributes, find_attributes, read_count
 from lastwords.cpython.text import read_text
-from lastwords.cpython.wait_levels import Level
+from lastwords.cpython.waiting.wait_levels import Level
 
 NAME_LIMIT = 200  # characters
 

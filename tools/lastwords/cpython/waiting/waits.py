@@ -12,23 +12,23 @@ from functools import cached_property
 from typing import Literal
 
 from lastwords.capture.captured import Captured, KernelThread
-from lastwords.capture.facts import Facts
-from lastwords.capture.futex import Futex, read_futex
-from lastwords.capture.kernel_wait import KernelWait
+from lastwords.capture.kernel.facts import Facts
+from lastwords.capture.kernel.futex import Futex, read_futex
+from lastwords.capture.kernel.kernel_wait import KernelWait
+from lastwords.capture.kernel.syscall_waits import describe_syscall_wait
 from lastwords.capture.memory import ReadError
-from lastwords.capture.syscall_waits import describe_syscall_wait
-from lastwords.cpython import import_lock
-from lastwords.cpython.candidates import find_lock_of_word
 from lastwords.cpython.frame import Place
 from lastwords.cpython.gil import Gil, read_gil
 from lastwords.cpython.interpreter import Interpreter
 from lastwords.cpython.locks import read_lock
-from lastwords.cpython.parking import find_mapping, find_parked, find_parked_lock, find_parked_thread
 from lastwords.cpython.threads import PythonThread
-from lastwords.cpython.wait_levels import Level, find_polling, read_levels
-from lastwords.cpython.wait_targets import find_child, read_deadline, read_threads_by_word
-from lastwords.cpython.wait_texts import format_level
-from lastwords.cpython.waiting_functions import Waiting, read_waiting_functions
+from lastwords.cpython.waiting import import_lock
+from lastwords.cpython.waiting.candidates import find_lock_of_word
+from lastwords.cpython.waiting.parking import find_mapping, find_parked, find_parked_lock, find_parked_thread
+from lastwords.cpython.waiting.wait_levels import Level, find_polling, read_levels
+from lastwords.cpython.waiting.wait_targets import find_child, read_deadline, read_threads_by_word
+from lastwords.cpython.waiting.wait_texts import format_level
+from lastwords.cpython.waiting.waiting_functions import Waiting, read_waiting_functions
 from lastwords.model import Certainty
 
 Kind = Literal["lock", "join", "event", "queue", "condition", "io", "process", "sleep", "gil", "import_lock", "unknown"]

@@ -13,9 +13,9 @@ from pathlib import Path
 from lastwords.capture import procfs
 from lastwords.capture.architectures import RESTART_CALL, Architecture, Registers, this_machine
 from lastwords.capture.captured import KernelThread, Syscall
-from lastwords.capture.holding import Held, Stopped, decode_registers
 from lastwords.capture.memory import Memory, ProcessMemory
 from lastwords.capture.procfs import PROC, TaskCall
+from lastwords.capture.stop.holding import Held, Stopped, decode_registers
 
 CODE_SIZE = 16  # bytes before a program counter in which the number of the system call is set
 FUTEX_WAIT_BITSET, FUTEX_FLAGS, FUTEX_MATCH_ANY = 9, 0x180, 0xFFFF_FFFF  # linux/futex.h

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import BinaryIO, Protocol, cast
 
-from lastwords.capture.core_headers import FileBytes
+from lastwords.capture.core.headers import FileBytes
 from lastwords.errors import SetupError
 
 CHUNK = 1 << 18

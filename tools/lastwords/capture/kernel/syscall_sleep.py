@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 
-from lastwords.capture.kernel_wait import Call, KernelWait
-from lastwords.capture.syscall_arguments import read_timespec
+from lastwords.capture.kernel.kernel_wait import Call, KernelWait
+from lastwords.capture.kernel.syscall_arguments import read_timespec
 
 TIMER_ABSTIME = 1
 REALTIME_CLOCKS = (0, 5, 8)  # CLOCK_REALTIME, _COARSE, _ALARM

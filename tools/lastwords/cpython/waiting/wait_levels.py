@@ -14,7 +14,7 @@ from lastwords.cpython.frame import Place
 from lastwords.cpython.interpreter import Interpreter
 from lastwords.cpython.locks import find_attributes
 from lastwords.cpython.slots import find_slot
-from lastwords.cpython.waiting_functions import Waiting
+from lastwords.cpython.waiting.waiting_functions import Waiting
 
 LEVELS_LIMIT = 12
 # Which attributes of `self` the thread may sleep on in these methods.

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lastwords.capture import elf
-from lastwords.capture.core_headers import (
+from lastwords.capture.core.headers import (
     HEADER,
     MAGIC,
     PT_LOAD,
@@ -23,7 +23,7 @@ from lastwords.capture.core_headers import (
     open_regular,
     parse_headers,
 )
-from lastwords.capture.core_notes import FilePart
+from lastwords.capture.core.notes import FilePart
 from lastwords.capture.elf import PAGE, Image
 from lastwords.capture.elf_memory import read_build_id, read_image
 from lastwords.capture.memory import Memory, Range, ReadError, unreadable

@@ -11,8 +11,8 @@ from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from lastwords.capture.core_files import MappedFiles
-from lastwords.capture.core_headers import TOP, WRITABLE, FileBytes, ProgramHeader
+from lastwords.capture.core.files import MappedFiles
+from lastwords.capture.core.headers import TOP, WRITABLE, FileBytes, ProgramHeader
 from lastwords.capture.memory import READ_LIMIT, Range, ReadError, unreadable
 
 REASON = "not in the core file"

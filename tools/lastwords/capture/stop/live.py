@@ -18,11 +18,17 @@ from pathlib import Path
 from lastwords.capture import procfs
 from lastwords.capture.architectures import this_machine
 from lastwords.capture.captured import Captured, KernelThread
-from lastwords.capture.copied import CompletingMemory, CopiedMemory, Copy, Pages, RecordingMemory
-from lastwords.capture.holding import Held, Holder, NotHeldError
-from lastwords.capture.kernel_threads import describe_held, find_broken, find_still, read_kernel_threads, read_steps
 from lastwords.capture.memory import PAGE, Memory, ProcMemMemory, ReadError, open_process_memory
 from lastwords.capture.procfs import PROC, ProcessGoneError
+from lastwords.capture.stop.copied import CompletingMemory, CopiedMemory, Copy, Pages, RecordingMemory
+from lastwords.capture.stop.holding import Held, Holder, NotHeldError
+from lastwords.capture.stop.kernel_threads import (
+    describe_held,
+    find_broken,
+    find_still,
+    read_kernel_threads,
+    read_steps,
+)
 from lastwords.errors import TargetError
 
 __all__ = ["Look", "capture_process", "read_kernel_threads"]

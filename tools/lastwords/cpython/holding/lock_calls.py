@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from lastwords.cpython.bytecode import Instruction, once, read_instructions
-from lastwords.cpython.expressions import (
+from lastwords.cpython.holding.expressions import (
     ATTRIBUTES,
     ATTRIBUTES_LIMIT,
     Expression,

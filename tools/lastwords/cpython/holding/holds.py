@@ -18,9 +18,9 @@ from typing import Protocol
 from lastwords.capture.memory import ReadError
 from lastwords.cpython.code import read_frame
 from lastwords.cpython.frame import Place
+from lastwords.cpython.holding.releases import Giver, Givers
+from lastwords.cpython.holding.takers import Taker, Takers
 from lastwords.cpython.interpreter import Interpreter
-from lastwords.cpython.releases import Giver, Givers
-from lastwords.cpython.takers import Taker, Takers
 from lastwords.cpython.threads import PythonThread
 from lastwords.model import Certainty
 

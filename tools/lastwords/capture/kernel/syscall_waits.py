@@ -6,12 +6,11 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from lastwords.capture.captured import KernelThread
-from lastwords.capture.descriptors import format_signals
-from lastwords.capture.facts import Facts
-from lastwords.capture.kernel_wait import Call, KernelWait
-from lastwords.capture.memory import Memory, ReadError
-from lastwords.capture.syscall_arguments import read_signals, read_timespec
-from lastwords.capture.syscall_io import (
+from lastwords.capture.kernel.descriptors import format_signals
+from lastwords.capture.kernel.facts import Facts
+from lastwords.capture.kernel.kernel_wait import Call, KernelWait
+from lastwords.capture.kernel.syscall_arguments import read_signals, read_timespec
+from lastwords.capture.kernel.syscall_io import (
     describe_accept,
     describe_connect,
     describe_copy,
@@ -23,7 +22,8 @@ from lastwords.capture.syscall_io import (
     describe_sendto,
     on_descriptor,
 )
-from lastwords.capture.syscall_sleep import describe_clock_nanosleep, describe_nanosleep
+from lastwords.capture.kernel.syscall_sleep import describe_clock_nanosleep, describe_nanosleep
+from lastwords.capture.memory import Memory, ReadError
 
 __all__ = ["KernelWait", "describe_syscall_wait"]
 

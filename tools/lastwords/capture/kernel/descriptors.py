@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from lastwords.capture.kernel.sockets import Socket
 from lastwords.capture.procfs import PROC
-from lastwords.capture.sockets import Socket
 
 Kind = Literal[
     "file", "pipe", "fifo", "socket", "terminal", "pty master", "epoll", "eventfd", "timerfd", "signalfd", "inotify",

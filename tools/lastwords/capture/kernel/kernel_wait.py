@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from lastwords.capture.facts import Facts
+from lastwords.capture.kernel.facts import Facts
+from lastwords.capture.kernel.syscall_arguments import to_int
 from lastwords.capture.memory import Memory
-from lastwords.capture.syscall_arguments import to_int
 
 
 @dataclass(frozen=True)

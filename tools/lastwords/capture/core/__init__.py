@@ -1,0 +1,1 @@
+"""Core files: opened, unpacked, what they leave out filled from checked ELF files."""
