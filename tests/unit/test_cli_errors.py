@@ -136,6 +136,6 @@ def test_every_golden_file_has_its_test() -> None:
     ours = {
         path.stem
         for path in GOLDEN.glob("*.txt")
-        if not path.stem.startswith(("run_", "trace_", "guard_", "gdb_", "attach_", "ps_"))
+        if not path.stem.startswith(("run_", "trace_", "guard_", "gdb_", "attach_", "core_", "ps_"))
     }
     assert ours == {*CASES, *others}
