@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import sys
 from pathlib import Path
 
@@ -13,12 +14,13 @@ import pytest
 from harness import running
 from interpreters import Interpreter
 
-README = Path(__file__).resolve().parents[2] / "README.md"
+TESTS = Path(__file__).resolve().parents[1]
+README = TESTS.parent / "README.md"
 COMMANDS = re.findall(r"^\$ (lastwords .*?)(?: +#.*)?$", README.read_text(), re.MULTILINE)
 
 
 def test_there_are_commands_to_try() -> None:
-    assert {shlex.split(command)[1] for command in COMMANDS} >= {"run", "trace", "guard", "doctor"}
+    assert {shlex.split(command)[1] for command in COMMANDS} >= {"run", "trace", "guard", "doctor", "attach", "core"}
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -28,8 +30,14 @@ def test_a_command_of_the_readme(command: str, running_python: Interpreter, tmp_
     names.mkdir()
     (names / "python").symlink_to(running_python.path)
     path = os.pathsep.join([str(names), str(Path(sys.executable).parent), os.environ["PATH"]])
-    with running(shlex.split(command), env={"PATH": path}, cwd=tmp_path) as target:
-        code = target.wait()
-        said = target.describe()
+    shutil.copy(TESTS / "cores" / "py3.8.core.xz", tmp_path / "core.4711")
+    waiting = [running_python.path, "-c", "print('ready', flush=True); input()"]
+    with running(waiting, env={"PATH": path}) as other:
+        other.wait_for("ready")
+        words = [str(other.pid) if word == "4711" else word for word in shlex.split(command)]
+        with running(words, env={"PATH": path}, cwd=tmp_path) as target:
+            code = target.wait()
+            said = target.describe()
     assert code == 0, said
-    assert "done" in target.stdout.text or shlex.split(command)[1] == "doctor", said
+    expected = {"ps": str(other.pid), "attach": "MainThread waits", "core": "MainThread", "doctor": ""}
+    assert expected.get(words[1], "done") in target.stdout.text, said
