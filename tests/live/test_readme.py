@@ -31,7 +31,7 @@ def test_a_command_of_the_readme(command: str, running_python: Interpreter, tmp_
     (names / "python").symlink_to(running_python.path)
     path = os.pathsep.join([str(names), str(Path(sys.executable).parent), os.environ["PATH"]])
     shutil.copy(TESTS / "cores" / "py3.8.core.xz", tmp_path / "core.4711")
-    waiting = [running_python.path, "-c", "print('ready', flush=True); input()"]
+    waiting: list[str | Path] = [running_python.path, "-c", "print('ready', flush=True); input()"]
     with running(waiting, env={"PATH": path}) as other:
         other.wait_for("ready")
         words = [str(other.pid) if word == "4711" else word for word in shlex.split(command)]

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterable
-from dataclasses import replace
+from msgspec.structs import replace
 from pathlib import Path
 
 import psutil

@@ -11,9 +11,10 @@ import linecache
 import shlex
 import stat
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from lastwords.capture.agent_trace import build_trace
 from lastwords.model import Caught, ExceptionValue, Frame, How, Imports, Patch, TraceCall, Value, WatchedImport
@@ -28,8 +29,7 @@ def default_process_id(pid: int) -> str:
     return f"process-{pid}"
 
 
-@dataclass
-class Hello:
+class Hello(msgspec.Struct):
     """What the agent said of a process when it started: `version` is `sys.version`."""
 
     pid: int
@@ -40,24 +40,23 @@ class Hello:
     implementation: str
 
 
-@dataclass
-class Said:
+class Said(msgspec.Struct):
     """All that agents said. `spoke` are the pids of which there is any record, `traced` those with a trace.
 
     `ended` are those that were seen to reach `threading._shutdown`; `reasons` says why they were not traced there: a
     sentence, and the pids.
     """
 
-    hellos: dict[int, Hello] = field(default_factory=dict)
-    spoke: set[int] = field(default_factory=set)
-    libraries: dict[int, dict[str, str]] = field(default_factory=dict)
-    imports: Imports = field(default_factory=Imports)
-    exceptions: list[Caught] = field(default_factory=list)
-    trace: list[TraceCall] = field(default_factory=list)
-    traced: set[int] = field(default_factory=set)
-    ended: set[int] = field(default_factory=set)
-    problems: list[str] = field(default_factory=list)
-    reasons: dict[str, list[int]] = field(default_factory=dict)
+    hellos: dict[int, Hello] = {}
+    spoke: set[int] = msgspec.field(default_factory=set)
+    libraries: dict[int, dict[str, str]] = {}
+    imports: Imports = msgspec.field(default_factory=Imports)
+    exceptions: list[Caught] = []
+    trace: list[TraceCall] = []
+    traced: set[int] = msgspec.field(default_factory=set)
+    ended: set[int] = msgspec.field(default_factory=set)
+    problems: list[str] = []
+    reasons: dict[str, list[int]] = {}
     process_id: ProcessId = default_process_id
     hunter: Path = Path("hunter")
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+
+import msgspec
 
 from lastwords.capture.architectures import Architecture, Registers
 from lastwords.capture.memory import Memory
 from lastwords.capture.procfs import Mapping
 
 
-@dataclass(frozen=True)
-class Syscall:
+class Syscall(msgspec.Struct, frozen=True):
     """The system call that a thread is in: `name` is "syscall 451" where the table has none; six arguments."""
 
     number: int
@@ -19,8 +19,7 @@ class Syscall:
     arguments: tuple[int, ...]
 
 
-@dataclass(frozen=True)
-class KernelThread:
+class KernelThread(msgspec.Struct, frozen=True):
     """A thread as the kernel sees it. What could not be read is None.
 
     name: its `comm`; state: the letter of /proc/PID/task/TID/stat ("R", "S", "D" ...), None in a core
@@ -33,15 +32,14 @@ class KernelThread:
     name: str | None = None
     state: str | None = None
     syscall: Syscall | None = None
-    registers: Registers = field(default_factory=dict)
+    registers: Registers = {}
     sp: int | None = None
     pc: int | None = None
     ident: int | None = None
     stood_still: bool = True
 
 
-@dataclass
-class Captured:
+class Captured(msgspec.Struct):
     """One moment. `method` in words; `pause_ms` how long threads stood still for it; `problems` what was not read.
 
     `pid` is None in a core; `is_live` says whether /proc still has the process of this moment.
@@ -55,7 +53,7 @@ class Captured:
     method: str
     pause_ms: float | None = None
     bytes: int | None = None
-    problems: list[str] = field(default_factory=list)
+    problems: list[str] = []
     is_live: bool = False
 
     def thread(self, tid: int) -> KernelThread | None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from lastwords.capture import elf
 from lastwords.capture.elf import DTPMOD64, GNU_BUILD_ID, PT_LOAD, PT_TLS, ElfFile, Image, Segment
@@ -33,8 +34,7 @@ HEADERS_LIMIT, ENTRIES_LIMIT, SYMBOLS_LIMIT, BUCKETS_LIMIT = 256, 4096, 1_000_00
 NOTES_LIMIT, NAME_LIMIT, CHAIN_LIMIT = 64 << 10, 4096, 4096
 
 
-@dataclass(frozen=True)
-class _Header:
+class _Header(msgspec.Struct, frozen=True):
     type: int
     offset: int
     address: int
@@ -42,8 +42,7 @@ class _Header:
     memory_size: int
 
 
-@dataclass(frozen=True)
-class _Mapped:
+class _Mapped(msgspec.Struct, frozen=True):
     """A file that lies `bias` bytes from its own addresses, which are [low, high)."""
 
     memory: Memory

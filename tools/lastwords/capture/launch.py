@@ -20,9 +20,10 @@ import signal
 import stat
 import struct
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
+
+import msgspec
 
 from lastwords.errors import NotExecutableError, NotFoundError
 from lastwords.model import Exit
@@ -33,8 +34,7 @@ _GO, _TRACER = b"G", b"T"
 _TRACER_MESSAGE = struct.Struct("=i")
 
 
-@dataclass(frozen=True)
-class Program:
+class Program(msgspec.Struct, frozen=True):
     """What to execute: the path that exec gets, and argv as the user wrote it."""
 
     path: str

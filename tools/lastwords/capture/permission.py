@@ -8,8 +8,9 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from lastwords.capture import procfs
 from lastwords.capture.procfs import Status
@@ -20,8 +21,7 @@ ALLOW_ATTACH = "sudo sysctl kernel.yama.ptrace_scope=0"
 ALLOW_IN_CONTAINER = "docker run --cap-add=SYS_PTRACE ..."
 
 
-@dataclass(frozen=True, kw_only=True)
-class Tracer:
+class Tracer(msgspec.Struct, frozen=True, kw_only=True):
     """Who wants to trace: its rights, and what the machine allows (`ptrace_scope` is yama's, None without)."""
 
     ptrace_scope: int | None
@@ -31,8 +31,7 @@ class Tracer:
     seccomp: int
 
 
-@dataclass(frozen=True, kw_only=True)
-class Tracee:
+class Tracee(msgspec.Struct, frozen=True, kw_only=True):
     """Who is to be traced. `is_child`: of the tracer, or it has named it by PR_SET_PTRACER."""
 
     pid: int
@@ -46,8 +45,7 @@ class Tracee:
     other_user_namespace: bool
 
 
-@dataclass(frozen=True)
-class Obstacle:
+class Obstacle(msgspec.Struct, frozen=True):
     """A reason, and the command that mends it or shows more."""
 
     fact: str

@@ -6,11 +6,11 @@ import os
 import pwd
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from lastwords.capture import procfs
 from lastwords.capture.elf import ROOTS, Image, open_image
@@ -52,8 +52,7 @@ class PythonProcess(msgspec.Struct, kw_only=True):
     mend: str | None = None
 
 
-@dataclass(frozen=True)
-class Found:
+class Found(msgspec.Struct, frozen=True):
     """All of them by rising pid, and how many processes of others could not be looked at."""
 
     processes: list[PythonProcess]
@@ -141,8 +140,7 @@ def _name_user(uid: int) -> str:
         return str(uid)
 
 
-@dataclass(frozen=True)
-class _Kind:
+class _Kind(msgspec.Struct, frozen=True):
     """Which Python a file holds."""
 
     implementation: str | None

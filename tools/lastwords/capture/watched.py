@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from datetime import UTC, datetime
+
+import msgspec
 
 from lastwords import __version__
 from lastwords.capture import procfs
@@ -17,8 +18,7 @@ from lastwords.capture.launch import find_program, keep_standard_descriptors_clo
 from lastwords.model import Exit, Process, Report, Tool
 
 
-@dataclass(frozen=True)
-class Watched:
+class Watched(msgspec.Struct, frozen=True):
     """What the agent said of a program, how the program ended, and what of its imports may have been missed."""
 
     report: Report

@@ -6,15 +6,15 @@ import os
 import re
 import shutil
 import subprocess
-from dataclasses import dataclass
+
+import msgspec
 
 ASK = "import sys, gdb; print('|'.join([gdb.VERSION, sys.version.split()[0]]))"
 OLDEST_GDB = 9
 INSTALL_GDB = "sudo apt-get install gdb   (or: dnf install gdb, apk add gdb)"
 
 
-@dataclass(frozen=True)
-class Gdb:
+class Gdb(msgspec.Struct, frozen=True):
     """A gdb that was started and asked. `python` is None where it was built without; `error` says what failed."""
 
     path: str
@@ -52,8 +52,7 @@ def find_fault(gdb: Gdb) -> str | None:
     return None
 
 
-@dataclass(frozen=True)
-class _Answer:
+class _Answer(msgspec.Struct, frozen=True):
     output: str
     error: str | None = None
 

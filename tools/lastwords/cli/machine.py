@@ -7,8 +7,9 @@ import platform
 import subprocess
 import sys
 import threading
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from lastwords.capture import procfs
 from lastwords.capture.elf import Image, find_python_image
@@ -33,8 +34,7 @@ sys.stdin.read()
 """
 
 
-@dataclass(frozen=True, kw_only=True)
-class Machine(Tracer):
+class Machine(Tracer, frozen=True, kw_only=True):
     """What holds for every process. `permitted` are our capabilities, `container` what kind we are in."""
 
     python: str
@@ -44,8 +44,7 @@ class Machine(Tracer):
     container: str | None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Target(Tracee):
+class Target(Tracee, frozen=True, kw_only=True):
     """A process. What is None could not be read."""
 
     name: str
@@ -56,8 +55,7 @@ class Target(Tracee):
     debug_symbols: bool | None = None
 
 
-@dataclass(frozen=True)
-class Interpreter:
+class Interpreter(msgspec.Struct, frozen=True):
     """An interpreter that programs run on: its version, its hunter (None without), its debug symbols."""
 
     path: str

@@ -8,7 +8,8 @@ can make such a one, and it holds in every interpreter of a process and after a 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+import msgspec
 
 from lastwords.capture.memory import ReadError
 from lastwords.cpython.attributes import read_tuple
@@ -49,8 +50,7 @@ PYTHON = {
 }
 
 
-@dataclass(frozen=True)
-class LockClass:
+class LockClass(msgspec.Struct, frozen=True):
     """A class whose instances are locks of one `kind` (see LockState); `name` as LockState.type has it.
 
     is_native: it, or one of its bases, is the type made in C

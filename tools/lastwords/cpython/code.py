@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import msgspec
 
 from lastwords.capture.memory import ReadError
 from lastwords.cpython.lines import Position, find_position
@@ -16,8 +16,7 @@ OPTIMIZED = 1  # co_flags, CO_OPTIMIZED: a function's, whose names are all in sl
 NAME_LIMIT = 1 << 14  # characters of a name or of a file's name
 
 
-@dataclass(slots=True)
-class Code:
+class Code(msgspec.Struct):
     """A code object as it stood when it was first asked for; `positions` by the byte of the instruction."""
 
     function: str
@@ -25,7 +24,7 @@ class Code:
     file: str
     first_line: int
     table: bytes
-    positions: dict[int, Position] = field(default_factory=dict)
+    positions: dict[int, Position] = {}
 
 
 def is_code(structs: Structs, address: int) -> bool:

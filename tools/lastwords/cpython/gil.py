@@ -9,7 +9,8 @@ A thread that wants it sleeps on a futex word inside: in its condition variable 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from lastwords.capture import elf
 from lastwords.cpython.interpreter import Interpreter
@@ -21,8 +22,7 @@ STATIC = ("gil_mutex", "gil_cond", "switch_mutex", "switch_cond")  # 3.6
 Words = tuple[int, int]
 
 
-@dataclass(frozen=True)
-class Gil:
+class Gil(msgspec.Struct, frozen=True):
     """One lock. `interpreters`: the ids of those who share it; `words`: where those who wait may sleep, [start, end).
 
     holder: the PyThreadState that has it, None where nobody has; waiters: those who want it

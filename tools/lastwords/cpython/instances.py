@@ -8,7 +8,8 @@ text of messages shows such an object as `object.__repr__` does.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from lastwords.capture.memory import ReadError
 from lastwords.cpython.attributes import read_attributes

@@ -12,7 +12,9 @@ of a lock (gevent) is not told here.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+
+import msgspec
+from msgspec.structs import replace
 
 from lastwords.capture.memory import ReadError
 from lastwords.cpython.attributes import read_attributes
@@ -33,8 +35,7 @@ RECURSIVE = 0  # RECURSIVE_MUTEX of Modules/_multiprocessing/multiprocessing.h
 Attributes = dict[str, int]
 
 
-@dataclass(frozen=True)
-class LockState:
+class LockState(msgspec.Struct, frozen=True):
     """A lock as it stood. What the release does not keep, and what does not fit the kind, is None.
 
     kind: "lock", "rlock", "condition", "event", "semaphore", "barrier", "queue", "simple_queue", "thread",

@@ -7,7 +7,8 @@ by the kernel's id that it noted of itself (`_native_id`, from 3.8 on), where no
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+import msgspec
 
 from lastwords.capture.memory import ReadError
 from lastwords.cpython.attributes import read_attributes
@@ -27,8 +28,7 @@ from lastwords.cpython.threading_state import (
 )
 
 
-@dataclass(frozen=True)
-class ThreadObject:
+class ThreadObject(msgspec.Struct, frozen=True):
     """A Thread: `key` in `_active`, `native_id` as it noted it; None where its attributes are not what they were."""
 
     address: int

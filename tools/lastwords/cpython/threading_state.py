@@ -5,7 +5,7 @@ The module's names changed with the releases (`_Thread__name`, `_name`; `_get_id
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from lastwords.capture.memory import ReadError
 from lastwords.cpython.attributes import find_attribute, read_attributes
@@ -29,8 +29,7 @@ GET_IDENT = ("get_ident", "_get_ident")
 BUILTIN_MODULES = ("thread", "_thread")
 
 
-@dataclass(frozen=True)
-class GetIdent:
+class GetIdent(msgspec.Struct, frozen=True):
     """The function that `threading` calls to find itself, and whether it is the interpreter's own."""
 
     name: str | None

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+
+import msgspec
 
 from lastwords.capture.captured import KernelThread
 from lastwords.capture.memory import ReadError
@@ -15,8 +16,7 @@ from lastwords.cpython.thread_objects import ThreadObjects
 from lastwords.cpython.thread_pairs import ThreadPairs
 
 
-@dataclass
-class PythonThread:
+class PythonThread(msgspec.Struct):
     """A PyThreadState. `interpreter` is the id of its PyInterpreterState, 0 the main one.
 
     ident: what `threading.get_ident()` is there; 0 for a thread that has been made but has not begun
@@ -33,7 +33,7 @@ class PythonThread:
     interpreter: int
     tid: int | None = None
     kernel: KernelThread | None = None
-    places: list[Place] = field(default_factory=list)
+    places: list[Place] = []
     error: str | None = None
     is_main: bool | None = None
     name: str | None = None

@@ -6,7 +6,7 @@ object is printed is told by its slots: the outermost base with the same `tp_rep
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from lastwords.capture.memory import ReadError
 from lastwords.cpython.dicts import find_item
@@ -17,8 +17,7 @@ BASES_LIMIT = 200
 BUILTIN_MODULES = ("builtins", "__builtin__", "exceptions")
 
 
-@dataclass(frozen=True)
-class Kind:
+class Kind(msgspec.Struct, frozen=True):
     """A type of the target. `name` is the static type's `tp_name` or the heap type's `__name__`."""
 
     address: int

@@ -8,7 +8,8 @@ as that type does it; or a class, and then only `<module.Class object at 0x...>`
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+
+import msgspec
 
 from lastwords.capture.memory import ReadError
 from lastwords.cpython.structs import Structs
@@ -16,8 +17,7 @@ from lastwords.cpython.types import find_definer, type_name, type_of
 from lastwords.model import Value
 
 
-@dataclass
-class Printer:
+class Printer(msgspec.Struct):
     """One repr in the making. Bounds: characters in all, items of a container, depth of containers.
 
     attributes: whether an instance whose repr would be code of its class shows what it has, see instances.py
@@ -29,7 +29,7 @@ class Printer:
     depth: int = 20
     attributes: bool = False
     truncated: bool = False
-    inside: list[int] = field(default_factory=list)
+    inside: list[int] = []
 
     def cut(self) -> str:
         """Marks that something was left out."""

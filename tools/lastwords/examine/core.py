@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from lastwords.capture.captured import Captured
 from lastwords.capture.core.corefile import Core, open_core
@@ -21,8 +22,7 @@ METHOD = "core file"
 PYPY = ("rpython_startup_code", "pypy_main_startup")
 
 
-@dataclass
-class Loaded:
+class Loaded(msgspec.Struct):
     """A core and the CPython in it. `captured.problems` grows by what reading needs and the core has not."""
 
     core: Core

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from lastwords.capture.captured import Captured
 from lastwords.capture.kernel.facts import Facts
@@ -19,15 +19,13 @@ from lastwords.model import Moment, Process, Report, Shutdown
 LIBRARIES = ("gevent", "greenlet", "eventlet", "gunicorn", "celery", "uwsgi")
 
 
-@dataclass(frozen=True)
-class Options:
+class Options(msgspec.Struct, frozen=True):
     """What to read beside threads and their stacks."""
 
     locals: bool = False
 
 
-@dataclass(frozen=True)
-class Source:
+class Source(msgspec.Struct, frozen=True):
     """Where a moment is read from; `facts` are what /proc knows of the process, None in a core."""
 
     interp: Interpreter

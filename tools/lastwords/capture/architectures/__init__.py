@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+
+import msgspec
 
 Registers = dict[str, int]
 
@@ -17,8 +18,7 @@ INTERRUPTED = frozenset(-number for number in (512, 513, 514, 516, 4))
 RESTART_CALL = "restart_syscall"
 
 
-@dataclass(frozen=True)
-class Architecture:
+class Architecture(msgspec.Struct, frozen=True):
     """One processor architecture on Linux. Register fields hold names of `registers`.
 
     registers: names in the order of `user_regs_struct` (8 bytes each), as PTRACE_GETREGSET and NT_PRSTATUS give them

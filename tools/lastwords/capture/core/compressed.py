@@ -12,9 +12,10 @@ import lzma
 import os
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from importlib import import_module
 from typing import BinaryIO, Protocol, cast
+
+import msgspec
 
 from lastwords.capture.core.headers import FileBytes
 from lastwords.errors import SetupError
@@ -33,8 +34,7 @@ class Reader(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Format:
+class Format(msgspec.Struct, frozen=True):
     """A way to compress: its name, its first bytes, what opens it, and the package that this needs."""
 
     name: str

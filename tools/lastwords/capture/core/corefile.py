@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+import msgspec
+from msgspec.structs import replace
 
 from lastwords.capture.architectures import RESTART_CALL, Architecture
 from lastwords.capture.captured import KernelThread, Syscall
@@ -37,8 +39,7 @@ STACK_LOOK = 256  # bytes at the stack pointer: a return address is among them
 UNKNOWN = "????"  # permissions of a mapping of which the core has nothing
 
 
-@dataclass
-class Core:
+class Core(msgspec.Struct):
     """One core file. What it does not say is None or empty.
 
     memory: see core_memory.CoreMemory; threads: with registers, the one that got the signal first
@@ -58,7 +59,7 @@ class Core:
     ppid: int | None = None
     uid: int | None = None
     name: str | None = None
-    argv: list[str] = field(default_factory=list)
+    argv: list[str] = []
     executable: str | None = None
     signal: int | None = None
     signal_code: int | None = None

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from lastwords.capture import elf
 from lastwords.capture.core.headers import (
@@ -92,8 +93,7 @@ def read_identity(memory: Memory, start: int) -> Identity:
         return None, table
 
 
-@dataclass
-class MappedFile:
+class MappedFile(msgspec.Struct):
     """One file, its parts by rising address. It is opened when it is needed; `problem` says why it cannot be used.
 
     given: what the user says it is, which is used even where the core has nothing to check it by

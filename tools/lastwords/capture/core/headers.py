@@ -12,9 +12,9 @@ import stat
 import struct
 import weakref
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 from elftools.elf.enums import ENUM_E_MACHINE
 
 from lastwords.capture.architectures import Architecture, architecture_named
@@ -71,8 +71,7 @@ def _check_regular(path: Path, mode: int) -> None:
         raise ValueError(f"{path} is not a regular file")
 
 
-@dataclass(frozen=True)
-class ProgramHeader:
+class ProgramHeader(msgspec.Struct, frozen=True):
     """`memory_size` bytes at `address`, of which the file has the first `file_size`, at `offset`; PF_* `flags`."""
 
     type: int
@@ -88,8 +87,7 @@ class ProgramHeader:
         return "".join(letter if self.flags & bit else "-" for letter, bit in (("r", 4), ("w", 2), ("x", 1))) + "p"
 
 
-@dataclass(frozen=True)
-class CoreHeaders:
+class CoreHeaders(msgspec.Struct, frozen=True):
     """A core's program headers: `loads` by rising address, `notes`; `missing` bytes were cut off its end."""
 
     architecture: Architecture

@@ -10,7 +10,8 @@ import os
 import signal
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+
+import msgspec
 
 from lastwords.capture.architectures import Architecture, Registers
 from lastwords.capture.captured import KernelThread, Syscall
@@ -27,8 +28,7 @@ FAULTS = {signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SI
 SI_KERNEL = 0x80
 
 
-@dataclass(frozen=True)
-class FilePart:
+class FilePart(msgspec.Struct, frozen=True):
     """[start, end) is mapped from `offset` on of the file `path`."""
 
     start: int
@@ -37,8 +37,7 @@ class FilePart:
     path: str
 
 
-@dataclass
-class CoreNotes:
+class CoreNotes(msgspec.Struct):
     """What the notes say; what they do not say is None or empty.
 
     threads: the one that got the signal first
@@ -46,8 +45,8 @@ class CoreNotes:
     sender: the pid that sent the signal, if a process did
     """
 
-    threads: list[KernelThread] = field(default_factory=list)
-    signals: dict[int, int] = field(default_factory=dict)
+    threads: list[KernelThread] = []
+    signals: dict[int, int] = {}
     signal: int | None = None
     signal_code: int | None = None
     fault_address: int | None = None
@@ -59,7 +58,7 @@ class CoreNotes:
     name: str | None = None
     arguments: str | None = None
     auxv: bytes = b""
-    files: list[FilePart] = field(default_factory=list)
+    files: list[FilePart] = []
 
     def auxiliary(self, key: int) -> int | None:
         """An entry of the auxiliary vector (AT_*)."""

@@ -6,9 +6,10 @@ import os
 import re
 import signal
 import stat
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+
+import msgspec
 
 from lastwords.capture.kernel.sockets import Socket
 from lastwords.capture.procfs import PROC
@@ -28,8 +29,7 @@ NETWORKED = re.compile(r"(nfs4?|cifs|smb3|fuse(\..*)?|9p|ceph|lustre|afs)")  # w
 EVENTS = {0x1: "read", 0x2: "read out of band", 0x4: "write"}  # errors and hang-ups are always told
 
 
-@dataclass(frozen=True)
-class Watched:
+class Watched(msgspec.Struct, frozen=True):
     """A descriptor that an epoll watches: its number when it was added, and for which events.
 
     `is_stale`: that number is open on something else by now.
@@ -40,8 +40,7 @@ class Watched:
     is_stale: bool = False
 
 
-@dataclass(frozen=True)
-class DescriptorFacts:
+class DescriptorFacts(msgspec.Struct, frozen=True):
     """One open descriptor of the target.
 
     target: as `/proc/PID/fd` names it; end: how it is open

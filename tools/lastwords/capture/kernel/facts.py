@@ -5,9 +5,11 @@ Lazy: nothing is read before it is asked for, and who has the other end of somet
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+
+import msgspec
+from msgspec.structs import replace
 
 from lastwords.capture import procfs
 from lastwords.capture.kernel.descriptors import DescriptorFacts, name_descriptor, read_descriptor
@@ -24,8 +26,7 @@ STATES = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Child:
+class Child(msgspec.Struct, frozen=True):
     """A child process: `state` is the kernel's letter, "Z" for one that has ended and was not waited for."""
 
     pid: int

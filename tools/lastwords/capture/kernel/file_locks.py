@@ -7,8 +7,9 @@ arrow: "3: -> FLOCK ..." (fs/locks.c, lock_get_status).
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from lastwords.capture.procfs import PROC
 
@@ -19,8 +20,7 @@ _LINE = re.compile(
 )
 
 
-@dataclass(frozen=True)
-class FileLock:
+class FileLock(msgspec.Struct, frozen=True):
     """A lock or a request for one. kind: "FLOCK" (flock), "POSIX" (fcntl), "OFDLCK"; pid: -1 where nobody is named."""
 
     number: int

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import struct
 import time
-from dataclasses import dataclass
+
+import msgspec
 
 from lastwords.capture.captured import Captured, KernelThread
 from lastwords.capture.memory import ReadError
@@ -16,8 +17,7 @@ WAITS = (WAIT, LOCK_PI, WAIT_BITSET, WAIT_REQUEUE_PI, LOCK_PI2)
 TIMESPEC = struct.Struct("<qq")  # seconds, nanoseconds
 
 
-@dataclass(frozen=True)
-class Futex:
+class Futex(msgspec.Struct, frozen=True):
     """A wait on the 32-bit word at `word`, until `until` (seconds of the epoch; None: for ever, or not known).
 
     is_restarted: the call was interrupted and goes on as restart_syscall(2), which may be some other call as well.

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+import msgspec
 
 from lastwords.capture.kernel.facts import Facts
 from lastwords.capture.kernel.syscall_arguments import to_int
 from lastwords.capture.memory import Memory
 
 
-@dataclass(frozen=True)
-class KernelWait:
+class KernelWait(msgspec.Struct, frozen=True):
     """What a thread waits for, as far as the kernel knows.
 
     call: the system call's name; detail: all of it in words; fd: where it is one descriptor
@@ -28,8 +28,7 @@ class KernelWait:
     until: float | None = None
 
 
-@dataclass(frozen=True)
-class Call:
+class Call(msgspec.Struct, frozen=True):
     """A system call to be described."""
 
     name: str

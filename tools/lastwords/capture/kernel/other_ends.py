@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
 from pathlib import Path
+
+import msgspec
+from msgspec.structs import replace
 
 from lastwords.capture.kernel.descriptors import DescriptorFacts, read_descriptor
 from lastwords.capture.kernel.peers import Holder, OpenFiles, describe_process
@@ -15,8 +17,7 @@ from lastwords.capture.procfs import PROC
 SHOWN = 3  # processes of many that are named
 
 
-@dataclass(frozen=True)
-class OtherEnd:
+class OtherEnd(msgspec.Struct, frozen=True):
     """Who has the other end of a descriptor. `text` says it; `is_complete` is False where some could not be seen."""
 
     text: str

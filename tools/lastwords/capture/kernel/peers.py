@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+
+import msgspec
 
 from lastwords.capture import procfs
 from lastwords.capture.procfs import PROC
@@ -17,8 +18,7 @@ DESCRIPTORS_LIMIT = 1_000_000
 SHARED = ("pipe:[", "socket:[", "/")  # what two processes can have in common
 
 
-@dataclass(frozen=True)
-class Holder:
+class Holder(msgspec.Struct, frozen=True):
     """A process that has something open, and as which descriptors."""
 
     pid: int

@@ -8,10 +8,11 @@ from __future__ import annotations
 import socket
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
+
+import msgspec
 
 from lastwords.capture.procfs import PROC
 
@@ -43,8 +44,7 @@ NETLINK_SECONDS = 1.0
 ANY_COOKIE = (1 << 64) - 1
 
 
-@dataclass(frozen=True)
-class Socket:
+class Socket(msgspec.Struct, frozen=True):
     """One socket. Addresses as "127.0.0.1:80", "[::1]:80", a path, "@abstract"; None where it has none.
 
     protocol: "TCP", "UDP" or "unix"; state: as `ss` says it ("listening", "established" ...)

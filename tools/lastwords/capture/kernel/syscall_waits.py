@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from lastwords.capture.captured import KernelThread
 from lastwords.capture.kernel.descriptors import format_signals

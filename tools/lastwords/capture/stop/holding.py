@@ -15,10 +15,11 @@ import struct
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
+
+import msgspec
 
 from lastwords.capture.architectures import RESTART_CALL, Architecture
 from lastwords.capture.stop import stopper
@@ -51,8 +52,7 @@ class Stopped(NamedTuple):
     registers: bytes
 
 
-@dataclass(frozen=True)
-class Held:
+class Held(msgspec.Struct, frozen=True):
     """Who stands still, and which threads were left alone."""
 
     stopped: list[Stopped]

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from lastwords.capture import procfs
 from lastwords.capture.architectures import RESTART_CALL, Architecture, Registers, this_machine
@@ -25,8 +26,7 @@ DESCRIPTORS_LIMIT = 1 << 16  # of one poll; no address is as low (vm.mmap_min_ad
 Step = tuple[int, TaskCall]
 
 
-@dataclass(frozen=True)
-class _Seen:
+class _Seen(msgspec.Struct, frozen=True):
     """A thread before its system call has a name."""
 
     tid: int

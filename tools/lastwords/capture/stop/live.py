@@ -12,8 +12,10 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+import msgspec
+from msgspec.structs import replace
 
 from lastwords.capture import procfs
 from lastwords.capture.architectures import this_machine
@@ -41,14 +43,13 @@ SAID_LIMIT = 10  # threads of which each has a problem of its own
 TRIES = 2  # where a thread ran that was not to be interrupted
 
 
-@dataclass
-class _Moment:
+class _Moment(msgspec.Struct):
     """What was copied, and of whom; `seconds` is how long threads were held."""
 
     pages: Pages
     maps: str
     threads: list[KernelThread]
-    problems: list[str] = field(default_factory=list)
+    problems: list[str] = []
     seconds: float | None = None
 
 
@@ -74,8 +75,7 @@ def capture_process(pid: int, dry_run: Look, recheck: Look, *, pause: bool = Tru
             return target.captured(_read_moving(target, dry_run, f"it could not be stopped: {error}"))
 
 
-@dataclass
-class _Target:
+class _Target(msgspec.Struct):
     """A process while it is captured. `mem` is its /proc/PID/mem, which ends where it executes another program."""
 
     pid: int

@@ -12,8 +12,9 @@ in the code of this program that may mean this lock. `lock.acquire()` leaves not
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Protocol
+
+import msgspec
 
 from lastwords.capture.memory import ReadError
 from lastwords.cpython.code import read_frame
@@ -41,8 +42,7 @@ class Waiting(Protocol):
     def chain(self) -> tuple[int, ...]: ...  # noqa: D102
 
 
-@dataclass(frozen=True)
-class Hold:
+class Hold(msgspec.Struct, frozen=True):
     """`thread` holds the lock at the address `lock`; of a semaphore it has a unit, as others may.
 
     place: the frame that took it, None where the lock itself says who owns it

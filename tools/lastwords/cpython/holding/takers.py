@@ -7,7 +7,8 @@ Inside `with lock`, its own or that of a generator or ExitStack that it works wi
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+
+import msgspec
 
 from lastwords.capture.memory import ReadError
 from lastwords.cpython.bytecode import once
@@ -37,8 +38,7 @@ UNSEEN = "what acquire() returned, and what happened since, leaves no trace"
 Found = tuple[Place, LockState, str, list[str]]  # the frame, what it has taken, the evidence, the doubts
 
 
-@dataclass
-class Taker:
+class Taker(msgspec.Struct):
     """A frame that has taken a lock. `at`: how many frames of its thread are further in."""
 
     thread: PythonThread
@@ -46,7 +46,7 @@ class Taker:
     place: Place
     lock: LockState
     evidence: str
-    doubts: list[str] = field(default_factory=list)
+    doubts: list[str] = []
 
 
 class Takers:

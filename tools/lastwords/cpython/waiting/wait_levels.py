@@ -6,7 +6,8 @@ Every step up is taken only if the frame runs the method of that class, and its 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from lastwords.capture.memory import ReadError
 from lastwords.cpython.classes import find_lock_class
@@ -31,8 +32,7 @@ STANDS_ON = {
 }
 
 
-@dataclass(frozen=True)
-class Level:
+class Level(msgspec.Struct, frozen=True):
     """What is waited for: `kind` and `address` of a lock (see LockState), and the function that waits for it."""
 
     kind: str

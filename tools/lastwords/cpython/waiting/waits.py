@@ -7,9 +7,11 @@ what the word belongs to. "certain" is only what rests on that address and on th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
+
+import msgspec
+from msgspec.structs import replace
 
 from lastwords.capture.captured import Captured, KernelThread
 from lastwords.capture.kernel.facts import Facts
@@ -49,8 +51,7 @@ KINDS: dict[str, Kind] = {
 }
 
 
-@dataclass(frozen=True)
-class Wait:
+class Wait(msgspec.Struct, frozen=True):
     """What one thread waits for.
 
     tid, ident: the thread, by the kernel's id and by the interpreter's (None for one that runs no Python)
@@ -72,8 +73,7 @@ class Wait:
     until: float | None = None
 
 
-@dataclass(frozen=True)
-class Sleeper:
+class Sleeper(msgspec.Struct, frozen=True):
     """A thread in a system call; `places` are its frames, none of a thread that runs no Python."""
 
     kernel: KernelThread
