@@ -6,11 +6,11 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterable
-from msgspec.structs import replace
 from pathlib import Path
 
 import psutil
 import pytest
+from msgspec.structs import replace
 
 from lastwords.cli import machine as facts
 from lastwords.cli import main
