@@ -116,7 +116,7 @@ def test_a_container_without_the_capability_is_told_how_to_get_it() -> None:
     ],
 )
 def test_why_attaching_is_not_allowed(machine: dict[str, object], target: dict[str, object], fact: str) -> None:
-    check = attach(replace(MACHINE, **machine), replace(TARGET, **target))  # type: ignore[arg-type]
+    check = attach(replace(MACHINE, **machine), replace(TARGET, **target))
     assert (check.state, check.fact) == ("missing", f"not allowed: {fact}")
     assert check.mend
 
@@ -131,7 +131,7 @@ def test_why_attaching_is_not_allowed(machine: dict[str, object], target: dict[s
     ],
 )
 def test_attaching_is_allowed(machine: dict[str, object], target: dict[str, object]) -> None:
-    check = attach(replace(MACHINE, **machine), replace(TARGET, **target))  # type: ignore[arg-type]
+    check = attach(replace(MACHINE, **machine), replace(TARGET, **target))
     assert check == Check("attach", "ok", "allowed")
 
 
