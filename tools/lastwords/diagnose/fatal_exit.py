@@ -78,8 +78,9 @@ def _cause(caught: Caught | None) -> Frame | None:
 def _title(process: Process, cause: Frame | None, running: Frame | None) -> str:
     crash = _crash(process)
     how = f"the process died of {crash}" if crash else "the interpreter hit a fatal error"
-    inside = f" in {cause.function}" if cause else "; where was not caught"
-    return f"{how}{inside}{f', called from {place(running)}' if running else ''}"
+    if cause:
+        return f"{how} in {cause.function}{f', called from {place(running)}' if running else ''}"
+    return f"{how} while {place(running)} ran" if running else f"{how}; where was not caught"
 
 
 def _subjects(caught: Caught | None, cause: Frame | None, running: Frame | None) -> Iterator[Subject]:
@@ -97,6 +98,6 @@ def _evidence(
     if crash and process.exit:
         yield Evidence(text="the signal that ended the process", value=f"{crash} ({process.exit.signal})")
     if caught and caught.message:
-        yield Evidence(text="what the interpreter said", value=caught.message)
+        yield Evidence(text="what was said of it", value=caught.message)
     yield from evidence(cause, "the innermost C function that is not part of aborting itself")
     yield from evidence(running, "the Python code that was running")
