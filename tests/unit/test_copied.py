@@ -187,3 +187,19 @@ def test_a_cache_above_reads_ahead_without_a_miss() -> None:
     copy = CopiedMemory(copy_pages(original, [BASE]))
     assert CachedMemory(copy).read(BASE, 8) == original.data[:8]
     assert not copy.misses
+
+
+def test_whether_anybody_has_moved() -> None:
+    memory = Holey()
+    recording = RecordingMemory(memory)
+    recording.read(BASE + 10, 3 * PAGE)
+    copy = Copy(recording.pages)
+    copy.read(memory)
+    assert not copy.has_changed()
+    memory.data[2 * PAGE] ^= 1
+    copy.read(memory)
+    assert copy.has_changed()
+    memory.holes = frozenset({1})
+    memory.data[2 * PAGE] ^= 1
+    copy.read(memory)
+    assert copy.has_changed()

@@ -144,6 +144,7 @@ class Copy:
     def __init__(self, recorded: Pages) -> None:
         good = sorted(number for number, page in recorded.items() if page is not None)
         self.pages: Pages = {}
+        self._recorded = recorded
         self._ranges = list(_merge(good))
         self._room = bytearray(len(good) * PAGE + 1)
         self._address = ctypes.addressof(ctypes.c_char.from_buffer(self._room))
@@ -156,6 +157,11 @@ class Copy:
         self.pages = dict(self._views)
         failed = self._read_ranges(memory) if isinstance(memory, ProcessMemory) else list(self._views)
         self.pages.update(copy_pages(memory, failed))
+
+    def has_changed(self) -> bool:
+        """Whether any page is another one than when it was recorded: then somebody has moved."""
+        # as bytes: two memoryviews are compared byte by byte, 30 times as slowly
+        return any(page is None or bytes(page) != self._recorded[number] for number, page in self.pages.items())
 
     def _read_ranges(self, memory: ProcessMemory) -> list[int]:
         """Fills the views. The pages of the ranges that could not be read in full."""

@@ -194,7 +194,8 @@ def _copy(target: _Target, held: Held, copy: Copy, names: dict[int, str | None],
     threads = describe_held(target.pid, held, names, target.memory, target.proc)
     completing = CompletingMemory(copy.pages, target.memory, time.monotonic() + RECHECK_SECONDS)
     try:
-        recheck(completing, threads)
+        if copy.has_changed():
+            recheck(completing, threads)
     except ReadError as error:
         problems.append(f"what moved since the dry run was not read to its end: {error}")
     if completing.is_late:
