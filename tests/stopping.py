@@ -16,11 +16,13 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
+from unittest import mock
 
 from lastwords.capture import procfs
 from lastwords.capture.architectures import Architecture
 from lastwords.capture.captured import Captured, KernelThread
 from lastwords.capture.memory import PAGE, Memory
+from lastwords.capture.stop.copied import Copy
 from lastwords.capture.stop.holding import Held, Holder
 from lastwords.capture.stop.live import Look, capture_process, read_kernel_threads
 
@@ -40,8 +42,9 @@ def look_at_stacks(memory: Memory, threads: Threads) -> None:
 
 
 def capture(pid: int, dry_run: Look = look_at_stacks, recheck: Look = look_nowhere, *, pause: bool = True) -> Captured:
-    """A capture that is over soon."""
-    return capture_process(pid, dry_run, recheck, pause=pause)
+    """A capture that is over soon, of a target in which something has moved: `recheck` is called."""
+    with mock.patch.object(Copy, "has_changed", return_value=True):
+        return capture_process(pid, dry_run, recheck, pause=pause)
 
 
 def states(pid: int) -> set[str]:

@@ -15,7 +15,6 @@ from harness import Target, running, wait_until
 from interpreters import Interpreter
 from lastwords.capture.architectures import this_machine
 from lastwords.capture.stop import stopper
-from lastwords.capture.stop.copied import Copy
 from lastwords.capture.stop.holding import Holder
 from lastwords.capture.stop.live import HOLD_SECONDS
 from lastwords.capture.stop.stopper import KILL_SECONDS
@@ -130,10 +129,7 @@ def test_only_the_kernel_ends_a_stopper_that_is_frozen(
     ticking.end()
 
 
-def test_a_stop_takes_as_long_as_it_says(
-    start_target: Start, running_python: Interpreter, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(Copy, "has_changed", lambda _: True)
+def test_a_stop_takes_as_long_as_it_says(start_target: Start, running_python: Interpreter) -> None:
     ticking = Ticking(start_target(running_python, "stop_ticks.py"))
     ticking.longest_gap()
     captured = capture(ticking.pid, look_nowhere, lambda *_: time.sleep(0.2))
