@@ -88,7 +88,7 @@ def open_core(path: Path, executable: Path | None = None) -> Core:
     segments = SegmentMemory(file, headers.loads)
     files = MappedFiles(notes.files, segments)
     files.problems += [one for one in (damage, _describe_cut(path, file, headers, notes)) if one]
-    files.problems += _describe_zeros(segments, notes)
+    files.problems += _leave_out_zeros(segments, notes)
     program = files.find_file(notes.auxiliary(AT_PHDR) or 0)
     if executable is not None:
         _use_executable(executable, program, files)
@@ -145,10 +145,12 @@ def _complete(thread: KernelThread, memory: Memory, notes: CoreNotes, architectu
     return replace(thread, syscall=Syscall(numbers[0], name or "", call.arguments)) if numbers else thread
 
 
-def _describe_zeros(segments: SegmentMemory, notes: CoreNotes) -> list[str]:
+def _leave_out_zeros(segments: SegmentMemory, notes: CoreNotes) -> list[str]:
     """gdb 13 writes zeros for a stack that begins with a page which it cannot read (glibc 2.42's guard pages)."""
-    empty = [one.tid for one in notes.threads if segments.begin(one.sp or 0, STACK_LOOK) == bytes(STACK_LOOK)]
-    return [f"the core has zeros in place of the stack of thread {tid}" for tid in empty]
+    empty = [one for one in notes.threads if segments.begin(one.sp or 0, STACK_LOOK) == bytes(STACK_LOOK)]
+    for thread in empty:
+        segments.leave_out(thread.sp or 0)
+    return [f"the core has zeros in place of the stack of thread {one.tid}" for one in empty]
 
 
 def _use_executable(path: Path, program: MappedFile | None, files: MappedFiles) -> None:

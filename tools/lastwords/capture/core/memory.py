@@ -25,6 +25,13 @@ class SegmentMemory:
         self.file = file
         self.loads = loads
         self._starts = [load.address for load in loads]
+        self._left_out: set[int] = set()
+
+    def leave_out(self, address: int) -> None:
+        """What the core has of the segment at `address` is not what was there: it is not read."""
+        load = self.find(address)
+        if load is not None:
+            self._left_out.add(load.address)
 
     def read(self, address: int, size: int) -> bytes:
         """See Memory."""
@@ -42,7 +49,7 @@ class SegmentMemory:
     def begin(self, address: int, size: int) -> bytes:
         """As many bytes from `address` on as one segment has of them; none where it has none, or was cut off."""
         load = self.find(address)
-        if load is None:
+        if load is None or load.address in self._left_out:
             return b""
         start = address - load.address
         return self.file.read(load.offset + start, min(size, load.file_size - start))
