@@ -190,3 +190,21 @@ def test_damaged_headers_and_notes_end_in_our_errors(changes: list[tuple[int, by
             load_core(Path(file.name))
         except LastwordsError as error:
             assert error.fact
+
+
+def test_zeros_in_place_of_a_stack_are_not_believed(tmp_path: Path) -> None:
+    """As gdb 13's gcore writes them; another thread's stack beside it is read."""
+    data = bytearray(lzma.decompress(core_of("py3.8").read_bytes()))
+    path = tmp_path / "core"
+    path.write_bytes(data)
+    whole = open_core(path)
+    first, second, *_ = (thread for thread in whole.threads if thread.sp)
+    load = whole.memory.segments.find(first.sp or 0)
+    assert load is not None
+    data[load.offset : load.offset + load.file_size] = bytes(load.file_size)
+    path.write_bytes(data)
+    core = open_core(path)
+    assert core.problems[-1:] == [f"the core has zeros in place of the stack of thread {first.tid}"]
+    with pytest.raises(ReadError, match="not in the core file"):
+        core.memory.read(first.sp or 0, 8)
+    assert core.memory.read(second.sp or 0, 8) == whole.memory.read(second.sp or 0, 8)
