@@ -20,6 +20,7 @@ from dumps import PACKERS, pack
 from lastwords import cpython
 from lastwords.capture.core.corefile import open_core
 from lastwords.capture.core.headers import HEADER, PROGRAM_HEADER
+from lastwords.capture.core.memory import CoreMemory
 from lastwords.capture.memory import PAGE, ReadError
 from lastwords.errors import LastwordsError, TargetError
 from lastwords.examine.core import describe_signal, load_core, read_core_report
@@ -198,6 +199,7 @@ def test_zeros_in_place_of_a_stack_are_not_believed(tmp_path: Path) -> None:
     path = tmp_path / "core"
     path.write_bytes(data)
     whole = open_core(path)
+    assert isinstance(whole.memory, CoreMemory)
     first, second, *_ = (thread for thread in whole.threads if thread.sp)
     load = whole.memory.segments.find(first.sp or 0)
     assert load is not None
