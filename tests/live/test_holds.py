@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from harness import Target
 from holds_ledger import Ledger, check_truth, find_missed, find_uncertain, read_holds, read_ledger
