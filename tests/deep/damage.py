@@ -56,6 +56,10 @@ RICH = Program(
     )
 )
 
+# A few frames in one thread: of a small memory a damaged word is more likely to matter, and it is read in less time.
+SMALL = Program((_work("with_lock generator", "event"),))
+RECORDED = {"rich": (RICH, 1), "small": (SMALL, 4)}  # and the cases that each gets, in parts
+
 
 class Recorder(CachedMemory):
     """Notes which words are read."""
@@ -109,10 +113,10 @@ class Damaged:
         return [self.read(*item) if item[0] in self.pages and item[1] == PAGE else None for item in ranges]
 
 
-def record(python: Python) -> Recording:
-    """A clean read of RICH under one interpreter."""
+def record(python: Python, program: Program = RICH) -> Recording:
+    """A clean read of a program under one interpreter."""
     with Host(python) as host:
-        host.stand(render(RICH, python.version))
+        host.stand(render(program, python.version))
         captured = capture_process(host.pid, look_at_nothing, look_at_nothing)
         recorder = Recorder(open_process_memory(host.pid))
         image = find_image(host.pid, procfs.read_maps(host.pid))

@@ -71,14 +71,14 @@ def peak_memory() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def fuzz_in_workers(recordings: Sequence[Recording], cases: int, seed: int, workers: int) -> list[Fuzzed]:
-    """`cases` for each recording, spread over worker processes, each of which is new for every chunk of them."""
+def fuzz_in_workers(recordings: Sequence[tuple[Recording, int]], seed: int, workers: int) -> list[Fuzzed]:
+    """Of each recording as many cases as it says, spread over worker processes. What came of them, by interpreter."""
     jobs = [
         (recording, range(start, min(start + CHUNK, cases)), seed)
-        for recording in recordings
+        for recording, cases in recordings
         for start in range(0, cases, CHUNK)
     ]
-    merged = {one.python: Fuzzed(one.python, seed) for one in recordings}
+    merged = {one.python: Fuzzed(one.python, seed) for one, _ in recordings}
     with multiprocessing.get_context("forkserver").Pool(workers) as pool:
         for part in pool.imap_unordered(_fuzz, jobs):
             merge(merged[part.interpreter], part)

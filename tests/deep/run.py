@@ -18,7 +18,7 @@ from typing import Any
 
 from deep.busy import Busy, attach_again_and_again
 from deep.cores import fuzz_cores
-from deep.damage import record
+from deep.damage import RECORDED, record
 from deep.fuzz import Fuzzed, fuzz_in_workers
 from deep.measure import Measured, Measurement
 from interpreters import CHECKOUT, Interpreter, find_interpreters
@@ -61,9 +61,14 @@ def _attach(python: Interpreter, count: int) -> Busy:
 
 def measure_memory(arguments: argparse.Namespace, pythons: list[Interpreter]) -> Sequence[Measured | Busy | Fuzzed]:
     """Damaged memories, the cases spread over all interpreters."""
-    recordings = [record(one) for one in pythons]
+    parts = len(pythons) * sum(share for _, share in RECORDED.values())
+    recordings = [
+        (record(one, program), -(-arguments.cases * share // parts))
+        for one in pythons
+        for program, share in RECORDED.values()
+    ]
     begun = time.monotonic()
-    found = fuzz_in_workers(recordings, -(-arguments.cases // len(recordings)), arguments.seed, WORKERS)
+    found = fuzz_in_workers(recordings, arguments.seed, WORKERS)
     seconds = time.monotonic() - begun
     for one in found:
         print_line(
