@@ -7,11 +7,11 @@ import random
 import subprocess
 import tempfile
 import time
-import traceback
+from functools import partial
 from pathlib import Path
 
 from deep.damage import RICH
-from deep.fuzz import CASE_SECONDS, FAILURES_LIMIT, Fuzzed, peak_memory
+from deep.fuzz import FAILURES_LIMIT, Fuzzed, peak_memory, run_case
 from deep.host import Host
 from deep.programs import render
 from interpreters import Interpreter as Python
@@ -38,10 +38,11 @@ def fuzz_cores(python: Python, cases: int, seed: int) -> Fuzzed:
         make_core(python, path)
         library.load(path)  # untouched, it can be read
         original = path.read_bytes()
+        found.base = peak_memory()
         for number in range(cases):
             chance = random.Random(f"{seed} {python.name} {number}")
             changed = _damage_in_place(path, original, chance)
-            _read(found, path, number)
+            run_case(found, number, partial(_read, path))
             _restore(path, original, changed)
             if len(found.failures) >= FAILURES_LIMIT:
                 break
@@ -72,21 +73,9 @@ def _restore(path: Path, original: bytes, changed: list[int]) -> None:
             file.write(original[at : at + 1])
 
 
-def _read(found: Fuzzed, path: Path, number: int) -> None:
-    start = time.process_time()
-    what = ""
+def _read(path: Path) -> str:
     try:
         library.load(path, locals=True)
-        found.outcomes["read"] += 1
     except LastwordsError:
-        found.outcomes["refused"] += 1
-    except Exception:  # whatever it is: it should not have come
-        what = traceback.format_exc()
-    took = time.process_time() - start
-    found.cases += 1
-    found.slowest = max(found.slowest, took)
-    found.memory = max(found.memory, peak_memory())
-    if took > CASE_SECONDS:
-        what += f"it took {took:.1f} s"
-    if what:
-        found.failures.append({"number": number, "seed": found.seed, "error": what[-3000:]})
+        return "refused"
+    return "read"

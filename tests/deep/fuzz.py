@@ -8,8 +8,9 @@ import resource
 import time
 import traceback
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from deep.damage import Recording, check
@@ -23,7 +24,10 @@ CHUNK = 50
 
 @dataclass
 class Fuzzed:
-    """What came of the cases of one recording; `slowest` in seconds of processor time, `memory` in bytes."""
+    """What came of the cases of one recording; `slowest` in seconds of processor time, `memory` in bytes.
+
+    base: what the worker had already before the first case, and is not counted
+    """
 
     interpreter: str
     seed: int
@@ -32,6 +36,7 @@ class Fuzzed:
     seconds: float = 0.0
     slowest: float = 0.0
     memory: int = 0
+    base: int = 0
     failures: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -40,24 +45,25 @@ def fuzz(recording: Recording, numbers: range, seed: int) -> Fuzzed:
     found = Fuzzed(recording.python, seed)
     begun = time.monotonic()
     for number in numbers:
-        _run_case(found, recording, number)
+        run_case(found, number, partial(check, recording, number, seed))
         if len(found.failures) >= FAILURES_LIMIT:
             break
     found.seconds = time.monotonic() - begun
     return found
 
 
-def _run_case(found: Fuzzed, recording: Recording, number: int) -> None:
+def run_case(found: Fuzzed, number: int, read: Callable[[], str]) -> None:
+    """One case: `read` says what came of it. An exception, too long a time or too much memory is a failure."""
     start = time.process_time()
     what = ""
     try:
-        found.outcomes[check(recording, number, found.seed)] += 1
+        found.outcomes[read()] += 1
     except Exception:  # whatever it is: it should not have come
         what = traceback.format_exc()
     took = time.process_time() - start
     found.cases += 1
     found.slowest = max(found.slowest, took)
-    found.memory = max(found.memory, peak_memory())
+    found.memory = max(found.memory, peak_memory() - found.base)
     if took > CASE_SECONDS:
         what += f"it took {took:.1f} s"
     if found.memory > MEMORY_LIMIT:
