@@ -4,29 +4,28 @@ from __future__ import annotations
 
 import faulthandler
 import multiprocessing
-import resource
 import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from deep.damage import Recording, check
 
 CASE_SECONDS = 1.0  # of processor time: a read may not take longer
 HANG_SECONDS = 300.0  # for a chunk: then the worker is ended, and says where it was
-MEMORY_LIMIT = 200 << 20  # bytes that a worker may have in all
+MEMORY_LIMIT = 200 << 20  # bytes that a case may take
 FAILURES_LIMIT = 20
 CHUNK = 50
 
 
 @dataclass
 class Fuzzed:
-    """What came of the cases of one recording; `slowest` in seconds of processor time, `memory` in bytes.
-
-    base: what the worker had already before the first case, and is not counted
+    """What came of the cases of one recording; the most of one case: `slowest` in seconds of processor time, `memory`
+    in bytes more than there were before it.
     """
 
     interpreter: str
@@ -36,7 +35,6 @@ class Fuzzed:
     seconds: float = 0.0
     slowest: float = 0.0
     memory: int = 0
-    base: int = 0
     failures: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -54,7 +52,8 @@ def fuzz(recording: Recording, numbers: range, seed: int) -> Fuzzed:
 
 def run_case(found: Fuzzed, number: int, read: Callable[[], str]) -> None:
     """One case: `read` says what came of it. An exception, too long a time or too much memory is a failure."""
-    start = time.process_time()
+    forget_peak()
+    before, start = peak_memory(), time.process_time()
     what = ""
     try:
         found.outcomes[read()] += 1
@@ -63,18 +62,25 @@ def run_case(found: Fuzzed, number: int, read: Callable[[], str]) -> None:
     took = time.process_time() - start
     found.cases += 1
     found.slowest = max(found.slowest, took)
-    found.memory = max(found.memory, peak_memory() - found.base)
+    memory = peak_memory() - before
+    found.memory = max(found.memory, memory)
     if took > CASE_SECONDS:
         what += f"it took {took:.1f} s"
-    if found.memory > MEMORY_LIMIT:
-        what += f"it took {found.memory >> 20} MB"
+    if memory > MEMORY_LIMIT:
+        what += f"it took {memory >> 20} MB"
     if what:
         found.failures.append({"number": number, "seed": found.seed, "error": what[-3000:]})
 
 
+def forget_peak() -> None:
+    """From now on `peak_memory` counts anew (proc(5), clear_refs)."""
+    Path("/proc/self/clear_refs").write_text("5")
+
+
 def peak_memory() -> int:
-    """Of this process since it began, in bytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    """Of this process since `forget_peak`, in bytes."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) * 1024
 
 
 def fuzz_in_workers(recordings: Sequence[tuple[Recording, int]], seed: int, workers: int) -> list[Fuzzed]:
