@@ -145,6 +145,8 @@ def _os_text(parts: Sequence[str]) -> str:
 
 
 def _import_error_text(structs: Structs, address: int) -> str:
+    if not structs.has("PyImportErrorObject"):  # 2.7's is like any other
+        return _base_text(structs, address)
     message = structs.number(address, "PyImportErrorObject", "msg")
     if message and type_of(structs, message).is_static("str"):
         return _str(structs, message)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from lastwords.capture.captured import Captured
 from lastwords.capture.kernel.facts import Facts
+from lastwords.capture.memory import ReadError
 from lastwords.cpython import Interpreter
 from lastwords.cpython.frame import Place
 from lastwords.cpython.gil import read_gil
@@ -36,7 +37,9 @@ def add_relations(
     places = {thread.ident: thread.places for thread in threads}
     for wait in waits:
         with tolerated(moment, "a lock that is waited for"):
-            thread = by_id[entities.thread_id(wait.tid, wait.ident)]
+            thread = by_id.get(entities.thread_id(wait.tid, wait.ident))
+            if thread is None:
+                raise ReadError(f"thread {wait.tid} is none of those that were listed")
             _add_wait(entities, interp, thread, wait, places.get(wait.ident or 0, []))
     with tolerated(moment, "who holds which lock"):
         for hold in find_holds(interp, threads, waits):
