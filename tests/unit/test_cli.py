@@ -178,10 +178,12 @@ def test_a_closed_stdout_is_a_clear_error(saved: str) -> None:
 def test_ctrl_c_kills_by_sigint_without_a_word() -> None:
     code = (
         "import os, signal, sys; import lastwords.cli as c\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it\n"
         "def interrupted(arguments): os.kill(os.getpid(), signal.SIGINT); signal.pause()\n"
         "c._run = interrupted; sys.exit(c.main([]))"
     )
-    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, env=environment())
+    words = [sys.executable, "-c", code]
+    done = subprocess.run(words, check=False, capture_output=True, env=environment(), timeout=60)
     assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, b"", b"")
 
 
