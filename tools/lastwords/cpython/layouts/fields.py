@@ -135,7 +135,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "PyMethodObject": ("im_func", "im_self", "im_class"),
     "PyCFunctionObject": ("m_ml", "m_self", "m_module"),
     "PyMethodDef": ("ml_name", "ml_meth"),
-    "PyMethodDescrObject": ("d_common.d_type",),
+    "PyMethodDescrObject": ("d_common.d_type|d_type",),
     "PyMemberDescrObject": ("d_member",),
     "PyMemberDef": ("type", "offset"),
     "PyCellObject": ("ob_ref",),
