@@ -148,7 +148,9 @@ def test_odd_program(text: str) -> None:
     report = report_of([sys.executable, "-c", text])
     assert report.processes[0].exit is not None
     assert report.processes[0].exit.code == 3
-    assert not [one for one in report.problems if "gdb" in one]
+    said = [one for one in report.problems if "gdb" in one]
+    # gdb 13 itself was seen to crash where a daemon's parents end while it forks: the program does not notice
+    assert said in ([], ["gdb ended by itself: from then on the program ran unwatched"] * ("setsid" in text))
 
 
 def test_deleted_directory(directory: Path) -> None:
