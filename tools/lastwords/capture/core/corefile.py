@@ -1,7 +1,7 @@
 """A core file: the memory and the threads of a process as they were when it died, or when gdb's gcore was asked.
 
 Opened by its headers and notes alone: pages are read when they are asked for. Cores of the kernel and of gdb, plain or
-compressed. What a core leaves out is in capture/core_memory.py and capture/core_files.py.
+compressed. What a core leaves out is in capture/core/memory.py and capture/core/files.py.
 """
 
 from __future__ import annotations

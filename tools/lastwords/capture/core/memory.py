@@ -1,7 +1,7 @@
 """The memory that a core file holds, and what the mapped ELF files add to it.
 
 A core holds what the process had changed; pages that are as their file has them are mostly left out (the kernel's
-`coredump_filter`, core(5); gdb's gcore does alike). Those are read from the files, checked (capture/core_files.py). A
+`coredump_filter`, core(5); gdb's gcore does alike). Those are read from the files, checked (capture/core/files.py). A
 page that the core has wins. What neither has is a ReadError "not in the core file": no zeros are invented.
 """
 
