@@ -48,7 +48,9 @@ class Value(Entity, kw_only=True):
 class Frame(Entity, kw_only=True):
     """One frame of a stack, innermost first. `source` is the line's text, stripped of its indentation.
 
-    `module` is `__name__` in the globals of a Python frame, where that was read.
+    module: `__name__` in the globals of a Python frame, where that was read
+    offset: where a native frame's code is in its library's file, as the file counts addresses
+    plumbing: the machinery of the interpreter or of the C library below what is of interest; shown when asked for
     """
 
     kind: Literal["python", "native"]
@@ -63,8 +65,10 @@ class Frame(Entity, kw_only=True):
     locals: dict[str, Value] | None = None
     library: str | None = None
     address: int | None = None
+    offset: int | None = None
     inlined: bool = False
     guessed: bool = False
+    plumbing: bool = False
 
 
 class Stack(Entity, kw_only=True):
@@ -183,6 +187,7 @@ class Thread(Entity, kw_only=True):
     state: what the kernel says of it ("running", "sleeping"); alive: whether the kernel still has it
     finishing: it has left its Python function, or was stopped by the interpreter's finalization
     consistent: False where it may have run while it was read
+    stack: Python and native frames as one; native_stack: the native ones, where they could not be merged into it
     pending, handled: the exception that is on its way up its stack, and the one that `sys.exc_info()` tells
     """
 
@@ -200,6 +205,7 @@ class Thread(Entity, kw_only=True):
     finishing: bool | None = None
     consistent: bool | None = None
     stack: list[Frame] = []
+    native_stack: list[Frame] | None = None
     c_stack_gdb: list[Frame] | None = None
     waits_for: WaitsFor | None = None
     holds: list[str] = []
