@@ -460,12 +460,16 @@ class Finding(Entity, kw_only=True):
 
 
 class Report(Entity, kw_only=True):
-    """One document: what was seen of some processes, and what follows from it."""
+    """One document: what was seen of some processes, and what follows from it.
+
+    window_ms: within how many milliseconds all moments lie, where several processes were read (`attach --tree`)
+    """
 
     schema: int = SCHEMA
     tool: Tool
     mode: Mode
     captured_at: str
+    window_ms: float | None = None
     processes: list[Process] = []
     moments: list[Moment] = []
     threads: list[Thread] = []
