@@ -44,7 +44,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "state",
         "_status.finalizing",
     ),
-    "_PyCFrame": ("current_frame",),
+    "_PyCFrame": ("current_frame", "previous"),
     "_PyErr_StackItem": ("exc_value", "previous_item"),
     "PyFrameObject": (
         "f_back",
