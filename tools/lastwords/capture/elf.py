@@ -134,17 +134,23 @@ _known: dict[tuple[int, int, int, int], ElfFile | None] = {}
 KNOWN_LIMIT = 512
 
 
-def open_mapped(pid: int, mapping: Mapping, proc: Path = PROC) -> tuple[ElfFile, Path] | None:
-    """The ELF file behind a mapping and how it was opened, None where it is none or cannot be had any more."""
+def find_mapped(pid: int, mapping: Mapping, proc: Path = PROC) -> tuple[Path, os.stat_result] | None:
+    """How the file behind a mapping can be opened, and what it is; None where it cannot be had any more."""
     for path in _find_ways(proc / str(pid), mapping):
         try:
             found = path.stat()
         except OSError:
             continue
         if path.parent.name == "map_files" or _is_same_file(found, mapping):
-            elf = _read_known(path, found)
-            return (elf, path) if elf is not None else None
+            return path, found
     return None
+
+
+def open_mapped(pid: int, mapping: Mapping, proc: Path = PROC) -> tuple[ElfFile, Path] | None:
+    """The ELF file behind a mapping and how it was opened, None where it is none or cannot be had any more."""
+    found = find_mapped(pid, mapping, proc)
+    elf = _read_known(*found) if found else None
+    return (elf, found[0]) if elf is not None and found is not None else None
 
 
 def _find_ways(directory: Path, mapping: Mapping) -> Iterator[Path]:

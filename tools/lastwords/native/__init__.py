@@ -1,0 +1,1 @@
+"""C stacks: unwound, named, and merged with the Python frames that they ran."""

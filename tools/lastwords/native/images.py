@@ -1,0 +1,187 @@
+"""The ELF files that a process has mapped, for their unwind tables and symbols: opened when a frame is found in them.
+
+A listing takes microseconds. A file that is not to be had any more, and the vdso, are read as they lie in memory.
+"""
+
+from __future__ import annotations
+
+import io
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+from lastwords.capture.captured import Captured
+from lastwords.capture.core.files import MappedFile, MappedFiles
+from lastwords.capture.elf import GNU_BUILD_ID, PAGE, PT_LOAD, find_mapped
+from lastwords.capture.elf_tables import HEADER, MAGIC, PROGRAM_HEADER, ElfTables, Program, read_notes
+from lastwords.capture.memory import Memory, ReadError, open_process_memory
+from lastwords.capture.procfs import PROC, Mapping
+
+PT_NOTE = 4
+HEADERS_LIMIT = 256
+NOTES_LIMIT = 64 << 10  # bytes
+VDSO = "[vdso]"
+
+
+class Part(Protocol):
+    """One mapping of a file: a line of /proc/PID/maps, an entry of a core's NT_FILE."""
+
+    @property
+    def start(self) -> int:
+        """Its first address."""
+
+    @property
+    def end(self) -> int:
+        """The first address behind it."""
+
+    @property
+    def offset(self) -> int:
+        """Where in the file it begins."""
+
+    @property
+    def path(self) -> str:
+        """The file, as the process names it."""
+
+
+class NativeImage:
+    """An ELF file in a process, at [start, end); `memory` is the process's.
+
+    find: the file on this machine, checked to be the mapped one; called when it is first needed
+    What cannot be had is None or empty; nothing is raised.
+    """
+
+    def __init__(self, path: str, parts: Sequence[Part], memory: Memory, find: Callable[[], Path | None]) -> None:
+        self.path = path
+        self.parts = parts
+        self.memory = memory
+        self.start, self.end = parts[0].start, parts[-1].end
+        self._find = find
+
+    @cached_property
+    def file(self) -> BinaryIO | None:
+        """The file, open; None where it is not to be had. The vdso is a whole file in memory."""
+        try:
+            if self.path == VDSO:
+                return io.BytesIO(self.memory.read(self.start, self.end - self.start))
+            found = self._find()
+            return found.open("rb") if found else None
+        except (OSError, ReadError):
+            return None
+
+    @cached_property
+    def tables(self) -> ElfTables | None:
+        """The file's headers; None where there is no file, or it is no ELF file."""
+        try:
+            return ElfTables(self.file) if self.file else None
+        except (ValueError, OSError):
+            return None
+
+    @cached_property
+    def programs(self) -> list[Program]:
+        """The program headers, of the file or as they lie in memory."""
+        if self.tables is not None:
+            return self.tables.programs
+        try:
+            return list(_read_programs(self.memory, self.start)) if self.parts[0].offset == 0 else []
+        except ReadError:
+            return []
+
+    @cached_property
+    def bias(self) -> int | None:
+        """How far it lies from its own addresses; None where no mapping fits it."""
+        for part in self.parts:
+            for one in self.programs:
+                if one.type == PT_LOAD and part.offset == one.offset & -PAGE:
+                    return part.start - (one.address & -PAGE)
+        return None
+
+    @cached_property
+    def build_id(self) -> str | None:
+        """Its GNU build-id in hexadecimal."""
+        notes = (self.read(one.address, one.file_size) for one in self.programs if one.type == PT_NOTE)
+        for data in notes:
+            for name, kind, described in read_notes(data[:NOTES_LIMIT]):
+                if (name, kind) == (b"GNU\0", GNU_BUILD_ID):
+                    return described.hex()
+        return None
+
+    def read(self, address: int, size: int) -> bytes:
+        """Bytes by the file's own addresses, of the file where it is there; empty where they are not all to be had."""
+        try:
+            if self.file is None or self.tables is None:
+                return self.memory.read(address + (self.bias or 0), size)
+            for one in self.programs:
+                if one.type == PT_LOAD and one.address <= address and address + size <= one.address + one.file_size:
+                    self.file.seek(one.offset + address - one.address)
+                    return self.file.read(size)
+        except (OSError, ReadError, ValueError, OverflowError):
+            pass
+        return b""
+
+
+def _read_programs(memory: Memory, start: int) -> Iterator[Program]:
+    header = HEADER.unpack(memory.read(start, HEADER.size))
+    at, size, count = header[5], header[9], header[10]
+    if not header[0].startswith(MAGIC) or size != PROGRAM_HEADER.size or count > HEADERS_LIMIT:
+        return
+    for kind, _, offset, address, _, file_size, memory_size, _ in PROGRAM_HEADER.iter_unpack(
+        memory.read(start + at, size * count)
+    ):
+        yield Program(kind, offset, address, file_size, memory_size)
+
+
+class Images:
+    """All of a process, by address."""
+
+    def __init__(self, images: Iterable[NativeImage]) -> None:
+        parts = sorted(
+            ((part.start, part.end, image) for image in images for part in image.parts), key=lambda one: one[0]
+        )
+        self._starts = [start for start, _, _ in parts]
+        self._parts = parts
+
+    def find(self, address: int) -> NativeImage | None:
+        """The one that is mapped at `address`."""
+        index = bisect_right(self._starts, address) - 1
+        if index < 0 or address >= self._parts[index][1]:
+            return None
+        return self._parts[index][2]
+
+
+def list_images(captured: Captured, files: MappedFiles | None = None, proc: Path = PROC) -> list[NativeImage]:
+    """All ELF files of a moment; `files` are those of its core. None is opened, so some may be no ELF files."""
+    if files is not None:
+        return [NativeImage(one.path, one.parts, captured.memory, _opener(one)) for one in files.by_path.values()]
+    parts: dict[str, list[Mapping]] = {}
+    for one in captured.maps:
+        if (one.path.startswith("/") and one.inode) or one.path == VDSO:
+            parts.setdefault(one.path, []).append(one)
+    code = {path: own for path, own in parts.items() if any("x" in one.permissions for one in own)}
+    memory = _memory_of_code(captured)
+    return [NativeImage(path, own, memory, _finder(captured.pid, own[0], proc)) for path, own in code.items()]
+
+
+def _opener(file: MappedFile) -> Callable[[], Path | None]:
+    def find() -> Path | None:
+        found = file.open()
+        return found.path if found else None
+
+    return find
+
+
+def _finder(pid: int | None, mapping: Mapping, proc: Path) -> Callable[[], Path | None]:
+    def find() -> Path | None:
+        found = find_mapped(pid, mapping, proc) if pid is not None else None
+        return found[0] if found else None
+
+    return find
+
+
+def _memory_of_code(captured: Captured) -> Memory:
+    """A process does not change its code, so that of one that lives on is not captured: it is still there."""
+    try:
+        return open_process_memory(captured.pid) if captured.is_live and captured.pid else captured.memory
+    except ReadError:
+        return captured.memory
