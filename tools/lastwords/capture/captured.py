@@ -24,6 +24,7 @@ class KernelThread(msgspec.Struct, frozen=True):
 
     name: its `comm`; state: the letter of /proc/PID/task/TID/stat ("R", "S", "D" ...), None in a core
     registers: all general ones, or none; sp, pc: also where only /proc/PID/task/TID/syscall was read
+    fp_registers: floating-point and vector registers as NT_PRFPREG has them; empty where they were not read
     ident: `pthread_self()`
     stood_still: whether it is certain that it did not run while memory was read
     """
@@ -37,6 +38,7 @@ class KernelThread(msgspec.Struct, frozen=True):
     pc: int | None = None
     ident: int | None = None
     stood_still: bool = True
+    fp_registers: bytes = b""
 
 
 class Captured(msgspec.Struct):

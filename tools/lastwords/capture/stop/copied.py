@@ -155,7 +155,10 @@ class Copy:
     def read(self, memory: Memory) -> None:
         """Reads all of them. A page that is not there any more is None."""
         self.pages = dict(self._views)
-        failed = self._read_ranges(memory) if isinstance(memory, ProcessMemory) else list(self._views)
+        if isinstance(memory, ProcessMemory):
+            failed = read_ranges(memory, self._ranges, self._address)
+        else:
+            failed = list(self._views)
         self.pages.update(copy_pages(memory, failed))
 
     def has_changed(self) -> bool:
@@ -163,20 +166,24 @@ class Copy:
         # as bytes: two memoryviews are compared byte by byte, 30 times as slowly
         return any(page is None or bytes(page) != self._recorded[number] for number, page in self.pages.items())
 
-    def _read_ranges(self, memory: ProcessMemory) -> list[int]:
-        """Fills the views. The pages of the ranges that could not be read in full."""
-        failed: list[int] = []
-        done, into = 0, self._address
-        while done < len(self._ranges):
-            batch = self._ranges[done : done + BATCH_LIMIT]
-            got = memory.read_into(batch, into)
-            for address, size in batch:
-                done, into = done + 1, into + size
-                got -= size
-                if got < 0:
-                    failed += range(address, address + size, PAGE)
-                    break
-        return failed
+
+def read_ranges(memory: ProcessMemory, ranges: Sequence[Range], into: int) -> list[int]:
+    """Reads whole pages, one range behind the other, to `into` in our memory.
+
+    The pages of the ranges that could not be read in full; their room is left free.
+    """
+    failed: list[int] = []
+    done = 0
+    while done < len(ranges):
+        batch = ranges[done : done + BATCH_LIMIT]
+        got = memory.read_into(batch, into)
+        for address, size in batch:
+            done, into = done + 1, into + size
+            got -= size
+            if got < 0:
+                failed += range(address, address + size, PAGE)
+                break
+    return failed
 
 
 def copy_pages(memory: Memory, numbers: Iterable[int]) -> Pages:

@@ -2,7 +2,7 @@
 
 with Holder() as holder:            # starts it: do this early, it takes 20 ms
     held = holder.hold(pid, ...)    # threads stand still
-    seconds = holder.let_go()       # they run; so they do when the block is left, in whatever way
+    gone = holder.let_go()          # they run; so they do when the block is left, in whatever way
 """
 
 from __future__ import annotations
@@ -57,6 +57,14 @@ class Held(msgspec.Struct, frozen=True):
 
     stopped: list[Stopped]
     others: list[int]
+
+
+class Gone(NamedTuple):
+    """Seconds that threads stood still, whether they did until now, and vector registers of those that did, by tid."""
+
+    seconds: float
+    in_time: bool
+    vectors: dict[int, bytes]
 
 
 class Holder:
@@ -116,14 +124,14 @@ class Holder:
             raise NotHeldError(f"the process that was to stop it ({sys.executable}) did not start")
         self._is_ready = True
 
-    def let_go(self) -> tuple[float, bool]:
-        """Seconds that threads stood still, and whether they did until now."""
+    def let_go(self) -> Gone:
+        """They run on."""
         self._send(("go",))
         answer = self._receive(ANSWER_SECONDS)
         self.close()
         if answer is None:  # it was killed; at the latest now they run
-            return time.monotonic() - self._start, False
-        return answer[1], answer[2]
+            return Gone(time.monotonic() - self._start, False, {})
+        return Gone(answer[1], answer[2], dict(answer[3]))
 
     def close(self) -> None:
         """Ends it, whatever it does: what it holds is let go."""

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from lastwords.capture import procfs
 from lastwords.capture.architectures import RESTART_CALL, Architecture, Registers, this_machine
@@ -54,6 +55,11 @@ def describe_held(
     seen += [one for tid in held.others if (one := _look(pid, tid, proc))]
     still = frozenset(one.tid for one in held.stopped)
     return _name_calls(sorted(seen, key=lambda one: one.tid), still, architecture, memory)
+
+
+def add_vector_registers(threads: Sequence[KernelThread], vectors: Mapping[int, bytes]) -> list[KernelThread]:
+    """The threads with their floating-point and vector registers, by tid."""
+    return [replace(one, fp_registers=vectors.get(one.tid, b"")) for one in threads]
 
 
 def read_steps(pid: int, tids: Iterable[int], proc: Path = PROC) -> dict[int, Step]:

@@ -10,9 +10,10 @@ from __future__ import annotations
 import gc
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 from msgspec.structs import replace
@@ -25,12 +26,14 @@ from lastwords.capture.procfs import PROC, ProcessGoneError
 from lastwords.capture.stop.copied import CompletingMemory, CopiedMemory, Copy, Pages, RecordingMemory
 from lastwords.capture.stop.holding import Held, Holder, NotHeldError
 from lastwords.capture.stop.kernel_threads import (
+    add_vector_registers,
     describe_held,
     find_broken,
     find_still,
     read_kernel_threads,
     read_steps,
 )
+from lastwords.capture.stop.stacks import Stacks
 from lastwords.errors import TargetError
 
 __all__ = ["Look", "capture_process", "read_kernel_threads"]
@@ -41,6 +44,14 @@ HOLD_SECONDS = 1.0  # then the target is let go even if we are not done
 RECHECK_SECONDS = 0.25
 SAID_LIMIT = 10  # threads of which each has a problem of its own
 TRIES = 2  # where a thread ran that was not to be interrupted
+
+
+class _Prepared(NamedTuple):
+    """What is made ready before the stop; `names` of threads by tid."""
+
+    copy: Copy
+    stacks: Stacks
+    names: dict[int, str | None]
 
 
 class _Moment(msgspec.Struct):
@@ -64,15 +75,34 @@ def capture_process(pid: int, dry_run: Look, recheck: Look, *, pause: bool = Tru
     Raises ProcessGoneError, PermissionError or ReadError where it cannot be read at all, TargetError where it ended or
     executed another program meanwhile; and what the two raise. In each case the target is let go.
     """
+    return finish(capture_in_steps(pid, dry_run, recheck, pause=pause, proc=proc))
+
+
+Steps = Generator[None, None, Captured]
+
+
+def capture_in_steps(pid: int, dry_run: Look, recheck: Look, *, pause: bool = True, proc: Path = PROC) -> Steps:
+    """The same in two steps, for several processes at nearly one moment: it yields where only what is quick is left."""
     with _open(pid, proc) as target:
         reason = target.reason_not_to_hold() if pause else None
         if not pause or reason:
+            yield
             return target.captured(_read_moving(target, dry_run, reason))
         try:
             with Holder() as holder:
-                return target.captured(_read_held(target, holder, dry_run, recheck))
+                return target.captured((yield from _read_held(target, holder, dry_run, recheck)))
         except NotHeldError as error:
             return target.captured(_read_moving(target, dry_run, f"it could not be stopped: {error}"))
+
+
+def finish(steps: Steps) -> Captured:
+    """What is left of them. Errors as in `capture_process`."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            captured: Captured = end.value
+            return captured
 
 
 class _Target(msgspec.Struct):
@@ -150,48 +180,59 @@ def _read_moving(target: _Target, dry_run: Look, reason: str | None) -> _Moment:
     threads = read_kernel_threads(target.pid, target.proc, target.memory)
     recording = RecordingMemory(target.memory)
     dry_run(recording, threads)
+    maps = procfs.read_text(target.pid, "maps", target.proc)
+    stacks = Stacks(procfs.parse_maps(maps), threads)
+    stacks.read(target.memory, threads, lambda: maps)
     threads = _mark_still(threads, find_still(steps, target.steps(tids)))
-    problems = [reason] if reason else []
+    stacks.add_to(recording.pages)
+    problems = [*([reason] if reason else []), *stacks.problems]
     ran = sum(not one.stood_still for one in threads)
     if ran:
         problems.append(f"{ran} of {len(threads)} threads may have run while they were read")
-    maps = procfs.read_text(target.pid, "maps", target.proc)
     return _Moment(recording.pages, maps, threads, problems + _describe_overflow(recording))
 
 
-def _read_held(target: _Target, holder: Holder, dry_run: Look, recheck: Look) -> _Moment:
-    """What is read while threads are held. Raises NotHeldError."""
+def _read_held(target: _Target, holder: Holder, dry_run: Look, recheck: Look) -> Generator[None, None, _Moment]:
+    """What is read while threads are held; yields before they are. Raises NotHeldError."""
     threads = read_kernel_threads(target.pid, target.proc, target.memory)
     recording = RecordingMemory(target.memory)
     dry_run(recording, threads)
-    names = {one.tid: one.name for one in threads}
-    copy = Copy(recording.pages)
+    stacks = Stacks(procfs.read_maps(target.pid, target.proc), threads)
+    prepared = _Prepared(Copy(recording.pages), stacks, {one.tid: one.name for one in threads})
     holder.wait_until_ready()
+    yield
     with _no_gc():
         for _ in range(TRIES):
             held = holder.hold(target.pid, this_machine(), HOLD_SECONDS)
-            moment = _copy(target, held, copy, names, recheck)
+            moment = _copy(target, held, prepared, recheck)
             if all(one.stood_still for one in moment.threads):
                 break
-        moment.seconds, in_time = holder.let_go()
+        gone = holder.let_go()
+    moment.seconds = gone.seconds
+    moment.threads = add_vector_registers(moment.threads, gone.vectors)
+    moment.problems += stacks.problems
     moment.problems += _describe_overflow(recording) + _describe_interrupted(moment.threads)
-    if in_time:
+    if gone.in_time:
         moment.problems += _describe_runners(moment.threads)
     else:
         moment.threads = [replace(one, stood_still=False) for one in moment.threads]
         moment.problems.append("it was let go before everything was read: parts may not fit together")
+    stacks.add_to(moment.pages)
     for number in recording.pages:  # what was not there in the dry run either, and was not asked for again
         moment.pages.setdefault(number, None)
     return moment
 
 
-def _copy(target: _Target, held: Held, copy: Copy, names: dict[int, str | None], recheck: Look) -> _Moment:
+def _copy(target: _Target, held: Held, prepared: _Prepared, recheck: Look) -> _Moment:
     """The pages as they are now, and what `recheck` reads more."""
+    copy, stacks, names = prepared
     target.check()
     steps = target.steps(held.others)
     copy.read(target.memory)
     problems = []
     threads = describe_held(target.pid, held, names, target.memory, target.proc)
+    maps = procfs.read_text(target.pid, "maps", target.proc)
+    stacks.read(target.memory, threads, lambda: maps)
     completing = CompletingMemory(copy.pages, target.memory, time.monotonic() + RECHECK_SECONDS)
     try:
         if copy.has_changed():
@@ -200,7 +241,6 @@ def _copy(target: _Target, held: Held, copy: Copy, names: dict[int, str | None],
         problems.append(f"what moved since the dry run was not read to its end: {error}")
     if completing.is_late:
         problems.append(f"what moved since the dry run took more than {RECHECK_SECONDS:g} s, and was left")
-    maps = procfs.read_text(target.pid, "maps", target.proc)
     still = find_still(steps, target.steps(held.others))
     return _Moment(copy.pages, maps, _mark_still(threads, still), problems)
 

@@ -13,7 +13,9 @@ Orders come on stdin and answers go to stdout, each a tuple: four bytes of lengt
     ("ready",)
     ("stopped", stops, others)      stops: [(tid, status as waitid tells it, registers as NT_PRSTATUS)], others: [tid]
     ("refused", errno, what)        nothing is held
-    ("gone", seconds, in_time)      how long threads stood still, and whether that was because of ("go",)
+    ("gone", seconds, in_time, vectors)
+                                    how long threads stood still, whether that ended because of ("go",), and
+                                    [(tid, registers as NT_PRFPREG)], told only now because they are many bytes
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
 SEIZE, INTERRUPT, GETREGSET, DETACH = 0x4206, 0x4207, 0x4204, 17  # linux/ptrace.h
-NT_PRSTATUS = 1
+NT_PRSTATUS, NT_PRFPREG = 1, 2
 REGISTERS_SIZE = 4096  # of any architecture
 FILE_SIZE = 4096  # more than is read here of /proc
 RUNNING = b"running\n"
@@ -53,6 +55,10 @@ _libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c
 
 class _IoVec(ctypes.Structure):
     _fields_ = (("base", ctypes.c_void_p), ("length", ctypes.c_size_t))
+
+
+_buffer = ctypes.create_string_buffer(REGISTERS_SIZE)
+_vector = _IoVec(ctypes.addressof(_buffer), REGISTERS_SIZE)
 
 
 class _SignalEvent(ctypes.Structure):
@@ -105,6 +111,7 @@ class Stop:
         self.gone: set[int] = set()
         self.refused: dict[int, int] = {}
         self.since: float | None = None
+        self.vectors: list[tuple[int, bytes]] = []
 
     def hold(self) -> None:
         """Interrupts every thread that may be, also those that others start meanwhile, and waits for them."""
@@ -223,6 +230,7 @@ class Stop:
         """Lets every thread go, with the signal that was on its way to it. How many seconds it took since the first."""
         for tid in self.seized:
             if self.stops.get(tid) is not None or (self._has_stopped(tid) and tid in self.stops):
+                self.vectors.append((tid, read_registers(tid, NT_PRFPREG)))
                 ptrace(DETACH, tid, data=pending_signal(self.stops[tid] or 0))
         return time.monotonic() - self.since if self.since else 0.0
 
@@ -232,13 +240,12 @@ def pending_signal(status: int) -> int:
     return 0 if status >> 8 else status
 
 
-def read_registers(tid: int) -> bytes:
+def read_registers(tid: int, kind: int = NT_PRSTATUS) -> bytes:
     """As PTRACE_GETREGSET gives them; empty for a thread that was killed meanwhile."""
-    buffer = ctypes.create_string_buffer(REGISTERS_SIZE)
-    vector = _IoVec(ctypes.addressof(buffer), REGISTERS_SIZE)
-    if ptrace(GETREGSET, tid, NT_PRSTATUS, ctypes.addressof(vector)):
+    _vector.length = REGISTERS_SIZE
+    if ptrace(GETREGSET, tid, kind, ctypes.addressof(_vector)):
         return b""
-    return buffer.raw[: vector.length]
+    return ctypes.string_at(_buffer, _vector.length)
 
 
 def read_file(path: str) -> bytes:
@@ -308,7 +315,7 @@ def main() -> NoReturn:
         stop.hold()
         send(answers, stop.answer())
         order = receive(orders, max(deadline - time.monotonic(), 0))
-    send(answers, ("gone", stop.release(), order is not None))
+    send(answers, ("gone", stop.release(), order is not None, stop.vectors))
     os._exit(0)
 
 

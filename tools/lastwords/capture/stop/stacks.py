@@ -1,0 +1,130 @@
+"""The C stacks of threads, copied while they stand still: from just below the stack pointer to where each begins.
+
+How deep they are is known only then, so there is nothing that could be recorded beforehand. Page by page, in one go.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+
+from lastwords.capture.captured import KernelThread
+from lastwords.capture.memory import PAGE, Memory, ProcessMemory, Range
+from lastwords.capture.procfs import Mapping, parse_maps
+from lastwords.capture.stop.copied import Pages, copy_pages, read_ranges
+
+PTHREAD_SIZE = 2304  # bytes of glibc's `struct pthread`; musl's is shorter
+RED_ZONE = 256  # bytes below the stack pointer: 128 are in use by x86-64's ABI
+STACK_LIMIT = 8 << 20  # bytes of one, as deep as `ulimit -s` mostly allows
+STACKS_LIMIT = 128 << 20  # bytes of all
+SAID_LIMIT = 10  # threads of which each has a problem of its own
+
+
+class Stacks:
+    """Copies stacks, as often as it is told to; what counts is the last time.
+
+    maps, threads: as they were shortly before; they tell how much room it takes
+    """
+
+    def __init__(self, maps: Sequence[Mapping], threads: Sequence[KernelThread]) -> None:
+        self._maps = _Maps(maps)
+        self._ranges: list[Range] = []
+        self._failed: Pages = {}
+        self.problems: list[str] = []
+        expected = sum(self._maps.find(one)[1] for one in threads)
+        self._make_room(min(expected + expected // 4, STACKS_LIMIT))
+
+    def _make_room(self, size: int) -> None:
+        self._room = bytearray(size + 1)
+        self._address = ctypes.addressof(ctypes.c_char.from_buffer(self._room))
+        ctypes.memset(self._address, 0, len(self._room))  # or each page of it would be a fault later
+
+    def read(self, memory: Memory, threads: Sequence[KernelThread], maps: Callable[[], str]) -> None:
+        """Copies the stacks of all whose stack pointer is known; `maps` is asked where what was known is too old."""
+        wanted = [one for one in threads if one.sp is not None]
+        found = [self._maps.find(one) for one in wanted]
+        if not all(size for _, size in found):
+            self._maps = _Maps(parse_maps(maps()))
+            found = [self._maps.find(one) for one in wanted]
+        limits = share([min(size, STACK_LIMIT) for _, size in found], STACKS_LIMIT)
+        self._ranges = [(start, limit & -PAGE) for (start, _), limit in zip(found, limits, strict=True)]
+        self.problems = _describe_gaps(wanted, found, self._ranges)
+        self._copy(memory)
+
+    def _copy(self, memory: Memory) -> None:
+        size = sum(size for _, size in self._ranges)
+        if size >= len(self._room):
+            self._make_room(size)
+        ranges = [one for one in self._ranges if one[1]]
+        if isinstance(memory, ProcessMemory):
+            failed = read_ranges(memory, ranges, self._address)
+        else:
+            failed = [number for start, size in ranges for number in range(start, start + size, PAGE)]
+        self._failed = copy_pages(memory, dict.fromkeys(failed)) if failed else {}
+
+    def add_to(self, pages: Pages) -> None:
+        """Adds what was copied, as far as it is not there."""
+        view, at = memoryview(self._room), 0
+        for start, size in self._ranges:
+            for number in range(start, start + size, PAGE):
+                if pages.get(number) is None:
+                    pages[number] = self._failed[number] if number in self._failed else view[at : at + PAGE]
+                at += PAGE
+
+
+class _Maps:
+    """Where stacks end: mappings by their addresses."""
+
+    def __init__(self, maps: Sequence[Mapping]) -> None:
+        self._maps = maps
+        self._ends = [one.end for one in maps]
+
+    def find(self, thread: KernelThread) -> Range:
+        """Address and size, in whole pages, of what a thread has in use of its stack; size 0 where that is not known.
+
+        Its own `struct pthread` is above it, where it is no main thread. Where there are no guard pages between stacks
+        (glibc 2.42), mappings of several are one.
+        """
+        if thread.sp is None:
+            return 0, 0
+        index = bisect_right(self._ends, thread.sp)
+        mapping = self._maps[index] if index < len(self._maps) else None
+        if mapping is None or (thread.sp < mapping.start and mapping.path != "[stack]"):  # that one grows downwards
+            return thread.sp & -PAGE, 0
+        end = mapping.end
+        if thread.ident is not None and thread.sp < thread.ident < end:
+            end = min(end, thread.ident + PTHREAD_SIZE)
+        start = max(thread.sp - RED_ZONE, 0) & -PAGE
+        return start, (end - start + PAGE - 1) & -PAGE
+
+
+def share(wishes: Sequence[int], total: int) -> list[int]:
+    """As much of `total` for each as it wishes; where that is not enough, the greatest wishes are cut to one size."""
+    if sum(wishes) <= total:
+        return list(wishes)
+    left, limit = total, total
+    for done, wish in enumerate(sorted(wishes)):
+        limit = left // (len(wishes) - done)
+        if wish > limit:
+            break
+        left -= wish
+    return [min(wish, limit) for wish in wishes]
+
+
+def _describe_gaps(threads: Sequence[KernelThread], wanted: Sequence[Range], copied: Sequence[Range]) -> list[str]:
+    problems = [
+        _describe_gap(thread.tid, size, got)
+        for thread, (_, size), (_, got) in zip(threads, wanted, copied, strict=True)
+        if got < size or not size
+    ]
+    more = len(problems) - SAID_LIMIT
+    return [*problems[:SAID_LIMIT], f"and so for {more} more threads"] if more > 0 else problems
+
+
+def _describe_gap(tid: int, size: int, got: int) -> str:
+    if not size:
+        return f"the C stack of thread {tid} was not captured: its stack pointer points to no memory"
+    return (
+        f"the C stack of thread {tid} is {size >> 10} KiB deep; the outermost {size - got >> 10} KiB were not captured"
+    )
