@@ -21,6 +21,10 @@ LIST = "lastwords ps"
 PF_KTHREAD = 0x00200000  # include/linux/sched.h; in the flags of /proc/PID/stat
 
 
+class NotPythonError(TargetError):
+    """The process runs another program."""
+
+
 def explain_gone(pid: int) -> TargetError:
     """No such process."""
     return TargetError(f"There is no process {pid}.", LIST)
@@ -57,7 +61,7 @@ def explain_no_python(
     _check_that_all_were_looked_at(pid, maps, proc, memory)
     files = {mapping.path for mapping in maps if mapping.path.startswith("/")}
     fact = f"{name} is not Python: none of its {len(files)} mapped files holds CPython."
-    return TargetError(fact, f"ps -o pid,ppid,args --ppid {pid}    # is it one of its children?")
+    return NotPythonError(fact, f"lastwords attach --tree {pid}    # is it one of its children?")
 
 
 def _c_stack(pid: int) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -12,9 +13,11 @@ from lastwords.capture.architectures import this_machine
 from lastwords.capture.captured import Captured, KernelThread
 from lastwords.capture.elf import Image
 from lastwords.capture.kernel.facts import Facts, read_facts
+from lastwords.capture.kernel.peers import OpenFiles
+from lastwords.capture.kernel.scheduler import Slept, find_undisturbed, read_slept
 from lastwords.capture.memory import CachedMemory, Memory, ReadError, open_process_memory
 from lastwords.capture.stop.copied import CopiedMemory
-from lastwords.capture.stop.live import capture_process
+from lastwords.capture.stop.live import Steps, capture_in_steps, finish
 from lastwords.cpython import Interpreter
 from lastwords.cpython.interpreter import find_image, open_image
 from lastwords.cpython.refusals import explain_end, explain_gone, explain_refusal
@@ -27,8 +30,15 @@ from lastwords.model import Report
 
 def attach_process(pid: int, options: Options, *, pause: bool = True, proc: Path = procfs.PROC) -> Report:
     """One moment of the process. Raises TargetError and SetupError."""
+    with explained(pid, proc):
+        return Attached(pid, options, proc).capture(pause)
+
+
+@contextmanager
+def explained(pid: int, proc: Path) -> Iterator[None]:
+    """Whatever keeps the process from being read becomes an error that says why: TargetError or SetupError."""
     try:
-        return _Attached(pid, options, proc).capture(pause)
+        yield
     except procfs.ProcessGoneError:
         raise explain_gone(pid) from None
     except (PermissionError, ReadError) as error:
@@ -40,27 +50,44 @@ def attach_process(pid: int, options: Options, *, pause: bool = True, proc: Path
 TRIES = 3
 
 
-class _Attached:
-    """A process that is read twice: once while it runs, to learn which pages that takes, and then from their copy."""
+class Attached:
+    """A process that is read twice: once while it runs, to learn which pages that takes, and then from their copy.
 
-    def __init__(self, pid: int, options: Options, proc: Path) -> None:
+    `number` tells its moment from those of the report's other processes; `open_files` is what they share.
+    """
+
+    def __init__(
+        self, pid: int, options: Options, proc: Path, number: int = 1, open_files: OpenFiles | None = None
+    ) -> None:
         self.pid, self.options, self.proc = pid, options, proc
+        self.number, self.open_files = number, open_files
         self.maps = procfs.read_maps(pid, proc)
         self.image: Image = find_image(pid, self.maps, proc, open_process_memory(pid))
         self._moved = Recheck(with_locals=options.locals)
 
+    def steps(self, pause: bool) -> Steps:
+        """See capture_in_steps."""
+        return capture_in_steps(self.pid, self._dry_run, self._recheck, pause=pause, proc=self.proc)
+
     def capture(self, pause: bool) -> Report:
-        """The report of the moment; of a second or third one, where a process that changes quickly left gaps."""
+        """The report of one moment."""
+        return self.report(finish(self.steps(pause)), pause)
+
+    def report(self, captured: Captured, pause: bool) -> Report:
+        """The report of this moment; of a second or third one, where a process that changes quickly left gaps."""
         for tries in range(TRIES, 0, -1):
-            captured = capture_process(self.pid, self._dry_run, self._recheck, pause=pause, proc=self.proc)
-            report = self._report(captured, read_facts(self.pid, self.proc))
+            report = self._report(captured, read_facts(self.pid, self.proc, self.open_files))
             gaps = len(captured.memory.misses) if isinstance(captured.memory, CopiedMemory) else 0
             if not gaps or tries == 1:
                 break
+            captured = finish(self.steps(pause))
         if gaps:
             report.moments[0].capture.problems.append(f"{gaps} pages that reading asked for were not captured")
             report.moments[0].capture.complete = False
         return report
+
+    def _slept(self) -> dict[int, Slept]:
+        return read_slept(self.pid, procfs.read_tasks(self.pid, self.proc), self.proc)
 
     def _dry_run(self, memory: Memory, threads: Sequence[KernelThread]) -> None:
         self._moved.note(self._open(memory))
@@ -77,7 +104,7 @@ class _Attached:
         interp = self._open(captured.memory)
         report = new_report("attach")
         process = describe_process(self.pid, facts, self.proc)
-        moment = new_moment("moment-1", process.id, "attach", captured)
+        moment = new_moment(f"moment-{self.number}", process.id, "attach", captured)
         report.processes.append(process)
         report.moments.append(moment)
         read_moment(report, moment, Source(interp, captured, facts), self.options)

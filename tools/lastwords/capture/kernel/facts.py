@@ -43,11 +43,11 @@ class Child(msgspec.Struct, frozen=True):
 class Facts:
     """See `read_facts`. Nothing here raises: what may not be read, or has ended meanwhile, is not there."""
 
-    def __init__(self, pid: int, proc: Path = PROC) -> None:
+    def __init__(self, pid: int, proc: Path = PROC, open_files: OpenFiles | None = None) -> None:
         self.pid = pid
         self.proc = proc
         self._sockets = Sockets(pid, proc)
-        self._open_files = OpenFiles(proc)
+        self._open_files = open_files or OpenFiles(proc)
         self._find_other_end = OtherEnds(pid, self._sockets, self._open_files, proc).find
         self._descriptors: dict[int, DescriptorFacts | None] = {}
         self._other_ends: dict[int, OtherEnd | None] = {}
@@ -148,6 +148,9 @@ class Facts:
         return [holder.pid for holder in holders if holder.pid != self.pid]
 
 
-def read_facts(pid: int, proc: Path = PROC) -> Facts:
-    """What /proc, or a recorded copy of it, tells of a process; read when it is asked for, each thing once."""
-    return Facts(pid, proc)
+def read_facts(pid: int, proc: Path = PROC, open_files: OpenFiles | None = None) -> Facts:
+    """What /proc, or a recorded copy of it, tells of a process; read when it is asked for, each thing once.
+
+    `open_files` is what several processes' facts may share: who has what open.
+    """
+    return Facts(pid, proc, open_files)

@@ -57,7 +57,8 @@ class Wait(msgspec.Struct, frozen=True):
     tid, ident: the thread, by the kernel's id and by the interpreter's (None for one that runs no Python)
     object: the address of the lock, event, queue, Thread ... (see LockState)
     chain: the addresses of the locks below, from the one on which the thread sleeps up to `object`
-    target: the ident of the thread that is waited for (join, gil, import_lock) or the pid of the process
+    target: the ident of the thread that is waited for (join, gil, import_lock) or the pid of the process (process,
+            io: the only one at the other end)
     call: the system call; until: seconds of the epoch, None: for ever, or not known
     """
 
@@ -225,7 +226,7 @@ class _Reader:
             return found
         return replace(
             self._start(sleeper, "unknown" if kernel.kind == "futex" else kernel.kind),
-            target=kernel.pid if kernel.kind == "process" else None,
+            target=kernel.pid if kernel.kind in ("process", "io") else None,
             detail=kernel.detail,
             until=kernel.until,
         )
