@@ -128,7 +128,7 @@ def explain_refusal(pid: int, said: str, proc: Path = procfs.PROC, ours: int | N
 
 def read_rights(proc: Path, pid: int) -> Tracer:
     """Those of process `pid`."""
-    fields = _read_fields(pid, proc)
+    fields = procfs.read_fields(pid, proc)
     return Tracer(
         ptrace_scope=procfs.read_ptrace_scope(proc),
         effective_uid=int(fields["Uid"].split()[1]),
@@ -164,9 +164,3 @@ def _is_in_other_user_namespace(pid: int, proc: Path) -> bool:
         return os.readlink(proc / str(pid) / "ns/user") != os.readlink(proc / "self/ns/user")  # noqa: PTH115
     except OSError:
         return False
-
-
-def _read_fields(pid: int, proc: Path) -> dict[str, str]:
-    """`/proc/PID/status`, whole: name -> value."""
-    lines = (line.partition(":") for line in procfs.read_text(pid, "status", proc).splitlines())
-    return {name: value.strip() for name, _, value in lines}

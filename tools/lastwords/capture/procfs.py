@@ -76,10 +76,15 @@ def read_bytes(pid: int, name: str, proc: Path = PROC) -> bytes:
         raise ProcessGoneError(pid) from None
 
 
+def read_fields(pid: int, proc: Path = PROC) -> dict[str, str]:
+    """`/proc/PID/status`, whole: name -> value."""
+    lines = (line.partition(":") for line in read_text(pid, "status", proc).splitlines())
+    return {name: value.strip() for name, _, value in lines}
+
+
 def read_status(pid: int, proc: Path = PROC) -> Status:
     """What `/proc/PID/status` says."""
-    lines = (line.partition(":") for line in read_text(pid, "status", proc).splitlines())
-    fields = {name: value.strip() for name, _, value in lines}
+    fields = read_fields(pid, proc)
     uids = fields.get("Uid", "").split()
     return Status(
         name=fields.get("Name", ""),

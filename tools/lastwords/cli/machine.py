@@ -67,7 +67,7 @@ class Interpreter(msgspec.Struct, frozen=True):
 
 def read_machine(proc: Path = procfs.PROC, root: Path = ROOT) -> Machine:
     """The machine, as this process sees it."""
-    status = _read_fields(os.getpid(), proc)
+    status = procfs.read_fields(os.getpid(), proc)
     effective = int(status.get("CapEff", "0"), 16)
     return Machine(
         python=platform.python_version(),
@@ -83,12 +83,6 @@ def read_machine(proc: Path = procfs.PROC, root: Path = ROOT) -> Machine:
     )
 
 
-def _read_fields(pid: int, proc: Path) -> dict[str, str]:
-    """`/proc/PID/status`, whole: name -> value."""
-    lines = (line.partition(":") for line in procfs.read_text(pid, "status", proc).splitlines())
-    return {name: value.strip() for name, _, value in lines}
-
-
 def _find_container(root: Path) -> str | None:
     if (root / KUBERNETES).exists():
         return "Kubernetes"
@@ -98,7 +92,7 @@ def _find_container(root: Path) -> str | None:
 def read_target(pid: int, proc: Path = procfs.PROC) -> Target:
     """One process. Raises TargetError where there is none."""
     try:
-        status, fields = procfs.read_status(pid, proc), _read_fields(pid, proc)
+        status, fields = procfs.read_status(pid, proc), procfs.read_fields(pid, proc)
         image, readable = _find_image(pid, proc)
         return Target(
             pid=pid,
