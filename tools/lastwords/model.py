@@ -168,6 +168,7 @@ class WaitsFor(Entity, kw_only=True):
     """What a thread, greenlet or task waits for; `target` is the id of an entity of this report.
 
     `call` is the system call in which it waits; `until` seconds of the epoch, None: for ever, or not known.
+    pid: of the process whose end it waits for, or that alone has the other end of what it reads or writes
     """
 
     kind: Literal[
@@ -178,6 +179,7 @@ class WaitsFor(Entity, kw_only=True):
     certainty: Certainty = "certain"
     call: str | None = None
     until: float | None = None
+    pid: int | None = None
 
 
 class Thread(Entity, kw_only=True):
@@ -187,6 +189,7 @@ class Thread(Entity, kw_only=True):
     state: what the kernel says of it ("running", "sleeping"); alive: whether the kernel still has it
     finishing: it has left its Python function, or was stopped by the interpreter's finalization
     consistent: False where it may have run while it was read
+    idle_s: seconds since it last ran, by the scheduler's account, before it was stopped for us
     stack: Python and native frames as one; native_stack: the native ones, where they could not be merged into it
     pending, handled: the exception that is on its way up its stack, and the one that `sys.exc_info()` tells
     """
@@ -204,6 +207,7 @@ class Thread(Entity, kw_only=True):
     alive: bool | None = None
     finishing: bool | None = None
     consistent: bool | None = None
+    idle_s: float | None = None
     stack: list[Frame] = []
     native_stack: list[Frame] | None = None
     c_stack_gdb: list[Frame] | None = None
@@ -280,13 +284,17 @@ class Object(Entity, kw_only=True):
 
 
 class Edge(Entity, kw_only=True):
-    """A relation between two entities, by their ids. `complete` is False where the search hit a bound."""
+    """A relation between two entities, by their ids. `complete` is False where the search hit a bound.
+
+    at: the line by which a lock was taken, where a frame shows that
+    """
 
     origin: str = msgspec.field(name="from")
     to: str
     kind: Literal["waits", "holds", "may_wake", "references", "parent"]
     certainty: Certainty
     evidence: str | None = None
+    at: Frame | None = None
     complete: bool = True
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Literal
 
 from lastwords.capture.memory import ReadError
 from lastwords.cpython.locks import LockState
 from lastwords.cpython.threads import PythonThread
-from lastwords.model import Certainty, Edge, Moment, Object, Report, Thread
+from lastwords.model import Edge, Moment, Object, Report, Thread
 
 
 @contextmanager
@@ -80,10 +79,9 @@ class Entities:
             self.report.objects.append(self._objects[lock.address])
         return self._objects[lock.address].id
 
-    def add_edge(
-        self, origin: str, to: str, kind: Literal["waits", "holds"], certainty: Certainty, evidence: str | None
-    ) -> None:
+    def add_edge(self, edge: Edge) -> None:
         """One relation; what is told again is told once."""
-        if (origin, to, kind) not in self._edges:
-            self._edges.add((origin, to, kind))
-            self.report.edges.append(Edge(origin=origin, to=to, kind=kind, certainty=certainty, evidence=evidence))
+        key = (edge.origin, edge.to, edge.kind)
+        if key not in self._edges:
+            self._edges.add(key)
+            self.report.edges.append(edge)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -61,26 +62,39 @@ class Attached:
     ) -> None:
         self.pid, self.options, self.proc = pid, options, proc
         self.number, self.open_files = number, open_files
+        self.began = self.ended = 0.0
         self.maps = procfs.read_maps(pid, proc)
         self.image: Image = find_image(pid, self.maps, proc, open_process_memory(pid))
         self._moved = Recheck(with_locals=options.locals)
+        self._before: dict[int, Slept] = {}
 
     def steps(self, pause: bool) -> Steps:
         """See capture_in_steps."""
+        self._before = self._slept()
         return capture_in_steps(self.pid, self._dry_run, self._recheck, pause=pause, proc=self.proc)
 
     def capture(self, pause: bool) -> Report:
         """The report of one moment."""
-        return self.report(finish(self.steps(pause)), pause)
+        return self.report(self.finish(self.steps(pause)), pause)
+
+    def finish(self, steps: Steps) -> Captured:
+        """The rest of these steps, from `began` to `ended` by time.monotonic()."""
+        self.began = time.monotonic()
+        captured = finish(steps)
+        self.ended = time.monotonic()
+        return captured
 
     def report(self, captured: Captured, pause: bool) -> Report:
         """The report of this moment; of a second or third one, where a process that changes quickly left gaps."""
         for tries in range(TRIES, 0, -1):
+            slept = find_undisturbed(self._before, self._slept())
             report = self._report(captured, read_facts(self.pid, self.proc, self.open_files))
             gaps = len(captured.memory.misses) if isinstance(captured.memory, CopiedMemory) else 0
             if not gaps or tries == 1:
                 break
-            captured = finish(self.steps(pause))
+            captured = self.finish(self.steps(pause))
+        for thread in report.threads:
+            thread.idle_s = slept.get(thread.tid or 0)
         if gaps:
             report.moments[0].capture.problems.append(f"{gaps} pages that reading asked for were not captured")
             report.moments[0].capture.complete = False

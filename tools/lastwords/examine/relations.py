@@ -8,6 +8,7 @@ from lastwords.capture.captured import Captured
 from lastwords.capture.kernel.facts import Facts
 from lastwords.capture.memory import ReadError
 from lastwords.cpython import Interpreter
+from lastwords.cpython.code import read_frame
 from lastwords.cpython.frame import Place
 from lastwords.cpython.gil import read_gil
 from lastwords.cpython.holding.holds import Hold, find_holds
@@ -16,7 +17,7 @@ from lastwords.cpython.names import find_name
 from lastwords.cpython.threads import PythonThread
 from lastwords.cpython.waiting.waits import Wait, read_waits
 from lastwords.examine.entities import Entities, tolerated
-from lastwords.model import Gil, Thread, WaitsFor
+from lastwords.model import Edge, Gil, Thread, WaitsFor
 
 
 def add_relations(
@@ -72,10 +73,11 @@ def _add_wait(entities: Entities, interp: Interpreter, thread: Thread, wait: Wai
         certainty=wait.certainty,
         call=wait.call,
         until=wait.until,
+        pid=wait.target if wait.kind in ("process", "io") else None,
     )
     if target is None:
         return
-    entities.add_edge(thread.id, target, "waits", wait.certainty, wait.detail)
+    entities.add_edge(Edge(origin=thread.id, to=target, kind="waits", certainty=wait.certainty, evidence=wait.detail))
     shutdown = entities.moment.shutdown
     if thread.is_main and shutdown and shutdown.phase == "shutdown":
         shutdown.waits_for = target
@@ -86,4 +88,7 @@ def _add_hold(entities: Entities, interp: Interpreter, thread: Thread, hold: Hol
     if lock is not None:
         target = entities.add_lock(lock, lambda: find_name(interp, hold.thread.places, lock.address))
         thread.holds.append(target)
-        entities.add_edge(thread.id, target, "holds", hold.certainty, hold.evidence)
+        at = read_frame(interp, hold.place.code, hold.took) if hold.place else None
+        entities.add_edge(
+            Edge(origin=thread.id, to=target, kind="holds", certainty=hold.certainty, evidence=hold.evidence, at=at)
+        )

@@ -45,7 +45,7 @@ class Waiting(Protocol):
 class Hold(msgspec.Struct, frozen=True):
     """`thread` holds the lock at the address `lock`; of a semaphore it has a unit, as others may.
 
-    place: the frame that took it, None where the lock itself says who owns it
+    place: the frame that took it, by the instruction at `took`; None where the lock itself says who owns it
     """
 
     thread: PythonThread
@@ -54,6 +54,7 @@ class Hold(msgspec.Struct, frozen=True):
     certainty: Certainty
     evidence: str
     place: Place | None = None
+    took: int = 0
 
 
 def find_holds(interp: Interpreter, threads: Sequence[PythonThread], waits: Sequence[Waiting]) -> list[Hold]:
@@ -97,7 +98,7 @@ def _judge(interp: Interpreter, takers: Takers) -> Iterator[Hold]:
                 doubts = [f"not all code was read that may give it back: {error}"]
         certainty: Certainty = "likely" if doubts else "certain"
         evidence = one.evidence + "".join(f"; but {doubt}" for doubt in doubts[:1])
-        yield Hold(one.thread, one.lock.address, one.lock.kind, certainty, evidence, one.place)
+        yield Hold(one.thread, one.lock.address, one.lock.kind, certainty, evidence, one.place, one.took)
 
 
 def _find_doubts(one: Taker, frames: int) -> Iterator[str]:

@@ -35,15 +35,19 @@ ELSEWHERE = "the generator may have been begun elsewhere"
 HANDED = "an ExitStack may have been handed what is entered elsewhere"
 UNSEEN = "what acquire() returned, and what happened since, leaves no trace"
 
-Found = tuple[Place, LockState, str, list[str]]  # the frame, what it has taken, the evidence, the doubts
+Found = tuple[Place, int, LockState, str, list[str]]  # the frame, its instruction, the lock, the evidence, the doubts
 
 
 class Taker(msgspec.Struct):
-    """A frame that has taken a lock. `at`: how many frames of its thread are further in."""
+    """A frame that has taken a lock.
+
+    at: how many frames of its thread are further in; took: its instruction that did so
+    """
 
     thread: PythonThread
     at: int
     place: Place
+    took: int
     lock: LockState
     evidence: str
     doubts: list[str] = []
@@ -87,12 +91,12 @@ class Takers:
         for block in find_with_blocks(self.interp, place):
             lock = self._find(block.manager)
             if lock is not None:
-                yield place, lock, self._describe(place, block), [*doubts]
+                yield place, block.enters_at, lock, self._describe(place, block), [*doubts]
             elif len(doubts) < NESTING_LIMIT:
                 yield from self._in_generator(find_manager_place(self.interp, block.manager), doubts)
                 for one in find_entered(self.interp, block.manager):
                     if lock := self._find(one):
-                        yield place, lock, self._describe(place, block), [*doubts, HANDED]
+                        yield place, block.enters_at, lock, self._describe(place, block), [*doubts, HANDED]
 
     def _in_generator(self, place: Place | None, doubts: list[str]) -> Iterator[Found]:
         """A generator that a frame works with, and that is not running itself."""
@@ -121,7 +125,8 @@ class Takers:
             ahead = [call for call in of_lock if call.start > place.lasti and call.method in GIVING]
             is_taken = bool(behind) and behind[-1].method in TAKING and behind[-1].end <= place.lasti
             if is_taken and ahead and (thread.ident, address) not in self._waits:
-                yield place, self.locks[address], self._describe_call(place, behind[-1]), [UNSEEN]
+                taken = behind[-1]
+                yield place, taken.start, self.locks[address], self._describe_call(place, taken), [UNSEEN]
 
     def _find(self, address: int) -> LockState | None:
         """The lock that one takes by the object at `address`; one that cannot be read is a problem, and None."""
