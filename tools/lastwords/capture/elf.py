@@ -1,7 +1,7 @@
 """What an ELF file says: symbols, build-id, SONAME, and where it lies in a process.
 
-Files are opened as the process has them (`/proc/PID/map_files`, `/proc/PID/root`), checked by inode: a path's name
-alone may lead to another file by now. What was read of a file is remembered by its device, inode and mtime.
+Files are opened as the process has them, proven to be the mapped ones: mapped_files.py. What was read of a file is
+remembered by its device, inode and mtime.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import BinaryIO
 import msgspec
 
 from lastwords.capture.elf_tables import ElfTables
+from lastwords.capture.mapped_files import find_file
 from lastwords.capture.memory import Memory
 from lastwords.capture.procfs import PROC, Mapping
 
@@ -134,41 +135,24 @@ _known: dict[tuple[int, int, int, int], ElfFile | None] = {}
 KNOWN_LIMIT = 512
 
 
-def find_mapped(pid: int, mapping: Mapping, proc: Path = PROC) -> tuple[Path, os.stat_result] | None:
-    """How the file behind a mapping can be opened, and what it is; None where it cannot be had any more."""
-    for path in _find_ways(proc / str(pid), mapping):
-        try:
-            found = path.stat()
-        except OSError:
-            continue
-        if path.parent.name == "map_files" or _is_same_file(found, mapping):
-            return path, found
-    return None
+def find_mapped(
+    pid: int, mapping: Mapping, proc: Path = PROC, memory: Memory | None = None
+) -> tuple[Path, os.stat_result] | None:
+    """How the file behind a mapping can be opened, and what it is; None where it cannot be had any more.
+
+    It is proven to be the mapped one: see mapped_files.py.
+    """
+    found = find_file(pid, mapping, proc, memory)
+    return (found.path, found.status) if found else None
 
 
-def open_mapped(pid: int, mapping: Mapping, proc: Path = PROC) -> tuple[ElfFile, Path] | None:
+def open_mapped(
+    pid: int, mapping: Mapping, proc: Path = PROC, memory: Memory | None = None
+) -> tuple[ElfFile, Path] | None:
     """The ELF file behind a mapping and how it was opened, None where it is none or cannot be had any more."""
-    found = find_mapped(pid, mapping, proc)
+    found = find_mapped(pid, mapping, proc, memory)
     elf = _read_known(*found) if found else None
     return (elf, found[0]) if elf is not None and found is not None else None
-
-
-def _find_ways(directory: Path, mapping: Mapping) -> Iterator[Path]:
-    """Paths that may lead to the mapped file; `exe` does even where the executable is deleted."""
-    yield directory / "map_files" / f"{mapping.start:x}-{mapping.end:x}"  # needs CAP_SYS_ADMIN
-    if not mapping.is_deleted:
-        yield Path(f"{directory}/root{mapping.path}")
-    exe = directory / "exe"
-    try:
-        if str(exe.readlink()) == mapping.path:
-            yield exe
-    except OSError:  # a kernel thread, or another user's
-        return
-
-
-def _is_same_file(found: os.stat_result, mapping: Mapping) -> bool:
-    """Whether a file found by name is the mapped one. Layered filesystems show devices and inodes of their layers."""
-    return found.st_ino == mapping.inode or found.st_dev != mapping.device
 
 
 def open_elf(path: Path) -> ElfFile | None:
@@ -234,7 +218,7 @@ def open_image(
     from lastwords.capture.elf_memory import read_image  # noqa: PLC0415 - it is made of what is above
 
     parts = [mapping for mapping in maps if mapping.path == path]
-    opened = open_mapped(pid, parts[0], proc) if parts else None
+    opened = open_mapped(pid, parts[0], proc, memory) if parts else None
     if opened is None and memory is not None and parts:
         return read_image(memory, parts)
     bias = find_bias(opened[0], parts) if opened is not None else None
