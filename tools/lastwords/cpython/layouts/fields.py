@@ -95,7 +95,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "co_exceptiontable",
         "_co_firsttraceable",
     ),
-    "PyObject": ("ob_type",),
+    "PyObject": ("ob_refcnt", "ob_type"),
     "PyVarObject": ("ob_size",),
     "PyTypeObject": (
         "tp_name",
@@ -107,6 +107,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "tp_dict",
         "tp_dictoffset",
         "tp_mro",
+        "tp_subclasses",
     ),
     "PyHeapTypeObject": ("ht_name", "ht_qualname", "ht_cached_keys"),
     "PyASCIIObject": ("length", "state", "state.kind", "state.compact", "state.ascii", "wstr"),
@@ -138,6 +139,9 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "PyMethodDescrObject": ("d_common.d_type|d_type",),
     "PyMemberDescrObject": ("d_member",),
     "PyMemberDef": ("type", "offset"),
+    "PyGetSetDescrObject": ("d_getset",),
+    "PyGetSetDef": ("get",),
+    "PyWeakReference": ("wr_object",),
     "PyCellObject": ("ob_ref",),
     "lockobject": ("lock_lock", "locked", "lock"),
     "rlockobject": (
