@@ -1,6 +1,7 @@
 """The text of a line of the target's program, as the target has the file.
 
-A file that is newer than the process says nothing about what runs: it is left out.
+A file that is newer than the process says nothing about what runs: it is left out. So is what its own root does not
+have, although ours may: see target_paths.py.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 
 from lastwords.capture import procfs
+from lastwords.capture.target_paths import is_root_ours, open_path, reopen
 
 FILE_LIMIT = 8 << 20
 CLOCK_STEP = 0.05  # seconds: the start time is good to 10 ms, a file's mtime to the kernel's tick
@@ -45,20 +47,31 @@ class Sources:
         return lines[line - 1].strip() if lines and 0 < line <= len(lines) else None
 
     def _find_lines(self, file: str) -> list[str] | None:
-        base = "root" if file.startswith("/") else "cwd"
-        path = f"{self.proc}/{self.pid}/{base}/{file}"
+        directory = self.proc / str(self.pid)
         try:
-            found = os.stat(path)  # noqa: PTH116 - Path() would drop nothing here, and this is the hot way
-            if not self._is_usable(found):
-                return None
-            key = (found.st_dev, found.st_ino, found.st_mtime_ns)
-            if key not in _known:
-                if len(_known) >= KNOWN_LIMIT:
-                    _known.clear()
-                _known[key] = read_lines(path)
-            return _known[key]
+            if self._shares_root:  # the kernel's own way is the short one
+                base = "root" if file.startswith("/") else "cwd"
+                return self._read_known(f"{directory}/{base}/{file}")
+            with open_path(directory, file) as descriptor:
+                return self._read_known(reopen(descriptor))
         except (OSError, ValueError):
             return None
+
+    @cached_property
+    def _shares_root(self) -> bool:
+        return is_root_ours(self.proc / str(self.pid))
+
+    def _read_known(self, path: str) -> list[str] | None:
+        """The lines of a file, once read; None where it is not one to be shown. Raises OSError."""
+        found = os.stat(path)  # noqa: PTH116 - Path() would drop nothing here, and this is the hot way
+        if not self._is_usable(found):
+            return None
+        key = (found.st_dev, found.st_ino, found.st_mtime_ns)
+        if key not in _known:
+            if len(_known) >= KNOWN_LIMIT:
+                _known.clear()
+            _known[key] = read_lines(path)
+        return _known[key]
 
     def _is_usable(self, found: os.stat_result) -> bool:
         is_old = found.st_mtime <= self.started + CLOCK_STEP
