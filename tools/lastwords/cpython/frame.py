@@ -80,15 +80,26 @@ def find_top(structs: Structs, tstate: int) -> int:
 
 def follow(structs: Structs, address: int) -> Iterator[Place]:
     """The places of the frame at `address` and of those that called it. Raises ReadError."""
+    return (place for _, place in walk(structs, address) if place is not None)
+
+
+def walk(structs: Structs, address: int) -> Iterator[tuple[int, Place | None]]:
+    """The frame at `address` and those that called it, each with its place if it has one. Raises ReadError."""
     read = read_record if structs.has("_PyInterpreterFrame") else read_object
     seen: set[int] = set()
     while address:
         if address in seen or len(seen) >= FRAMES_LIMIT:
             raise ReadError(f"the frames come back to {address:#x}, or are more than {FRAMES_LIMIT}")
         seen.add(address)
-        place, address = read(structs, address)
-        if place is not None:
-            yield place
+        place, back = read(structs, address)
+        yield address, place
+        address = back
+
+
+def is_entry(structs: Structs, address: int) -> bool:
+    """Whether a record without a place is where C code began to run Python, from 3.13 on: it has no code object."""
+    code = structs.object_in_slot(address, "_PyInterpreterFrame", "f_executable")
+    return structs.starts.get(code) is None
 
 
 def read_object(structs: Structs, address: int) -> tuple[Place | None, int]:
