@@ -9,6 +9,11 @@ from lastwords.model import Frame
 PATCHER = "gevent"
 
 
+def python_frames(stack: list[Frame]) -> list[Frame]:
+    """The Python frames of a stack that has C frames too."""
+    return [frame for frame in stack if frame.kind == "python"]
+
+
 def is_patchers(frame: Frame) -> bool:
     """Whether the frame is gevent's own code: by its module's name where that was read, else by its directory."""
     if frame.module is not None:

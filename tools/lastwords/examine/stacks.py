@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
+import msgspec
+
 from lastwords.capture.architectures import Architecture, Registers
 from lastwords.capture.captured import KernelThread
 from lastwords.cpython import Interpreter
@@ -22,40 +24,41 @@ def add_native_stacks(
 ) -> None:
     """Adds C frames to the stacks of the moment's threads, in the order in which they were added to the report."""
     own = [thread for thread in report.threads if thread.moment == moment.id]
-    process = next(one for one in report.processes if one.id == moment.process)
-    has_greenlets = "greenlet" in process.libraries or "greenlet" in process.modules
+    stacks = _Stacks(source, unwinder, is_shared=_has_greenlets(report, moment))
     pythons = [thread for thread in own if thread.interpreter is not None]
     for thread, found in zip(pythons, threads, strict=True):
-        if found.kernel is not None:
-            segments = read_segments(source.interp, found.tstate)
-            _add_stack(thread, found.kernel, source, segments, unwinder, is_shared=has_greenlets)
+        stacks.add(thread, found.kernel, read_segments(source.interp, found.tstate))
     for thread in own:
-        kernel = source.captured.thread(thread.tid) if thread.interpreter is None and thread.tid else None
-        if kernel is not None:
-            _add_stack(thread, kernel, source, [], unwinder, is_shared=False)
+        if thread.interpreter is None and thread.tid is not None:
+            stacks.add(thread, source.captured.thread(thread.tid), [])
 
 
-def _add_stack(
-    thread: Thread,
-    kernel: KernelThread,
-    source: Source,
-    segments: Sequence[Segment],
-    unwinder: Unwinder,
-    *,
-    is_shared: bool,
-) -> None:
-    registers = find_registers(kernel, source.captured.architecture)
-    if not registers:  # it runs, and was not stopped
-        return
-    native = unwinder.unwind(registers)
-    merged = merge(native.frames, list(_make_runs(segments, thread.stack)), native.error, is_shared=is_shared)
-    if merged.fits:
-        thread.stack = merged.frames
-        fold(thread.stack, source.interp)
-    else:
-        thread.native_stack = [to_frame(frame) for frame in native.frames]
-        fold(thread.native_stack, source.interp)
-    thread.error = thread.error or merged.error
+def _has_greenlets(report: Report, moment: Moment) -> bool:
+    process = next(one for one in report.processes if one.id == moment.process)
+    return "greenlet" in process.libraries or "greenlet" in process.modules
+
+
+class _Stacks(msgspec.Struct):
+    """What all stacks of a moment are made with."""
+
+    source: Source
+    unwinder: Unwinder
+    is_shared: bool
+
+    def add(self, thread: Thread, kernel: KernelThread | None, segments: Sequence[Segment]) -> None:
+        """Makes a thread's stack one of C and Python frames."""
+        registers = find_registers(kernel, self.source.captured.architecture) if kernel else {}
+        if not registers:  # it runs, and was not stopped
+            return
+        native = self.unwinder.unwind(registers)
+        merged = merge(native.frames, list(_make_runs(segments, thread.stack)), native.error, is_shared=self.is_shared)
+        if merged.fits:
+            thread.stack = merged.frames
+            fold(thread.stack, self.source.interp)
+        else:
+            thread.native_stack = [to_frame(frame) for frame in native.frames]
+            fold(thread.native_stack, self.source.interp)
+        thread.error = thread.error or merged.error
 
 
 def find_registers(kernel: KernelThread, architecture: Architecture) -> Registers:
