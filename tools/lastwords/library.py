@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lastwords.diagnose import diagnose
 from lastwords.errors import SetupError
-from lastwords.examine import Options, attach_process
+from lastwords.examine import Options, attach_process, attach_tree
 from lastwords.examine.core import read_core_report
 from lastwords.model import Report
 from lastwords.report.json_report import decode
@@ -17,13 +17,14 @@ JSON_BEGINS = (b"{", b"[", b" ", b"\n", b"\t", b"\r")
 AnyPath = str | os.PathLike[str]
 
 
-def attach(pid: int, *, locals: bool = False, pause: bool = True) -> Report:
+def attach(pid: int, *, locals: bool = False, pause: bool = True, tree: bool = False) -> Report:
     """What every thread of the process is doing now, judged. No code runs in it.
 
-    locals: read local variables, too; pause: stop it for milliseconds while its memory is read.
+    locals: read local variables, too; pause: stop it for milliseconds while its memory is read;
+    tree: all processes below it, too, at nearly the same moment.
     Raises errors.TargetError (no such process, not Python), errors.SetupError (no permission).
     """
-    report = attach_process(pid, Options(locals=locals), pause=pause)
+    report = (attach_tree if tree else attach_process)(pid, Options(locals=locals), pause=pause)
     report.findings = diagnose(report)
     return report
 

@@ -10,6 +10,7 @@ from lastwords.cli.commands import help_settings
 from lastwords.cli.output import verbosity_options
 from lastwords.cli.reports import Outputs, deliver, report_options
 from lastwords.errors import ExitCode
+from lastwords.model import Report
 
 EPILOG = """
 \b
@@ -17,6 +18,7 @@ Examples:
   lastwords attach 4711
   lastwords attach 4711 --locals
   lastwords attach 4711 --json report.json
+  lastwords attach --tree 4711     a server with its workers
 """
 
 
@@ -24,20 +26,27 @@ Examples:
 @click.argument("pid", type=click.IntRange(min=1))
 @report_options
 @click.option("--locals", "with_locals", is_flag=True, help="Show local variables; they may hold secrets.")
+@click.option("--tree", is_flag=True, help="Also all processes below it, at nearly one moment.")
 @click.option("--no-pause", is_flag=True, help="Do not stop the process; what moved meanwhile is marked.")
 @verbosity_options
-def command(pid: int, outputs: Outputs, with_locals: bool, no_pause: bool) -> int | None:
+def command(pid: int, outputs: Outputs, with_locals: bool, tree: bool, no_pause: bool) -> int | None:
     """Show what every thread of process PID is doing, what it waits for, and who holds that.
 
     The process is stopped for milliseconds, read from outside, and left as it was; no code runs in it.
     """
-    from lastwords.examine import Options, attach_process  # noqa: PLC0415 (start-up time of `attach -h`)
+    from lastwords.examine import Options, attach_process, attach_tree  # noqa: PLC0415 (start-up time of `attach -h`)
 
-    report = attach_process(pid, Options(locals=with_locals), pause=not no_pause)
+    attach = attach_tree if tree else attach_process
+    report = attach(pid, Options(locals=with_locals), pause=not no_pause)
     deliver(report, replace(outputs, default="stdout"))
-    return outputs.exit_code(report) or complete_code(report.moments[0].capture.complete)
+    return outputs.exit_code(report) or complete_code(is_complete(report))
 
 
-def complete_code(is_complete: bool) -> int | None:
+def is_complete(report: Report) -> bool:
+    """Whether everything could be read."""
+    return not report.problems and all(moment.capture.complete for moment in report.moments)
+
+
+def complete_code(complete: bool) -> int | None:
     """5 where something could not be read, else None."""
-    return None if is_complete else ExitCode.INCOMPLETE
+    return None if complete else ExitCode.INCOMPLETE

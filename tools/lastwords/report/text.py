@@ -12,6 +12,7 @@ from lastwords.model import Evidence, Exit, Finding, Frame, Patch, Process, Repo
 from lastwords.report.clean import clean
 from lastwords.report.exceptions import format_caught
 from lastwords.report.layout import Page, shorten
+from lastwords.report.processes import format_tree, format_tree_headline, is_tree
 from lastwords.report.threads import format_headline, format_moment
 
 HEALTHY = "healthy"
@@ -22,12 +23,13 @@ def format_report(report: Report, colour: bool = False, width: int = 80, details
     """The whole report, line by line. `details` shows what is else left out: all C frames, import chains."""
     page = Page(width=width, colour=colour, details=details)
     if not report.findings:
-        yield from page.wrap(format_headline(report) or "no findings", style=page.bold)
+        headline = format_tree_headline(report) if is_tree(report) else format_headline(report)
+        yield from page.wrap(headline or "no findings", style=page.bold)
     elif all(finding.code == HEALTHY for finding in report.findings):
         yield page.bold(clean(report.findings[0].title))
     else:
         yield from _format_answer(page, report)
-    yield from _format_processes(page, report)
+    yield from format_tree(page, report, _format_process) if is_tree(report) else _format_processes(page, report)
     yield from _format_problems(page, report)
 
 
@@ -159,9 +161,14 @@ def _group(patches: list[Patch]) -> Iterator[tuple[list[Frame], list[str]]]:
 
 
 def _format_problems(page: Page, report: Report) -> Iterator[str]:
+    pids = {process.id: process.pid for process in report.processes}
     problems: Iterable[str] = [
         *report.problems,
-        *(problem for moment in report.moments for problem in moment.capture.problems),
+        *(
+            f"process {pids.get(moment.process)}: {problem}" if is_tree(report) else problem
+            for moment in report.moments
+            for problem in moment.capture.problems
+        ),
     ]
     for at, (problem, count) in enumerate(_count(problems).items()):
         if at == 0:

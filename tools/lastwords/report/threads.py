@@ -1,36 +1,42 @@
-"""One moment's threads as text: what each waits for and holds, its Python stack, its locals where they were read."""
+"""One moment's threads as text: what each waits for and holds, its stack, its locals where they were read."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
 
-from lastwords.model import Edge, Frame, Moment, Object, Report, Thread, Value, WaitsFor
+from lastwords.frames import python_frames
+from lastwords.model import Edge, Moment, Object, Report, Thread, WaitsFor
 from lastwords.report.clean import clean
-from lastwords.report.exceptions import describe_exception, format_python
-from lastwords.report.layout import Page, shorten
+from lastwords.report.exceptions import describe_exception
+from lastwords.report.layout import Page
+from lastwords.report.stacks import count_folded, format_stack
 
-LONGEST_LOCAL = 200
 FEW_NAMES = 8
 
 
 def format_moment(page: Page, report: Report, moment: Moment) -> Iterator[str]:
     """All threads of the moment, the main one first; those that do the same are told once, with -v each."""
     threads = [thread for thread in report.threads if thread.moment == moment.id]
-    groups = [[thread] for thread in threads] if page.details else _group(report, threads)
+    groups = [[thread] for thread in threads] if page.details else _group(page, report, threads)
     number = 1
     for group in groups:
         yield ""
         yield from page.wrap(_group_title(group, number, len(threads)), hanging="  ", style=page.bold)
         yield from _format_thread(page, report, group[0])
         number += len(group)
+    folded = sum(count_folded(page, [*thread.stack, *(thread.native_stack or [])]) for thread in threads)
+    if folded:
+        yield ""
+        text = f"{folded} C frames of the interpreter's and the C library's machinery are not shown: --native=all does"
+        yield from page.wrap(text, hanging="  ", style=page.dim)
 
 
-def _group(report: Report, threads: list[Thread]) -> list[list[Thread]]:
-    """Threads that stand at the same lines, wait in the same words and hold nothing, together."""
+def _group(page: Page, report: Report, threads: list[Thread]) -> list[list[Thread]]:
+    """Threads that stand at the same lines of what is shown, wait in the same words and hold nothing, together."""
     groups: dict[object, list[Thread]] = {}
     for thread in threads:
-        places = tuple((frame.file, frame.line, frame.function) for frame in thread.stack)
+        places = tuple(_format_stacks(page, thread))
         has_own = thread.is_main or thread.holds or thread.error or any(frame.locals for frame in thread.stack)
         exceptions = tuple(describe_exception(one) for one in (thread.handled, thread.pending) if one)
         same = (places, describe_wait(report, thread), thread.state, thread.daemon, thread.finishing, exceptions)
@@ -68,7 +74,7 @@ def _phase(moment: Moment) -> str:
 def _activity(report: Report, thread: Thread) -> str:
     if thread.waits_for is not None:
         return describe_wait(report, thread)
-    frame = next(iter(thread.stack), None)
+    frame = next(iter(python_frames(thread.stack)), None)
     at = f": {frame.file}:{frame.line} in {frame.function}" if frame else ""
     return f"runs{at}"
 
@@ -102,12 +108,16 @@ def _format_thread(page: Page, report: Report, thread: Thread) -> Iterator[str]:
     for what, exception in (("handles", thread.handled), ("is about to raise", thread.pending)):
         if exception is not None:
             yield from page.wrap(f"{what} {describe_exception(exception)}", "  ", hanging="    ")
-    if any(frame.locals for frame in thread.stack):
-        yield from _format_with_locals(thread.stack)
-    else:
-        yield from format_python(thread.stack)
+    yield from _format_stacks(page, thread)
     if thread.error:
         yield from page.wrap(f"not all of it could be read: {thread.error}", "  ", hanging="    ")
+
+
+def _format_stacks(page: Page, thread: Thread) -> Iterator[str]:
+    yield from format_stack(page, thread.stack)
+    if thread.native_stack and page.native != "none":
+        yield page.dim("  Its C stack, which does not fit the Python one (innermost last):")
+        yield from format_stack(page, thread.native_stack)
 
 
 def describe_wait(report: Report, thread: Thread) -> str:
@@ -125,7 +135,7 @@ def describe_wait(report: Report, thread: Thread) -> str:
 
 
 def _awaited(report: Report, wait: WaitsFor) -> str:
-    target = describe_target(report, wait.target)
+    target = describe_target(report, wait.target) if wait.kind not in ("process", "io") else ""  # detail names it
     if not target:
         return f"waits: {wait.detail}" if wait.detail else f"waits ({wait.kind.replace('_', ' ')})"
     what = f"waits for the {'join of ' if wait.kind == 'join' else ''}{target}"
@@ -171,14 +181,3 @@ def format_time(epoch: float) -> str:
     moment = datetime.fromtimestamp(epoch).astimezone()
     today = datetime.now().astimezone().date()
     return moment.strftime("%H:%M:%S" if moment.date() == today else "%Y-%m-%d %H:%M:%S")
-
-
-def _format_with_locals(frames: list[Frame]) -> Iterator[str]:
-    for frame in reversed(frames):
-        yield from format_python([frame])
-        for name, value in (frame.locals or {}).items():
-            yield f"        {clean(name)} = {clean(_local(value))}"
-
-
-def _local(value: Value) -> str:
-    return shorten(value.repr, LONGEST_LOCAL) if value.repr is not None else f"({value.missing or 'not read'})"
