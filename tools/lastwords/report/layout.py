@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import click
 
@@ -12,17 +13,19 @@ from lastwords.model import Frame
 from lastwords.report.clean import clean
 
 Style = Callable[[str], str]
+Native = Literal["all", "fold", "none"]  # fold: all but the interpreter's and the C library's own machinery
 LONGEST_VALUE = 300
 FEW_FRAMES = 8
 
 
 @dataclass(frozen=True)
 class Page:
-    """How text is laid out. `details` asks for what is else left out."""
+    """How text is laid out. `details` asks for what is else left out; `native` says which C frames to show."""
 
     width: int = 80
     colour: bool = False
     details: bool = False
+    native: Native = "fold"
 
     def bold(self, text: str) -> str:
         """Bold where colour was asked for."""

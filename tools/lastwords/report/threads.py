@@ -7,7 +7,6 @@ from datetime import datetime
 
 from lastwords.frames import python_frames
 from lastwords.model import Edge, Moment, Object, Report, Thread, WaitsFor
-from lastwords.report.clean import clean
 from lastwords.report.exceptions import describe_exception
 from lastwords.report.layout import Page
 from lastwords.report.stacks import count_folded, format_stack

@@ -1,0 +1,69 @@
+"""Stacks of Python and C frames as text: outermost first, as in Python's own tracebacks; C frames begin with `C:`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import PurePath
+
+from lastwords.model import Frame, Value
+from lastwords.report.clean import clean
+from lastwords.report.layout import Page, shorten
+
+MOST_FRAMES = 60
+LONGEST_LOCAL = 200
+LONGEST_NAME = 60  # of a C++ function
+
+
+def format_stack(page: Page, frames: Sequence[Frame]) -> Iterator[str]:
+    """The frames that are to be shown, the innermost last; each Python frame with its locals, where they were read."""
+    shown = shown_frames(page, frames)
+    for frame in reversed(shown[:MOST_FRAMES]):
+        yield from format_frame(page, frame)
+    if len(shown) > MOST_FRAMES:
+        yield f"    ... and {len(shown) - MOST_FRAMES} outer frames, first"
+
+
+def shown_frames(page: Page, frames: Sequence[Frame]) -> list[Frame]:
+    """Those that the page wants: without C frames that are only machinery, or without any, or all."""
+    if page.native == "all":
+        return list(frames)
+    return [frame for frame in frames if frame.kind == "python" or (page.native == "fold" and not frame.plumbing)]
+
+
+def count_folded(page: Page, frames: Sequence[Frame]) -> int:
+    """How many C frames are not shown because they are machinery."""
+    return sum(frame.plumbing for frame in frames) if page.native == "fold" else 0
+
+
+def format_frame(page: Page, frame: Frame) -> Iterator[str]:
+    """One frame of either kind."""
+    if frame.kind == "native":
+        yield clean(f"    C: {describe_native(page, frame)}")
+        return
+    yield clean(f'    File "{frame.file or "?"}", line {frame.line or "?"}, in {frame.function or "?"}')
+    if frame.source:
+        yield f"      {clean(shorten(frame.source))}"
+    for name, value in (frame.locals or {}).items():
+        yield f"        {clean(name)} = {clean(_local(value))}"
+
+
+def describe_native(page: Page, frame: Frame) -> str:
+    """`list_sort (listobject.c:2471)`, `sem_clockwait (libc.so.6)`, `_queue.so+0x1a2b`."""
+    library = PurePath(frame.library).name if frame.library else None
+    guessed = ", guessed" if frame.guessed else ""
+    if not frame.function:
+        at = frame.offset if library else frame.address
+        return f"{library or 'no file'}{f'+{at:#x}' if at is not None else ''}{f' ({guessed[2:]})' if guessed else ''}"
+    name = frame.function if page.details else shorten_name(frame.function)
+    line = f":{frame.line}" if frame.line else ""
+    place = f"{PurePath(frame.file).name}{line}" if frame.file else library or "no file"
+    return f"{name} ({place}{guessed})"
+
+
+def shorten_name(name: str) -> str:
+    """A function's name, cut where a C++ template made it long."""
+    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 3]}..."
+
+
+def _local(value: Value) -> str:
+    return shorten(value.repr, LONGEST_LOCAL) if value.repr is not None else f"({value.missing or 'not read'})"
