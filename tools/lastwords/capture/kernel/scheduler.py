@@ -1,14 +1,15 @@
 """How long threads have not run, by the scheduler's own account (/proc/PID/task/TID/sched, CONFIG_SCHED_DEBUG).
 
-`se.exec_start` is when a thread ran last, in milliseconds of the scheduler's clock. No other file tells that clock,
-but our own thread runs now.
+`se.exec_start` is when a thread ran last, in milliseconds of the clock of the processor on which it did; clocks of
+virtual processors were seen 12 seconds apart. No other file tells them, but our own thread can run there now.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -17,36 +18,61 @@ from lastwords.capture.procfs import PROC
 
 LAST_RAN = re.compile(rb"^se\.exec_start\s*:\s*(\d+\.\d+)", re.MULTILINE)
 SWITCHES = re.compile(rb"^nr_switches\s*:\s*(\d+)", re.MULTILINE)
+PROCESSOR = 36  # field 39 of /proc/PID/task/TID/stat, counted from the state, which is the third
 OURS = 2  # switches of a sleeper that was stopped and let go: into the stop, and back into its sleep
 
 
 class Slept(msgspec.Struct, frozen=True):
-    """For how many seconds a thread has not run, and how often it had begun or ceased to by then."""
+    """How often a thread has begun or ceased to run, and for how many seconds it has not; None: not to be told."""
 
-    seconds: float
     switches: int
+    seconds: float | None = None
 
 
 def read_slept(pid: int, tids: Iterable[int], proc: Path = PROC) -> dict[int, Slept]:
     """By thread. Those that are gone, and all where the kernel keeps no such account, are missing."""
-    ours = _read(proc / "self" / "task" / str(threading.get_native_id()) / "sched")
-    if ours is None:
-        return {}
-    theirs = {tid: _read(proc / str(pid) / "task" / str(tid) / "sched") for tid in tids}
-    now = ours[0]
-    return {tid: Slept(max(now - one[0], 0.0) / 1000, one[1]) for tid, one in theirs.items() if one}
+    accounts = {tid: one for tid in tids if (one := _read(proc / str(pid) / "task" / str(tid)))}
+    clocks = _on_each({processor for _, _, processor in accounts.values()}, lambda: _read(_ourselves(proc)))
+    return {tid: Slept(switches, _since(ran, clocks.get(on))) for tid, (ran, switches, on) in accounts.items()}
 
 
 def find_undisturbed(before: Mapping[int, Slept], after: Mapping[int, Slept]) -> dict[int, float]:
     """Seconds by thread, as they were before a capture: of the threads that nothing but the capture has woken since."""
-    same = (tid for tid in before.keys() & after.keys() if after[tid].switches - before[tid].switches <= OURS)
-    return {tid: before[tid].seconds for tid in same}
+    same = [tid for tid in before.keys() & after.keys() if after[tid].switches - before[tid].switches <= OURS]
+    return {tid: seconds for tid in same if (seconds := before[tid].seconds) is not None}
 
 
-def _read(path: Path) -> tuple[float, int] | None:
+def _ourselves(proc: Path) -> Path:
+    return proc / "self" / "task" / str(threading.get_native_id())
+
+
+def _since(ran: float, now: float | None) -> float | None:
+    return None if now is None else max(now - ran, 0.0) / 1000
+
+
+def _on_each(processors: Iterable[int], read: Callable[[], tuple[float, int, int] | None]) -> dict[int, float]:
+    """What the clock of each processor says while this thread runs there; without those where it may not run."""
+    allowed = os.sched_getaffinity(0)
+    clocks: dict[int, float] = {}
     try:
-        text = path.read_bytes()
+        for processor in allowed.intersection(processors):
+            os.sched_setaffinity(0, {processor})
+            account = read()
+            if account is not None and account[2] == processor:
+                clocks[processor] = account[0]
+    except OSError:  # another container's processors
+        pass
+    finally:
+        os.sched_setaffinity(0, allowed)
+    return clocks
+
+
+def _read(task: Path) -> tuple[float, int, int] | None:
+    """When it ran last, its switches, and the processor on which it ran."""
+    try:
+        account = (task / "sched").read_bytes()
+        fields = (task / "stat").read_bytes().rpartition(b")")[2].split()
     except OSError:
         return None
-    ran, switches = LAST_RAN.search(text), SWITCHES.search(text)
-    return (float(ran[1]), int(switches[1])) if ran and switches else None
+    ran, switches = LAST_RAN.search(account), SWITCHES.search(account)
+    return (float(ran[1]), int(switches[1]), int(fields[PROCESSOR])) if ran and switches else None
