@@ -93,9 +93,10 @@ class ElfTables:
     def symbols(self, *names: str) -> Symbols:
         """The symbols of these sections, as far as they are there; what an earlier one defines counts."""
         tables = [section for name in names if (section := self.sections.get(name))]
-        return Symbols(*((self.data(one), self._names_of(one)) for one in tables))
+        return Symbols(*((self.data(one), self.names_of(one)) for one in tables))
 
-    def _names_of(self, section: Section) -> bytes:
+    def names_of(self, section: Section) -> bytes:
+        """The names of what the section lists."""
         return self.data(self._sections[section.link]) if section.link < len(self._sections) else b""
 
     def soname(self) -> str | None:
@@ -111,7 +112,7 @@ class ElfTables:
         table = self.data(section)
         for tag, value in ENTRY.iter_unpack(table[: len(table) // ENTRY.size * ENTRY.size]):
             if tag == wanted and section:
-                yield text_at(self._names_of(section), value)
+                yield text_at(self.names_of(section), value)
 
     def relocations(self, kind: int) -> Iterator[int]:
         """The addresses that the loader fills in that way."""

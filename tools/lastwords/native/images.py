@@ -49,11 +49,20 @@ class NativeImage:
     """An ELF file in a process, at [start, end); `memory` is the process's.
 
     find: the file on this machine, checked to be the mapped one; called when it is first needed
+    roots: directories below which the file system of the process, and ours, are: for files with debug information
     What cannot be had is None or empty; nothing is raised.
     """
 
-    def __init__(self, path: str, parts: Sequence[Part], memory: Memory, find: Callable[[], Path | None]) -> None:
+    def __init__(
+        self,
+        path: str,
+        parts: Sequence[Part],
+        memory: Memory,
+        find: Callable[[], Path | None],
+        roots: Sequence[Path] = (Path("/"),),
+    ) -> None:
         self.path = path
+        self.roots = roots
         self.parts = parts
         self.memory = memory
         self.start, self.end = parts[0].start, parts[-1].end
@@ -101,11 +110,7 @@ class NativeImage:
     def build_id(self) -> str | None:
         """Its GNU build-id in hexadecimal."""
         notes = (self.read(one.address, one.file_size) for one in self.programs if one.type == PT_NOTE)
-        for data in notes:
-            for name, kind, described in read_notes(data[:NOTES_LIMIT]):
-                if (name, kind) == (b"GNU\0", GNU_BUILD_ID):
-                    return described.hex()
-        return None
+        return find_build_id(note for data in notes for note in read_notes(data[:NOTES_LIMIT]))
 
     def read(self, address: int, size: int) -> bytes:
         """Bytes by the file's own addresses, of the file where it is there; empty where they are not all to be had."""
@@ -119,6 +124,11 @@ class NativeImage:
         except (OSError, ReadError, ValueError, OverflowError):
             pass
         return b""
+
+
+def find_build_id(notes: Iterable[tuple[bytes, int, bytes]]) -> str | None:
+    """The GNU build-id among notes, in hexadecimal."""
+    return next((data.hex() for owner, kind, data in notes if (owner, kind) == (b"GNU\0", GNU_BUILD_ID)), None)
 
 
 def _read_programs(memory: Memory, start: int) -> Iterator[Program]:
@@ -160,7 +170,8 @@ def list_images(captured: Captured, files: MappedFiles | None = None, proc: Path
             parts.setdefault(one.path, []).append(one)
     code = {path: own for path, own in parts.items() if any("x" in one.permissions for one in own)}
     memory = _memory_of_code(captured)
-    return [NativeImage(path, own, memory, _finder(captured.pid, own[0], proc)) for path, own in code.items()]
+    roots = (proc / str(captured.pid) / "root", Path("/"))
+    return [NativeImage(path, own, memory, _finder(captured.pid, own[0], proc), roots) for path, own in code.items()]
 
 
 def _opener(file: MappedFile) -> Callable[[], Path | None]:

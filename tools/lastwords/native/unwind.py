@@ -10,7 +10,9 @@ from typing import Protocol
 
 import msgspec
 
-from lastwords.capture.architectures import Registers
+from lastwords.capture.architectures import Architecture, Registers
+from lastwords.capture.memory import Memory
+from lastwords.native.images import NativeImage
 
 Overlay = Sequence[tuple[int, bytes]]
 
@@ -55,3 +57,13 @@ class Unwinder(Protocol):
         overlay: (address, bytes) that lie over the memory this once: what a suspended greenlet has saved of its stack
         """
         ...
+
+
+def open_unwinder(memory: Memory, images: Sequence[NativeImage], architecture: Architecture) -> Unwinder:
+    """For the threads of a moment: its memory, with the stacks, and its images (images.list_images).
+
+    Nothing is opened before a frame is found to be in it. Lines and inlined functions need drgn, frames do not.
+    """
+    from lastwords.native.unwinder import StackUnwinder  # noqa: PLC0415 - it is made of what is above
+
+    return StackUnwinder(memory, images, architecture)

@@ -28,6 +28,11 @@ class Architecture(msgspec.Struct, frozen=True):
     restarted: code that ends in a system call, its number the group 1 (little-endian)
     thread_pointer: the register from which `pthread_self()` follows
     syscalls: names of the system calls in which threads wait, by number
+    dwarf_registers: names by DWARF's numbers, as unwind tables count them
+    preserved: those that a function leaves to its caller as they were; frame_pointer: one of them
+    signal_return: the code that the kernel lets a signal's handler return to
+    signal_registers: names of what is saved at `signal_context` bytes above the stack pointer there, 8 bytes each
+    calls: what a call instruction looks like; the code before a return address ends in it, its group 1 the distance
     """
 
     name: str
@@ -42,6 +47,13 @@ class Architecture(msgspec.Struct, frozen=True):
     call_arguments: tuple[str, ...]
     thread_pointer: str
     syscalls: dict[int, str]
+    dwarf_registers: tuple[str, ...]
+    preserved: tuple[str, ...]
+    frame_pointer: str
+    signal_return: bytes
+    signal_context: int
+    signal_registers: tuple[str, ...]
+    calls: re.Pattern[bytes]
 
     def ident(self, registers: Registers) -> int | None:
         """`pthread_self()` of the thread with these registers."""

@@ -33,4 +33,20 @@ X86_64 = Architecture(
         299: "recvmmsg", 307: "sendmmsg", 333: "io_pgetevents", 426: "io_uring_enter", 441: "epoll_pwait2",
         449: "futex_waitv",
     },
+    # System V ABI, figure 3.36
+    dwarf_registers=(
+        "rax", "rdx", "rcx", "rbx", "rsi", "rdi", "rbp", "rsp", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15",
+        "rip",
+    ),
+    preserved=("rbx", "rbp", "r12", "r13", "r14", "r15"),
+    frame_pointer="rbp",
+    signal_return=b"\x48\xc7\xc0\x0f\0\0\0\x0f\x05",  # mov $__NR_rt_sigreturn,%rax; syscall
+    signal_context=40,  # ucontext.uc_mcontext
+    signal_registers=(
+        "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "rdi", "rsi", "rbp", "rbx", "rdx", "rax", "rcx", "rsp",
+        "rip",
+    ),
+    # call to a distance; call of what a register or a place in memory says
+    calls=re.compile(rb"(?:\xe8(.{4})|\xff[\xd0-\xd7]|\xff[\x10-\x13\x16\x17]|\xff[\x50-\x53\x55-\x57].|\xff\x54..|"
+                     rb"\xff[\x90-\x93\x95-\x97].{4}|\xff\x94.{5}|\xff\x15.{4}|\xff\x14.(?:.{4})?)\Z", re.DOTALL),
 )  # fmt: skip

@@ -1,0 +1,66 @@
+"""What the code at an address is called: by DWARF where there is some, else by symbols."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from lastwords.native.debug_files import find_debug_file
+from lastwords.native.drgn_lines import Lines, Location, open_lines
+from lastwords.native.images import NativeImage
+from lastwords.native.symbols import Symbols
+
+KNOWN_LIMIT = 512  # files
+Key = tuple[int, int, int, int]
+
+
+class Names:
+    """Of one file, by its own addresses. What was found is remembered."""
+
+    def __init__(self, image: NativeImage) -> None:
+        self._image = image
+        self._debug = find_debug_file(image)
+        self._lines: Lines | None = open_lines(image, self._debug)
+        self._symbols: Symbols | None = None
+        self._found: dict[int, Sequence[Location]] = {}
+
+    def find(self, address: int) -> Sequence[Location]:
+        """The functions that cover the code at `address`: inlined ones first, the one they are in last; or nothing."""
+        if address not in self._found:
+            self._found[address] = self._find(address)
+        return self._found[address]
+
+    def _find(self, address: int) -> Sequence[Location]:
+        found = list(self._lines.find(address)) if self._lines else []
+        if found and found[-1].function is not None:
+            return found
+        symbol = self._read_symbols().find(address)
+        if symbol is None:
+            return found
+        outermost = found.pop() if found else Location()
+        return [*found, Location(symbol.name, outermost.file, outermost.line, outermost.column)]
+
+    def _read_symbols(self) -> Symbols:
+        if self._symbols is None:
+            files = (self._image.tables, self._debug.tables if self._debug else None)
+            self._symbols = Symbols(*(one for one in files if one is not None))
+        return self._symbols
+
+
+_known: dict[Key, Names] = {}
+
+
+def open_names(image: NativeImage) -> Names:
+    """The names of an image's file, the same for all who have mapped it."""
+    try:
+        found = os.fstat(image.file.fileno()) if image.file else None
+    except OSError:  # the vdso is no file
+        found = None
+    if found is None:
+        return Names(image)
+    key = (found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size)
+    if key not in _known:
+        if len(_known) >= KNOWN_LIMIT:
+            _known.clear()
+        _known[key] = Names(image)
+    return _known[key]
