@@ -37,7 +37,8 @@ def find_current_greenlet(interp: Interpreter, ident: int) -> int | None:
         static = image.address("ts_current")
         if static is not None:
             return _find_static(interp, ident, static)
-        return next(_thread_states(interp, ident, image), None)
+        state = next(find_thread_states(interp, ident, image), None)
+        return interp.pointer(state + POINTER) if state else None
     except (ReadError, OSError, procfs.ProcessGoneError):
         return None
 
@@ -66,12 +67,12 @@ def _find_static(interp: Interpreter, ident: int, static: int) -> int | None:
     return saved if saved and is_greenlet(interp, saved) else None
 
 
-def _thread_states(interp: Interpreter, ident: int, image: Image) -> Iterator[int]:
-    """The current greenlet of each ThreadState that a thread-local word of the module points at: there is one."""
+def find_thread_states(interp: Interpreter, ident: int, image: Image) -> Iterator[int]:
+    """Each ThreadState that a thread-local word of the module (greenlet 2 and newer) points at: there is one."""
     for block in _find_tls_blocks(interp, ident, image):
         for state in interp.pointers(block, min(image.elf.tls_size, TLS_LIMIT) // POINTER):
             if _is_thread_state(interp, state):
-                yield interp.pointer(state + POINTER)
+                yield state
 
 
 def _find_tls_blocks(interp: Interpreter, ident: int, image: Image) -> list[int]:

@@ -1,0 +1,139 @@
+"""All greenlets of a process, by searching its memory: not by the collector's lists, which may be in pieces.
+
+From greenlet 2 on each greenlet's state (a C++ object) begins with the address of one of two tables, those of its
+classes UserGreenlet and MainGreenlet, and points back at the greenlet. Where the module is stripped of the names of
+these tables they are learned from a greenlet that the search for types has found. To greenlet 1, and there, what is
+searched are the addresses of the types, which every object has in its second word: `greenlet.greenlet` and what is
+made from it, by `tp_subclasses`.
+
+What this does not see: greenlets whose memory is swapped out; those that were made after the search, unless another
+one leads to them; types of a greenlet that were taken out of `tp_subclasses` (to greenlet 1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from lastwords.capture.memory import Memory, Range, ReadError
+from lastwords.cpython.attributes import read_tuple
+from lastwords.cpython.dicts import read_items
+from lastwords.cpython.structs import DICT, LIST, POINTER, Structs
+from lastwords.cpython.text import read_length
+from lastwords.greenlets.greenlet import read_greenlet
+from lastwords.greenlets.module import Module
+from lastwords.greenlets.pages import Areas
+from lastwords.greenlets.words import find_words
+
+TABLES = ("_ZTVN8greenlet12UserGreenletE", "_ZTVN8greenlet12MainGreenletE")
+TABLE_HEAD = 2 * POINTER  # of a C++ table of virtual functions: what objects point at is behind it
+TYPES_LIMIT = 10_000
+
+
+class Found(msgspec.Struct):
+    """Addresses of greenlets, and how many bytes were searched; not searched: swapped out, or beyond our limit."""
+
+    addresses: list[int] = []
+    searched: int = 0
+    swapped: int = 0
+    left: int = 0
+    problems: list[str] = []
+
+
+def find_greenlets(module: Module, memory: Memory, areas: Areas) -> Found:
+    """All greenlets in these areas of `memory`, each checked once; by rising address."""
+    found = Found(searched=areas.size, swapped=areas.swapped, left=areas.left)
+    addresses = _find_by_tables(module, memory, areas.ranges) if module.is_split else None
+    if addresses is None:
+        addresses = _find_by_types(module, memory, areas.ranges, find_types(module))
+    found.addresses = sorted({one for one in addresses if _is_greenlet(module, one)})
+    return found
+
+
+def _is_greenlet(module: Module, address: int) -> bool:
+    try:
+        return bool(read_greenlet(module, address))
+    except ReadError:
+        return False
+
+
+def _find_by_tables(module: Module, memory: Memory, ranges: Sequence[Range]) -> Iterator[int] | None:
+    """None where the tables of the classes are not known."""
+    tables = _find_tables(module) or _learn_tables(module, memory, ranges)
+    if tables is None:
+        return None
+    return (_owner(module, state) for state, _ in find_words(memory, ranges, tables))
+
+
+def _find_tables(module: Module) -> list[int] | None:
+    named = [module.image.address(name) for name in TABLES] if module.image else []
+    return [one + TABLE_HEAD for one in named if one] if named and all(named) else None
+
+
+def _learn_tables(module: Module, memory: Memory, ranges: Sequence[Range]) -> list[int] | None:
+    """From a main greenlet and one that is none; None where there are not both."""
+    known: dict[bool, int] = {}
+    for of_type in find_types(module):
+        for address in _find_by_types(module, memory, ranges, [of_type]):
+            try:
+                is_main = read_greenlet(module, address).is_main
+                known.setdefault(is_main, module.interp.pointer(module.pointer(address, "PyGreenlet", "pimpl")))
+            except ReadError:
+                continue
+            if len(known) == 2:
+                return list(known.values())
+    return None
+
+
+def _owner(module: Module, state: int) -> int:
+    """The greenlet that the C++ object at `state` says it belongs to; 0 where it is none."""
+    structs = ("Greenlet",) if module.layout.has("Greenlet", "self") else ("UserGreenlet", "MainGreenlet")
+    for struct in structs:
+        try:
+            address = module.pointer(state, struct, "self")
+            if module.is_greenlet(address) and module.pointer(address, "PyGreenlet", "pimpl") == state:
+                return address
+        except ReadError:
+            continue
+    return 0
+
+
+def _find_by_types(module: Module, memory: Memory, ranges: Sequence[Range], types: Sequence[int]) -> Iterator[int]:
+    offset = module.interp.at(0, "PyObject", "ob_type")
+    return (address - offset for address, _ in find_words(memory, ranges, types))
+
+
+def find_types(module: Module) -> list[int]:
+    """`greenlet.greenlet` and all types that are made from it, as far as they can be read."""
+    found = {module.type: None}
+    waiting = [module.type]
+    while waiting and len(found) < TYPES_LIMIT:
+        try:
+            following = [one for one in _subclasses(module.interp, waiting.pop()) if one not in found]
+        except ReadError:
+            continue
+        known = [one for one in following if module.is_type(one)]
+        found.update(dict.fromkeys(known))
+        waiting += known
+    return list(found)
+
+
+def _subclasses(structs: Structs, of_type: int) -> list[int]:
+    """`tp_subclasses`: a list of weak references (2.7), or a dict with them as its values."""
+    kept = structs.number(of_type, "PyTypeObject", "tp_subclasses")
+    if not kept:
+        return []
+    flags = structs.type_flags(kept)
+    if flags & DICT:
+        references = [value for _, value in read_items(structs, kept, TYPES_LIMIT)]
+    elif flags & LIST:
+        references = _read_list(structs, kept)
+    else:
+        references = read_tuple(structs, kept, TYPES_LIMIT)
+    return [structs.number(one, "PyWeakReference", "wr_object") for one in references if one]
+
+
+def _read_list(structs: Structs, address: int) -> list[int]:
+    count = min(read_length(structs, address), TYPES_LIMIT)
+    return structs.pointers(structs.number(address, "PyListObject", "ob_item"), count)
