@@ -185,6 +185,7 @@ class WaitsFor(Entity, kw_only=True):
 class Thread(Entity, kw_only=True):
     """A thread of a process. `ident` is what the interpreter calls it, `tid` what the kernel calls it.
 
+    ns_tid: what the kernel calls it inside its container, where that is another number
     interpreter: the id of its interpreter, 0 for the main one; None for a thread that runs no Python
     state: what the kernel says of it ("running", "sleeping"); alive: whether the kernel still has it
     finishing: it has left its Python function, or was stopped by the interpreter's finalization
@@ -197,6 +198,7 @@ class Thread(Entity, kw_only=True):
     id: str
     moment: str
     tid: int | None = None
+    ns_tid: int | None = None
     ident: int | None = None
     name: str | None = None
     daemon: bool | None = None

@@ -84,6 +84,17 @@ def unpack_packages(suite: str, packages: tuple[str, ...], tree: Path) -> None:
         subprocess.run(["dpkg-deb", "--extract", archive, tree], check=True)
 
 
+def unpack_alone(suite: str, packages: tuple[str, ...], tree: Path) -> None:
+    """The packages, without anything that they need, as a tree of files."""
+    state = _state(suite, "deb")
+    folder = state / "archives" / "alone"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    _apt(state, "download", *packages, folder=folder)
+    for archive in sorted(folder.glob("*.deb")):
+        subprocess.run(["dpkg-deb", "--extract", archive, tree], check=True)
+
+
 def download_source(suite: str, package: str) -> Path:
     """The upstream tar file of a source package, as `update(suite, "deb-src")` vouches for it."""
     state = _state(suite, "deb-src")

@@ -63,23 +63,27 @@ def make_missing() -> None:
     work = PYTHONS / ".compiled.partial"
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
-    source = _unpack_source(work)
+    source = unpack_source(work)
     for build in missing:
-        _compile(build, source, work / build.name)
-        _install(build, source, work / build.name)
+        compile_python(build, source, work / build.name)
+        install_python(build, source, work / build.name)
         sys.stdout.write(f"made {build.executable}\n")
     shutil.rmtree(work)
 
 
-def _unpack_source(work: Path) -> Path:
+def unpack_source(work: Path) -> Path:
+    """CPython's source, below `work`. Raises PythonsError."""
     update(SUITE, "deb-src")
     with tarfile.open(download_source(SUITE, PACKAGE)) as archive:
         archive.extractall(work / "source", filter="data")
     return next((work / "source").iterdir())
 
 
-def _compile(build: Build, source: Path, folder: Path) -> None:
-    """What `configure` found out about the machine is kept for the next build."""
+def compile_python(build: Build, source: Path, folder: Path) -> None:
+    """In `folder`; what `configure` found out about the machine is kept beside it for the next build.
+
+    Raises PythonsError.
+    """
     folder.mkdir()
     cache = f"--cache-file={folder.parent / 'config.cache'}"
     _run([source / "configure", cache, *OPTIONS, *build.options], folder)
@@ -98,7 +102,7 @@ def _run(command: list[str | Path], folder: Path) -> None:
                            + "\n".join(said) + f"\nall that it said: {log}")  # fmt: skip
 
 
-def _install(build: Build, source: Path, folder: Path) -> None:
+def install_python(build: Build, source: Path, folder: Path) -> None:
     """The executable, stripped, beside the standard library; `lib-dynload` is what it knows its place by."""
     tree = folder / "tree"
     library = tree / "usr" / "lib" / f"python3.13{build.suffix}"

@@ -21,6 +21,7 @@ class PythonThread(msgspec.Struct):
 
     ident: what `threading.get_ident()` is there; 0 for a thread that has been made but has not begun
     tid, kernel: None where the kernel has no such thread any more, or where it could not be told which one it is
+    native_id: its tid as it is called inside its own pid namespace
     places: its frames, innermost first; `error` says why they end early
     is_main: whether it is the thread that the interpreter calls its main one
     name, daemon, thread_object: what its `threading.Thread` says, and where that is; None for a thread without one
@@ -32,6 +33,7 @@ class PythonThread(msgspec.Struct):
     ident: int
     interpreter: int
     tid: int | None = None
+    native_id: int | None = None
     kernel: KernelThread | None = None
     places: list[Place] = []
     error: str | None = None
@@ -87,6 +89,7 @@ def _pair(interp: Interpreter, threads: list[PythonThread], kernel: Sequence[Ker
         if thread.ident:
             thread.kernel = pairs.find(thread.ident)
             thread.tid = thread.kernel.tid if thread.kernel else None
+            thread.native_id = pairs.native_id(thread.kernel) if thread.kernel else None
             thread.alive = pairs.is_alive(thread.ident)
 
 
@@ -103,7 +106,7 @@ def _name(interp: Interpreter, state: int, threads: list[PythonThread]) -> None:
     objects = ThreadObjects(interp, state)
     ends = Ends(interp, state)
     for thread in threads:
-        found = objects.find(thread.ident, thread.tid, thread.is_main) if thread.ident else None
+        found = objects.find(thread.ident, thread.native_id, thread.is_main) if thread.ident else None
         if found is not None:
             thread.name, thread.daemon, thread.thread_object = found.name, found.daemon, found.address
         thread.finishing = ends.is_finishing(thread)

@@ -5,6 +5,8 @@ Lazy: nothing is read before it is asked for, and who has the other end of somet
 
 from __future__ import annotations
 
+import re
+import time
 from functools import cached_property
 from pathlib import Path
 
@@ -27,7 +29,10 @@ STATES = {
 
 
 class Child(msgspec.Struct, frozen=True):
-    """A child process: `state` is the kernel's letter, "Z" for one that has ended and was not waited for."""
+    """A child process: `state` is the kernel's letter, "Z" for one that has ended and was not waited for.
+
+    group: its process group, as the target calls it (in another pid namespace it has another number for us)
+    """
 
     pid: int
     state: str
@@ -96,16 +101,47 @@ class Facts:
         """Whether its monotonic clock is ours: it is in the same time namespace."""
         return read_namespace(self.pid, "time", self.proc) == read_namespace("self", "time", self.proc)
 
+    def clock_start(self, clock: int) -> float | None:
+        """The time of the epoch at which this clock of the process was 0; None where its clocks are not ours."""
+        return time.time() - time.clock_gettime(clock) if self.shares_clocks else None
+
     def group_of(self, pid: int) -> int | None:
-        """The process group of a process."""
+        """The process group of a process, as the target calls it."""
         found = self._read_stat(pid)
-        return None if found is None else found[2]
+        return None if found is None else self._inner_number(pid, "NSpgid", found[2])
+
+    def outer_pid(self, pid: int) -> int | None:
+        """Our pid of the child that the target calls `pid`, which differs where its pid namespace is not ours."""
+        if not self._depth:
+            return pid
+        return next((one for one in self._child_pids() if self._inner_number(one, "NSpid", 0) == pid), None)
+
+    @cached_property
+    def _depth(self) -> int:
+        """How many pid namespaces lie between ours and the target's."""
+        return max(len(self._read_numbers(self.pid, "NSpid")) - 1, 0)
+
+    def _inner_number(self, pid: int, name: str, ours: int) -> int:
+        """What the target has for `ours`, by the line `name` of the status of `pid`: one number a namespace."""
+        numbers = self._read_numbers(pid, name) if self._depth else []
+        return numbers[self._depth] if self._depth < len(numbers) else ours
+
+    def _read_numbers(self, pid: int, name: str) -> list[int]:
+        try:
+            found = re.search(rf"^{name}:(.*)$", procfs.read_text(pid, "status", self.proc), re.MULTILINE)
+            return [int(word) for word in found[1].split()] if found else []
+        except (OSError, ValueError, procfs.ProcessGoneError):
+            return []
 
     @cached_property
     def children(self) -> list[Child]:
         """The child processes, by rising pid."""
         found = ((pid, stat) for pid in self._child_pids() if (stat := self._read_stat(pid)) is not None)
-        return [Child(pid, stat[0], stat[2], self._argv(pid)) for pid, stat in found if stat[1] == self.pid]
+        return [
+            Child(pid, stat[0], self._inner_number(pid, "NSpgid", stat[2]), self._argv(pid))
+            for pid, stat in found
+            if stat[1] == self.pid
+        ]
 
     def child(self, pid: int) -> Child | None:
         """The child with this pid."""

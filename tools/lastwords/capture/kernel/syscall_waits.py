@@ -52,7 +52,7 @@ def _describe_wait(call: Call) -> KernelWait:
     """wait4(pid, ...): one child, any (-1), one of a group (0: our own; below -1: that one)."""
     pid = call.number(0)
     if pid > 0:
-        return _tell_child(call, pid)
+        return _tell_own_child(call, pid)
     if pid == 0:
         own = call.facts.group_of(call.facts.pid) if call.facts is not None else None
         return _tell_children(call, own, " of its process group")
@@ -62,13 +62,21 @@ def _describe_wait(call: Call) -> KernelWait:
 def _describe_waitid(call: Call) -> KernelWait:
     kind, number = call.number(0), call.number(1)
     if kind == P_PID:
-        return _tell_child(call, number)
+        return _tell_own_child(call, number)
     if kind == P_PIDFD:
         found = call.facts.descriptor(number) if call.facts is not None else None
         if found is None or not found.pid or found.pid < 0:
             return KernelWait("process", call.name, f"waits for the end of the process of pidfd {number}", fd=number)
         return replace(_tell_child(call, found.pid), fd=number)
     return _tell_children(call, number, f" of process group {number}") if kind == P_PGID else _tell_children(call)
+
+
+def _tell_own_child(call: Call, pid: int) -> KernelWait:
+    """One that is told by its number in the target's pid namespace."""
+    ours = call.facts.outer_pid(pid) if call.facts is not None else pid
+    if ours is None:
+        return KernelWait("process", call.name, f"waits for the end of process {pid} of its own pid namespace")
+    return _tell_child(call, ours)
 
 
 def _tell_child(call: Call, pid: int) -> KernelWait:

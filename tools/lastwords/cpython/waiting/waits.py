@@ -248,5 +248,7 @@ class _Reader:
         if found is None:
             return None
         pid, until = found
-        detail = f"waits for the end of process {pid}: {kernel.detail}"
-        return replace(self._start(sleeper, "process"), target=pid, detail=detail, until=until)
+        ours = self.facts.outer_pid(pid) if self.facts is not None else pid
+        name = f"process {ours}" if ours else f"process {pid} of its own pid namespace"
+        detail = f"waits for the end of {name}: {kernel.detail}"
+        return replace(self._start(sleeper, "process"), target=ours, detail=detail, until=until)
