@@ -1,7 +1,7 @@
 """Writes the shipped layouts of greenlet: one table, out of the DWARF of its wheels.
 
-    pip download --no-deps --only-binary :all: --python-version 3.11 --platform manylinux2014_x86_64 -d wheels greenlet==3.1.1
-    python tools/make_greenlet_layouts.py wheels/*.whl
+    pip download --no-deps --only-binary :all: --python-version 3.11 --platform manylinux2014_x86_64 greenlet==3.1.1
+    python tools/make_greenlet_layouts.py *.whl
 
 Releases of greenlet side by side with the same layout for one Python become one entry, from the first to the last: so
 give those before and after each change. A module that was built with -g may be given in place of a wheel, behind the

@@ -24,7 +24,7 @@ State = Literal["running", "suspended", "unstarted", "dead"]
 
 
 class SavedStack(NamedTuple):
-    """The C stack of a greenlet is [start, stop); its first `saved` bytes were copied to `copy`, the rest is in place."""
+    """The C stack of a greenlet is [start, stop); its first `saved` bytes are at `copy`, the others in place."""
 
     start: int
     stop: int

@@ -1,7 +1,7 @@
 """Which memory of a process is worth a search: what it keeps its objects in, and of that only what is there.
 
 Reading a page that was never touched makes a process's page tables grow, and reading one that is swapped out brings it
-back: /proc/PID/pagemap (proc(5)) tells which they are. Anonymous memory alone: devices and other files' memory are left alone.
+back: /proc/PID/pagemap (proc(5)) tells which they are. Memory of devices and of files is left alone.
 """
 
 from __future__ import annotations

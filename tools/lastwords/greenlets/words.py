@@ -39,11 +39,12 @@ def _make_batches(ranges: Sequence[Range]) -> Iterator[list[Range]]:
     """Ranges that fit into the room together, cut where they do not."""
     batch: list[Range] = []
     free = ROOM
-    for address, size in ranges:
-        while size:
-            part = min(size, free)
+    for start, whole in ranges:
+        address, end = start, start + whole
+        while address < end:
+            part = min(end - address, free)
             batch.append((address, part))
-            address, size, free = address + part, size - part, free - part
+            address, free = address + part, free - part
             if not free or len(batch) == BATCH_LIMIT:
                 yield batch
                 batch, free = [], ROOM
