@@ -8,9 +8,10 @@ import click
 
 from lastwords.cli.commands import help_settings
 from lastwords.cli.output import verbosity_options
-from lastwords.cli.reports import Outputs, deliver, report_options
+from lastwords.cli.reports import Outputs, deliver, native_option, report_options
 from lastwords.errors import ExitCode
 from lastwords.model import Report
+from lastwords.report.layout import Native
 
 EPILOG = """
 \b
@@ -26,10 +27,13 @@ Examples:
 @click.argument("pid", type=click.IntRange(min=1))
 @report_options
 @click.option("--locals", "with_locals", is_flag=True, help="Show local variables; they may hold secrets.")
+@native_option
 @click.option("--tree", is_flag=True, help="Also all processes below it, at nearly one moment.")
 @click.option("--no-pause", is_flag=True, help="Do not stop the process; what moved meanwhile is marked.")
 @verbosity_options
-def command(pid: int, outputs: Outputs, with_locals: bool, tree: bool, no_pause: bool) -> int | None:
+def command(  # noqa: PLR0913, PLR0917 (one for each option)
+    pid: int, outputs: Outputs, with_locals: bool, native: Native, tree: bool, no_pause: bool
+) -> int | None:
     """Show what every thread of process PID is doing, what it waits for, and who holds that.
 
     The process is stopped for milliseconds, read from outside, and left as it was; no code runs in it.
@@ -37,8 +41,8 @@ def command(pid: int, outputs: Outputs, with_locals: bool, tree: bool, no_pause:
     from lastwords.examine import Options, attach_process, attach_tree  # noqa: PLC0415 (start-up time of `attach -h`)
 
     attach = attach_tree if tree else attach_process
-    report = attach(pid, Options(locals=with_locals), pause=not no_pause)
-    deliver(report, replace(outputs, default="stdout"))
+    report = attach(pid, Options(locals=with_locals, native=native != "none"), pause=not no_pause)
+    deliver(report, replace(outputs, default="stdout", native=native))
     return outputs.exit_code(report) or complete_code(is_complete(report))
 
 

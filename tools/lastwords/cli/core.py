@@ -10,7 +10,8 @@ import click
 from lastwords.cli.attach import complete_code
 from lastwords.cli.commands import help_settings
 from lastwords.cli.output import verbosity_options
-from lastwords.cli.reports import Outputs, deliver, report_options
+from lastwords.cli.reports import Outputs, deliver, native_option, report_options
+from lastwords.report.layout import Native
 
 EPILOG = """
 \b
@@ -26,8 +27,9 @@ Examples:
 @click.argument("executable", required=False)
 @report_options
 @click.option("--locals", "with_locals", is_flag=True, help="Show local variables; they may hold secrets.")
+@native_option
 @verbosity_options
-def command(file: str, executable: str | None, outputs: Outputs, with_locals: bool) -> int | None:
+def command(file: str, executable: str | None, outputs: Outputs, with_locals: bool, native: Native) -> int | None:
     """Show what every thread was doing when the core FILE was made.
 
     FILE may be compressed (gzip, bzip2, xz, zstd, lz4). EXECUTABLE is the program
@@ -36,6 +38,7 @@ def command(file: str, executable: str | None, outputs: Outputs, with_locals: bo
     from lastwords.examine import Options  # noqa: PLC0415 (start-up time of `core -h`)
     from lastwords.examine.core import read_core_report  # noqa: PLC0415
 
-    report = read_core_report(Path(file), Path(executable) if executable else None, Options(locals=with_locals))
-    deliver(report, replace(outputs, default="stdout"))
+    options = Options(locals=with_locals, native=native != "none")
+    report = read_core_report(Path(file), Path(executable) if executable else None, options)
+    deliver(report, replace(outputs, default="stdout", native=native))
     return outputs.exit_code(report) or complete_code(report.moments[0].capture.complete)

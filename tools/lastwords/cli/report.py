@@ -12,9 +12,10 @@ import click
 
 from lastwords.cli.commands import help_settings
 from lastwords.cli.output import verbosity_options
-from lastwords.cli.reports import Outputs, deliver, report_options
+from lastwords.cli.reports import Outputs, deliver, native_option, report_options
 from lastwords.errors import SetupError
 from lastwords.report.json_report import decode
+from lastwords.report.layout import Native
 
 if TYPE_CHECKING:
     from lastwords.model import Report
@@ -30,11 +31,12 @@ Example:
 @click.command(epilog=EPILOG, context_settings=help_settings())
 @click.argument("file")
 @report_options
+@native_option
 @verbosity_options
-def command(file: str, outputs: Outputs) -> int | None:
+def command(file: str, outputs: Outputs, native: Native) -> int | None:
     """Show the report saved in FILE (- is stdin). Its findings are made again from what it holds."""
     report = read_report(file)
-    deliver(report, replace(outputs, default="stdout"))
+    deliver(report, replace(outputs, default="stdout", native=native))
     return outputs.exit_code(report)
 
 

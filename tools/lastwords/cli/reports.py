@@ -14,6 +14,7 @@ from lastwords.cli.output import print_bytes, print_messages, print_result, verb
 from lastwords.diagnose import diagnose, is_healthy
 from lastwords.model import Report
 from lastwords.report.json_report import encode, write_file, write_json
+from lastwords.report.layout import Native
 from lastwords.report.text import format_report
 
 STDOUT = "-"
@@ -21,12 +22,16 @@ STDOUT = "-"
 
 @dataclass(frozen=True)
 class Outputs:
-    """Where a report goes: paths, or `-` for stdout; with neither, the text goes to `default`."""
+    """Where a report goes: paths, or `-` for stdout; with neither, the text goes to `default`.
+
+    native: which C frames of threads the text shows
+    """
 
     json: str | None = None
     text: str | None = None
     fail_on: str | None = None
     default: str = "stderr"
+    native: Native = "fold"
 
     def exit_code(self, report: Report) -> int | None:
         """70 if `--fail-on finding` asks for it and there is one, else None."""
@@ -51,6 +56,14 @@ def report_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return with_outputs
 
 
+native_option = click.option(
+    "--native",
+    type=click.Choice(["fold", "all", "none"]),
+    default="fold",
+    help="C frames: without the interpreter's own machinery (default), all of them, or none.",
+)
+
+
 def deliver(report: Report, outputs: Outputs) -> None:
     """Diagnoses the report and writes it where it shall go. Raises SetupError where a file cannot be written.
 
@@ -62,16 +75,17 @@ def deliver(report: Report, outputs: Outputs) -> None:
     elif outputs.json:
         write_json(report, outputs.json)
     if outputs.text and outputs.text != STDOUT:
-        write_file(outputs.text, "".join(f"{line}\n" for line in format_report(report, details=_details())).encode())
+        lines = format_report(report, details=_details(), native=outputs.native)
+        write_file(outputs.text, "".join(f"{line}\n" for line in lines).encode())
     elif outputs.text or not outputs.json:
-        _print(report, "stdout" if outputs.text else outputs.default)
+        _print(report, "stdout" if outputs.text else outputs.default, outputs.native)
 
 
-def _print(report: Report, stream: str) -> None:
+def _print(report: Report, stream: str, native: Native) -> None:
     if verbosity() < 0 and is_healthy(report):
         return
     place = sys.stdout if stream == "stdout" else sys.stderr
-    lines: Iterable[str] = format_report(report, colour=wants_colour(place), details=_details())
+    lines: Iterable[str] = format_report(report, colour=wants_colour(place), details=_details(), native=native)
     printer = print_result if stream == "stdout" else print_messages
     printer(lines)
 

@@ -15,6 +15,8 @@ from lastwords.cpython.interpreter import Interpreter, open_image
 from lastwords.errors import SetupError, TargetError
 from lastwords.examine.describe import new_moment, new_report
 from lastwords.examine.read import Options, Source, read_moment
+from lastwords.examine.stacks import add_native_stacks, open_stacks
+from lastwords.frames import python_frames
 from lastwords.model import Caught, Exit, Moment, Process, Report
 from lastwords.signals import CRASHES, signal_name
 
@@ -73,7 +75,10 @@ def make_report(loaded: Loaded, options: Options) -> Report:
     report.processes.append(process)
     report.moments.append(moment)
     known = len(loaded.core.problems)
-    read_moment(report, moment, Source(loaded.interp, loaded.captured), options)
+    source = Source(loaded.interp, loaded.captured)
+    threads = read_moment(report, moment, source, options)
+    if options.native:
+        add_native_stacks(report, moment, source, threads, open_stacks(source, loaded.core.files))
     moment.capture.problems += loaded.core.problems[known:]
     moment.capture.complete = not moment.capture.problems
     _add_death(report, moment, process, loaded.core)
@@ -105,7 +110,7 @@ def _add_death(report: Report, moment: Moment, process: Process, core: Core) -> 
         thread=first.id if first else None,
         message=describe_signal(core),
         exception=first.pending if first else None,
-        python_stack=first.stack if first else [],
+        python_stack=python_frames(first.stack) if first else [],
         phase=moment.shutdown.phase if moment.shutdown else "running",
         error=first.error if first else None,
     )

@@ -13,7 +13,7 @@ from lastwords.capture import procfs
 from lastwords.capture.architectures import this_machine
 from lastwords.capture.captured import Captured, KernelThread
 from lastwords.capture.elf import Image
-from lastwords.capture.kernel.facts import Facts, read_facts
+from lastwords.capture.kernel.facts import read_facts
 from lastwords.capture.kernel.peers import OpenFiles
 from lastwords.capture.kernel.scheduler import Slept, find_undisturbed, read_slept
 from lastwords.capture.memory import CachedMemory, Memory, ReadError, open_process_memory
@@ -22,10 +22,12 @@ from lastwords.capture.stop.live import Steps, capture_in_steps, finish
 from lastwords.cpython import Interpreter
 from lastwords.cpython.interpreter import find_image, open_image
 from lastwords.cpython.refusals import explain_end, explain_gone, explain_refusal
+from lastwords.cpython.threads import PythonThread
 from lastwords.errors import TargetError
 from lastwords.examine.describe import describe_process, new_moment, new_report
 from lastwords.examine.read import Options, Source, read_moment
 from lastwords.examine.recheck import Recheck
+from lastwords.examine.stacks import add_native_stacks, open_stacks
 from lastwords.model import Report
 
 
@@ -88,13 +90,16 @@ class Attached:
         """The report of this moment; of a second or third one, where a process that changes quickly left gaps."""
         for tries in range(TRIES, 0, -1):
             slept = find_undisturbed(self._before, self._slept())
-            report = self._report(captured, read_facts(self.pid, self.proc, self.open_files))
+            source = Source(self._open(captured.memory), captured, read_facts(self.pid, self.proc, self.open_files))
+            report, threads = self._report(source)
             gaps = len(captured.memory.misses) if isinstance(captured.memory, CopiedMemory) else 0
             if not gaps or tries == 1:
                 break
             captured = self.finish(self.steps(pause))
         for thread in report.threads:
             thread.idle_s = slept.get(thread.tid or 0)
+        if self.options.native:  # of this moment alone, and what that reads is no gap: see capture/stop/stacks.py
+            add_native_stacks(report, report.moments[0], source, threads, open_stacks(source, proc=self.proc))
         if gaps:
             report.moments[0].capture.problems.append(f"{gaps} pages that reading asked for were not captured")
             report.moments[0].capture.complete = False
@@ -106,7 +111,8 @@ class Attached:
     def _dry_run(self, memory: Memory, threads: Sequence[KernelThread]) -> None:
         self._moved.note(self._open(memory))
         threads = [replace(one, stood_still=True) for one in threads]  # as they will be: what is read depends on it
-        self._report(Captured(self.pid, memory, self.maps, threads, this_machine(), "dry run"), None)
+        captured = Captured(self.pid, memory, self.maps, threads, this_machine(), "dry run")
+        self._report(Source(self._open(memory), captured))
 
     def _recheck(self, memory: Memory, _: Sequence[KernelThread]) -> None:
         self._moved.touch(self._open(memory))
@@ -114,12 +120,10 @@ class Attached:
     def _open(self, memory: Memory) -> Interpreter:
         return open_image(self.pid, CachedMemory(memory), self.image)
 
-    def _report(self, captured: Captured, facts: Facts | None) -> Report:
-        interp = self._open(captured.memory)
+    def _report(self, source: Source) -> tuple[Report, list[PythonThread]]:
         report = new_report("attach")
-        process = describe_process(self.pid, facts, self.proc)
-        moment = new_moment(f"moment-{self.number}", process.id, "attach", captured)
+        process = describe_process(self.pid, source.facts, self.proc)
+        moment = new_moment(f"moment-{self.number}", process.id, "attach", source.captured)
         report.processes.append(process)
         report.moments.append(moment)
-        read_moment(report, moment, Source(interp, captured, facts), self.options)
-        return report
+        return report, read_moment(report, moment, source, self.options)

@@ -20,9 +20,10 @@ LIBRARIES = ("gevent", "greenlet", "eventlet", "gunicorn", "celery", "uwsgi")
 
 
 class Options(msgspec.Struct, frozen=True):
-    """What to read beside threads and their stacks."""
+    """What to read beside threads and their Python stacks. native: the C stacks."""
 
     locals: bool = False
+    native: bool = True
 
 
 class Source(msgspec.Struct, frozen=True):
@@ -33,8 +34,10 @@ class Source(msgspec.Struct, frozen=True):
     facts: Facts | None = None
 
 
-def read_moment(report: Report, moment: Moment, source: Source, options: Options) -> None:
+def read_moment(report: Report, moment: Moment, source: Source, options: Options) -> list[PythonThread]:
     """Add everything that can be read to the report; what cannot is in `moment.capture.problems`.
+
+    Returns the interpreter's threads: with these, stacks.py adds C stacks.
 
     Each part is read by itself: one that cannot be read takes no other with it.
     """
@@ -52,6 +55,7 @@ def read_moment(report: Report, moment: Moment, source: Source, options: Options
     if threads:
         main = next((one for one in threads if one.is_main), threads[0])
         report.threading.append(read_threading(interp, main.ident, moment.id))
+    return threads
 
 
 def add_threads(report: Report, moment: Moment, source: Source, options: Options) -> list[PythonThread]:

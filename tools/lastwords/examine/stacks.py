@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import islice
+from pathlib import Path
 
 import msgspec
 
 from lastwords.capture.architectures import Architecture, Registers
 from lastwords.capture.captured import KernelThread
+from lastwords.capture.core.files import MappedFiles
+from lastwords.capture.procfs import PROC
 from lastwords.cpython import Interpreter
 from lastwords.cpython.threads import PythonThread
 from lastwords.examine.read import Source
 from lastwords.model import Frame, Moment, Report, Thread
+from lastwords.native.images import list_images
 from lastwords.native.merge import Run, merge, to_frame
 from lastwords.native.plumbing import find_plumbing
 from lastwords.native.segments import Segment, read_segments
-from lastwords.native.unwind import Unwinder
+from lastwords.native.unwind import Unwinder, open_unwinder
 
 
 def add_native_stacks(
@@ -31,6 +35,12 @@ def add_native_stacks(
     for thread in own:
         if thread.interpreter is None and thread.tid is not None:
             stacks.add(thread, source.captured.thread(thread.tid), [])
+
+
+def open_stacks(source: Source, files: MappedFiles | None = None, proc: Path = PROC) -> Unwinder:
+    """What unwinds the threads of a moment. `files` are those of its core."""
+    captured = source.captured
+    return open_unwinder(captured.memory, list_images(captured, files, proc), captured.architecture)
 
 
 def _has_greenlets(report: Report, moment: Moment) -> bool:

@@ -2,7 +2,8 @@
 
 Told by the library that a frame is in (the interpreter's own, the C library), then by its function. What stays:
 
-- all frames of extensions and other libraries; of the C library only the function that was called from outside of it
+- all frames of extensions and other libraries; of the C library only the function that was called from outside of it;
+  of libffi none: it stands between an extension and the function that this names
 - of the interpreter's functions (and those of the standard library's extension modules) those that the call machinery
   called (`list_sort`, `lock_acquire`), not those that these call in turn, but for a few that say what it does besides
   (`take_gil`, `gc_collect_main`)
@@ -18,13 +19,14 @@ from typing import Literal
 from lastwords.model import Frame
 from lastwords.native.merge import base_name
 
-Owner = Literal["python", "interpreter", "libc", "other"]
+Owner = Literal["python", "interpreter", "libc", "libffi", "other"]
 
-# glibc (to 2.33 in several files), musl; libffi only passes calls on
-SYSTEM = re.compile(
-    r"(libc|libpthread|libdl|librt|libm|ld|ld-linux-x86-64|ld-linux-aarch64|libffi)(-2\.\d+)?\.so(\.\d+)*"
-    r"|(ld-musl|libc\.musl)-\w+\.so\.1"
+# glibc (to 2.33 in several files), musl
+LIBC = re.compile(
+    r"(libc|libpthread|libdl|librt|libm|ld|ld-linux-x86-64|ld-linux-aarch64)(-2\.\d+)?\.so(\.\d+)*"
+    r"|(ld-musl|libc\.musl)-\w+\.so\.1|\[vdso\]"
 )
+FFI = re.compile(r"libffi[-.].*so[.\d]*|_cffi_backend\..*so")  # what only passes calls on
 EXTENSIONS = "lib-dynload"  # the directory of those that are not built into the interpreter
 
 # How CPython calls something: the functions between two Python frames, or a Python frame and a built-in function.
@@ -76,8 +78,9 @@ def _owner(frame: Frame, interpreter: str | None) -> Owner:
     path = PurePath(frame.library or "")
     if frame.library is not None and (frame.library == interpreter or path.parent.name == EXTENSIONS):
         return "interpreter"
-    name = path.name
-    return "libc" if SYSTEM.fullmatch(name) or name == "[vdso]" else "other"
+    if LIBC.fullmatch(path.name):
+        return "libc"
+    return "libffi" if FFI.fullmatch(path.name) else "other"
 
 
 def _is_plumbing(frames: Sequence[Frame], owners: Sequence[Owner], at: int) -> bool:
@@ -88,6 +91,8 @@ def _is_plumbing(frames: Sequence[Frame], owners: Sequence[Owner], at: int) -> b
     name = base_name(frame.function)
     if owner == "libc":  # what is called by nobody is where a thread starts
         return outer == len(frames) or owners[outer] == "libc" or bool(STARTS.fullmatch(name))
+    if owner == "libffi":
+        return True
     if owner == "interpreter":
         return not TELLING.fullmatch(name) and (_is_call(name) or not _is_called(frames, owners, outer))
     return _begins_python(frames, owners, at)

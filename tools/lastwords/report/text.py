@@ -11,7 +11,7 @@ from lastwords.frames import is_patchers, own_frames
 from lastwords.model import Evidence, Exit, Finding, Frame, Patch, Process, Report
 from lastwords.report.clean import clean
 from lastwords.report.exceptions import format_caught
-from lastwords.report.layout import Page, shorten
+from lastwords.report.layout import Native, Page, shorten
 from lastwords.report.processes import format_tree, format_tree_headline, is_tree
 from lastwords.report.threads import format_headline, format_moment
 
@@ -19,9 +19,11 @@ HEALTHY = "healthy"
 IMPLEMENTATIONS = {"cpython": "CPython", "pypy": "PyPy"}
 
 
-def format_report(report: Report, colour: bool = False, width: int = 80, details: bool = False) -> Iterator[str]:
-    """The whole report, line by line. `details` shows what is else left out: all C frames, import chains."""
-    page = Page(width=width, colour=colour, details=details)
+def format_report(
+    report: Report, colour: bool = False, width: int = 80, details: bool = False, native: Native = "fold"
+) -> Iterator[str]:
+    """The whole report, line by line. `details` shows what is else left out; `native`: which C frames of threads."""
+    page = Page(width=width, colour=colour, details=details, native=native)
     if not report.findings:
         headline = format_tree_headline(report) if is_tree(report) else format_headline(report)
         yield from page.wrap(headline or "no findings", style=page.bold)
