@@ -39,7 +39,6 @@ CASES: dict[str, tuple[list[str], int]] = {
     "report_of_another_schema": (["report", "future.json"], 3),
     "json_disk_full": (["report", "saved.json", "--json", "/dev/full"], 4),
     "json_no_directory": (["report", "saved.json", "--json", "no/where.json"], 4),
-    "doctor_no_process": (["doctor", "4194304"], 3),
     "doctor_bad_pid": (["doctor", "app.py"], 2),
     "doctor_no_python": (["doctor", "--python", "/bin/true"], 4),
     "doctor_no_such_python": (["doctor", "--python", "/no/python"], 4),

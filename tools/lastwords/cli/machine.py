@@ -13,13 +13,17 @@ import msgspec
 
 from lastwords.capture import procfs
 from lastwords.capture.elf import Image, find_python_image
-from lastwords.capture.permission import CAP_SYS_PTRACE, Tracee, Tracer
-from lastwords.cli.surroundings import Gdb, find_drgn, find_gdb
+from lastwords.capture.machine.capabilities import SYS_PTRACE, Rights, read_rights
+from lastwords.capture.machine.container import Container, find_container
+from lastwords.capture.machine.core_pattern import CoreSettings, read_core_settings
+from lastwords.capture.machine.namespaces import Namespaces, read_namespaces
+from lastwords.capture.machine.symbols import Symbols, read_symbols
+from lastwords.capture.machine.tried import try_access, try_calls
+from lastwords.capture.permission import Tracee, Tracer, read_tracee
+from lastwords.cli.surroundings import Drgn, Gdb, find_drgn, find_gdb
 from lastwords.errors import SetupError, TargetError
 
 ROOT = Path("/")
-MARKERS = {".dockerenv": "Docker", "run/.containerenv": "Podman", "run/systemd/container": "systemd"}
-KUBERNETES = "var/run/secrets/kubernetes.io"
 PROBE_SECONDS = 20
 PROBE = """\
 import sys
@@ -35,24 +39,41 @@ sys.stdin.read()
 
 
 class Machine(Tracer, frozen=True, kw_only=True):
-    """What holds for every process. `permitted` are our capabilities, `container` what kind we are in."""
+    """What holds for every process.
+
+    calls: by system call that `attach` needs, the error that the kernel answers, None where it may be made
+    servers: DEBUGINFOD_URLS, None where it is not set
+    """
 
     python: str
     executable: str
     gdb: Gdb | None
-    drgn: str | None
-    container: str | None
+    drgn: Drgn
+    rights: Rights
+    namespaces: Namespaces
+    calls: dict[str, str | None]
+    container: Container | None
+    cores: CoreSettings
+    servers: str | None
 
 
 class Target(Tracee, frozen=True, kw_only=True):
-    """A process. What is None could not be read."""
+    """A process. What is None could not be read.
+
+    ns_pids: its pid in each pid namespace, ours first; access: the error that the kernel answers to who reads it,
+    None where it lets us
+    """
 
     name: str
     argv: tuple[str, ...]
     executable: str | None
+    ns_pids: tuple[int, ...]
+    access: str | None
+    label: str | None
+    container: Container | None
+    cores: CoreSettings
     is_python: bool | None = None
-    image: str | None = None
-    debug_symbols: bool | None = None
+    symbols: Symbols | None = None
 
 
 class Interpreter(msgspec.Struct, frozen=True):
@@ -61,14 +82,13 @@ class Interpreter(msgspec.Struct, frozen=True):
     path: str
     version: str
     hunter: str | None
-    image: str | None
-    debug_symbols: bool | None
+    symbols: Symbols | None
 
 
 def read_machine(proc: Path = procfs.PROC, root: Path = ROOT) -> Machine:
     """The machine, as this process sees it."""
-    status = procfs.read_fields(os.getpid(), proc)
-    effective = int(status.get("CapEff", "0"), 16)
+    pid = os.getpid()
+    rights = read_rights(pid, proc)
     return Machine(
         python=platform.python_version(),
         executable=sys.executable,
@@ -76,43 +96,56 @@ def read_machine(proc: Path = procfs.PROC, root: Path = ROOT) -> Machine:
         drgn=find_drgn(),
         ptrace_scope=procfs.read_ptrace_scope(proc),
         effective_uid=os.geteuid(),
-        has_sys_ptrace=bool(effective & CAP_SYS_PTRACE),
-        permitted=int(status.get("CapPrm", "0"), 16),
-        seccomp=int(status.get("Seccomp", "0")),
-        container=_find_container(root),
+        has_sys_ptrace=bool(rights.effective & SYS_PTRACE),
+        permitted=rights.permitted,
+        seccomp=rights.seccomp,
+        rights=rights,
+        namespaces=read_namespaces(pid, proc),
+        calls=try_calls(),
+        container=find_container(pid, proc, root),
+        cores=read_core_settings(pid, proc),
+        servers=os.environ.get("DEBUGINFOD_URLS") or None,
     )
-
-
-def _find_container(root: Path) -> str | None:
-    if (root / KUBERNETES).exists():
-        return "Kubernetes"
-    return next((kind for marker, kind in MARKERS.items() if (root / marker).exists()), None)
 
 
 def read_target(pid: int, proc: Path = procfs.PROC) -> Target:
     """One process. Raises TargetError where there is none."""
     try:
-        status, fields = procfs.read_status(pid, proc), procfs.read_fields(pid, proc)
-        image, readable = _find_image(pid, proc)
-        return Target(
-            pid=pid,
-            name=status.name,
-            argv=tuple(procfs.read_cmdline(pid, proc)),
-            executable=_executable(pid, proc),
-            uid=status.uid,
-            effective_uid=status.effective_uid,
-            ppid=status.ppid,
-            tracer_pid=status.tracer_pid,
-            is_zombie=status.state == "Z",
-            is_child=status.ppid == os.getpid(),
-            permitted=int(fields.get("CapPrm", "0"), 16),
-            other_user_namespace=_in_other_user_namespace(pid, proc),
-            is_python=(image is not None) if readable else None,
-            image=image.path if image else None,
-            debug_symbols=has_debug_symbols(image) if image else None,
-        )
+        return _read_target(pid, proc)
     except procfs.ProcessGoneError as gone:
-        raise TargetError(f"there is no process {pid}; it has ended, or the number is another's", "ps -e") from gone
+        raise _explain_gone(pid, proc) from gone
+
+
+def _explain_gone(pid: int, proc: Path) -> TargetError:
+    fact = f"there is no process {pid}; it has ended, or the number is another's"
+    ours = read_namespaces(os.getpid(), proc)
+    if ours.sees_machine:
+        return TargetError(fact, "ps -e")
+    seen = f"this pid namespace has numbers of its own; in use are {ours.processes}"
+    return TargetError(f"{fact} ({seen})", "docker run --rm --pid=container:NAME --cap-add=SYS_PTRACE lastwords ps")
+
+
+def _read_target(pid: int, proc: Path) -> Target:
+    status = procfs.read_status(pid, proc)
+    image, readable = _find_image(pid, proc)
+    tracee = read_tracee(pid, proc, is_child=status.ppid == os.getpid())
+    return Target(
+        **msgspec.structs.asdict(tracee),
+        name=status.name,
+        argv=tuple(procfs.read_cmdline(pid, proc)),
+        executable=_executable(pid, proc),
+        ns_pids=status.ns_pids,
+        access=try_access(pid),
+        label=read_rights(pid, proc).label,
+        container=find_container(pid, proc),
+        cores=read_core_settings(pid, proc),
+        is_python=(image is not None) if readable else None,
+        symbols=_read_symbols(image, pid, proc),
+    )
+
+
+def _read_symbols(image: Image | None, pid: int, proc: Path) -> Symbols | None:
+    return read_symbols(image.path, image.elf, proc / str(pid)) if image else None
 
 
 def _find_image(pid: int, proc: Path) -> tuple[Image | None, bool]:
@@ -130,22 +163,6 @@ def _executable(pid: int, proc: Path) -> str | None:
         return None
 
 
-def _in_other_user_namespace(pid: int, proc: Path) -> bool:
-    """False where the kernel does not show it: another user's, and then the owner is the reason already."""
-    try:
-        ours, theirs = procfs.read_namespaces(os.getpid(), proc), procfs.read_namespaces(pid, proc)
-    except PermissionError:
-        return False
-    return "user" in theirs and theirs["user"] != ours.get("user")
-
-
-def has_debug_symbols(image: Image, root: Path = ROOT) -> bool:
-    """Whether the file has DWARF, or a file of it lies where distributions put them (by its build-id)."""
-    build_id = image.elf.build_id
-    separate = root / "usr/lib/debug/.build-id" / f"{build_id[:2]}/{build_id[2:]}.debug" if build_id else None
-    return image.elf.has_dwarf or (separate is not None and separate.exists())
-
-
 def read_interpreter(path: str, proc: Path = procfs.PROC) -> Interpreter:
     """Starts the interpreter, asks it for its version and hunter, and looks at its file. Raises SetupError."""
     try:
@@ -154,17 +171,11 @@ def read_interpreter(path: str, proc: Path = procfs.PROC) -> Interpreter:
             deadline = threading.Timer(PROBE_SECONDS, child.kill)
             deadline.start()
             answer = child.stdout.readline().split()
-            image = _find_image(child.pid, proc)[0] if answer else None
+            symbols = _read_symbols(_find_image(child.pid, proc)[0], child.pid, proc) if answer else None
             deadline.cancel()
     except OSError as error:
         raise SetupError(f"cannot start {path}: {error.strerror}", "lastwords doctor -h") from error
     if len(answer) != 2:
         raise SetupError(f"{path} is no Python: it did not answer", "lastwords doctor -h")
     version, hunter = answer
-    return Interpreter(
-        path=path,
-        version=version,
-        hunter=None if hunter == "-" else hunter,
-        image=image.path if image else None,
-        debug_symbols=has_debug_symbols(image) if image else None,
-    )
+    return Interpreter(path=path, version=version, hunter=None if hunter == "-" else hunter, symbols=symbols)

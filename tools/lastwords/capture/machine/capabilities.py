@@ -24,7 +24,8 @@ ALL = (1 << len(NAMES)) - 1
 class Rights(msgspec.Struct, frozen=True):
     """Bit masks of capabilities, and whether exec may add any. bounding: what the process can ever have.
 
-    seccomp: 0 off, 1 strict, 2 filter; filters: how many of them, None where the kernel (before 5.9) does not say
+    seccomp: 0 off, 1 strict, 2 filter
+    label: what its security module calls it ("docker-default (enforce)", "system_u:system_r:..."), None without one
     """
 
     effective: int
@@ -32,7 +33,7 @@ class Rights(msgspec.Struct, frozen=True):
     bounding: int
     no_new_privileges: bool
     seccomp: int
-    filters: int | None
+    label: str | None
 
 
 def name_capabilities(mask: int) -> list[str]:
@@ -50,5 +51,12 @@ def read_rights(pid: int, proc: Path = procfs.PROC) -> Rights:
         bounding=int(fields.get("CapBnd", "0"), 16),
         no_new_privileges=fields.get("NoNewPrivs", "0") != "0",
         seccomp=int(fields.get("Seccomp", "0")),
-        filters=int(fields["Seccomp_filters"]) if "Seccomp_filters" in fields else None,
+        label=_read_label(pid, proc),
     )
+
+
+def _read_label(pid: int, proc: Path) -> str | None:
+    try:
+        return procfs.read_text(pid, "attr/current", proc).strip("\0\n ") or None
+    except OSError:  # EINVAL where no module labels processes
+        return None

@@ -15,7 +15,13 @@ SECRETS = "var/run/secrets/kubernetes.io"
 MANAGER = "run/systemd/container"  # systemd writes the name of the container's manager there
 KINDS = {"systemd-nspawn": "systemd-nspawn", "lxc": "LXC", "docker": "Docker", "podman": "Podman", "oci": "Podman"}
 # /proc/PID/cgroup: "0::/system.slice/docker-<64 hex>.scope", "9:pids:/kubepods/burstable/pod<uid>/<64 hex>"
-CGROUPS = {"kubepods": "Kubernetes", "docker": "Docker", "libpod": "Podman", "lxc": "LXC", "containerd": "containerd"}
+CGROUPS = {
+    "Kubernetes": re.compile(r"kubepods[-./].*"),
+    "Docker": re.compile(r"docker[-/][0-9a-f]{64}"),  # and not docker.service
+    "Podman": re.compile(r"libpod-[0-9a-f]{64}"),
+    "LXC": re.compile(r"/lxc(\.payload)?[./]"),
+    "containerd": re.compile(r"containerd-[0-9a-f]{64}"),
+}
 _IDENTITY = re.compile(r"[0-9a-f]{64}")
 
 
@@ -65,11 +71,11 @@ def _find_variable(proc: Path) -> Container | None:
 
 
 def _find_group(groups: str, file: Path) -> Container | None:
-    for word, kind in CGROUPS.items():
-        line = next((line for line in groups.splitlines() if re.search(rf"[/:-]{word}[-/.\w]", line)), None)
-        if line is not None:
-            found = _IDENTITY.findall(line)
-            return Container(kind, str(file), found[-1][:12] if found else None)
+    for kind, pattern in CGROUPS.items():
+        found = pattern.search(groups)
+        if found is not None:
+            identity = _IDENTITY.findall(found[0])
+            return Container(kind, str(file), identity[-1][:12] if identity else None)
     return None
 
 

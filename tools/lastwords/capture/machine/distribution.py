@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from pathlib import Path
 
 import msgspec
 
-FILES = ("etc/os-release", "usr/lib/os-release")
-LINKS_LIMIT = 8
+from lastwords.capture.target_paths import open_path, reopen
+
+FILES = ("/etc/os-release", "/usr/lib/os-release")
 
 
 class Distribution(msgspec.Struct, frozen=True):
@@ -19,26 +19,15 @@ class Distribution(msgspec.Struct, frozen=True):
     name: str
 
 
-def read_distribution(root: Path) -> Distribution | None:
-    """That of a root directory (of another process: `/proc/PID/root`); None where nothing there says."""
+def read_distribution(directory: Path) -> Distribution | None:
+    """What the root of the process of `directory`, a /proc/PID, holds; None where nothing there says."""
     for file in FILES:
         try:
-            text = resolve_inside(root, file).read_text(errors="replace")
+            with open_path(directory, file) as descriptor:
+                return _parse(Path(reopen(descriptor)).read_text(errors="replace"))
         except OSError:
             continue
-        return _parse(text)
     return None
-
-
-def resolve_inside(root: Path, file: str) -> Path:
-    """`file` below `root`; a link's absolute target is taken from that root, as the process there would take it."""
-    path = root / file
-    for _ in range(LINKS_LIMIT):
-        if not path.is_symlink():
-            break
-        target = os.readlink(path)  # noqa: PTH115 - a Path would lose nothing, but has no `is absolute` of text
-        path = root / target.lstrip("/") if target.startswith("/") else path.parent / target
-    return path
 
 
 def _parse(text: str) -> Distribution | None:
