@@ -22,7 +22,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "finalizing",
         "ceval.gil",
     ),
-    "_gil_runtime_state": ("last_holder", "locked"),
+    "_gil_runtime_state": ("last_holder", "locked", "cond", "switch_cond"),
     "PyThreadState": (
         "next",
         "interp",
