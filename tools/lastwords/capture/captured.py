@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from lastwords.capture.architectures import Architecture, Registers
-from lastwords.capture.memory import Memory
+from lastwords.capture.memory import Memory, Range
 from lastwords.capture.procfs import Mapping
 
 
@@ -45,6 +45,8 @@ class Captured(msgspec.Struct):
     """One moment. `method` in words; `pause_ms` how long threads stood still for it; `problems` what was not read.
 
     `pid` is None in a core; `is_live` says whether /proc still has the process of this moment.
+    auxv: the auxiliary vector that the kernel gave the program; stacks: (address, size) of what was copied of C stacks
+    monotonic_start: the time of the epoch at which its monotonic clock was 0, where that is not ours
     """
 
     pid: int | None
@@ -57,6 +59,9 @@ class Captured(msgspec.Struct):
     bytes: int | None = None
     problems: list[str] = []
     is_live: bool = False
+    auxv: bytes = b""
+    stacks: list[Range] = []
+    monotonic_start: float | None = None
 
     def thread(self, tid: int) -> KernelThread | None:
         """The thread with the kernel's id `tid`."""

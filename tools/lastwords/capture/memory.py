@@ -212,6 +212,18 @@ class CachedMemory:
         self._pages.update(zip(missing, self.memory.read_many(ranges), strict=True))
 
 
+class UncachedMemory(CachedMemory):
+    """Remembers nothing: for a memory that does itself, and that is to be asked for no more than is needed."""
+
+    def read(self, address: int, size: int) -> bytes:
+        """See Memory."""
+        return self.memory.read(address, size)
+
+    def read_many(self, ranges: Sequence[Range]) -> list[bytes | None]:
+        """See Memory."""
+        return self.memory.read_many(ranges)
+
+
 def _is_sane(address: int, size: int) -> bool:
     return 0 <= size <= READ_LIMIT and 0 < address < ADDRESS_LIMIT - size
 

@@ -37,6 +37,12 @@ def attach_process(pid: int, options: Options, *, pause: bool = True, proc: Path
         return Attached(pid, options, proc).capture(pause)
 
 
+def check_process(pid: int, proc: Path = procfs.PROC) -> None:
+    """Raises TargetError or SetupError where it is none that can be read; nothing of Python is read, nor stopped."""
+    with explained(pid, proc):
+        find_image(pid, procfs.read_maps(pid, proc), proc, open_process_memory(pid))
+
+
 @contextmanager
 def explained(pid: int, proc: Path) -> Iterator[None]:
     """Whatever keeps the process from being read becomes an error that says why: TargetError or SetupError."""
@@ -90,7 +96,7 @@ class Attached:
         """The report of this moment; of a second or third one, where a process that changes quickly left gaps."""
         for tries in range(TRIES, 0, -1):
             slept = find_undisturbed(self._before, self._slept())
-            source = Source(self._open(captured.memory), captured, read_facts(self.pid, self.proc, self.open_files))
+            source = self._source(captured)
             report, threads = self._report(source)
             gaps = len(captured.memory.misses) if isinstance(captured.memory, CopiedMemory) else 0
             if not gaps or tries == 1:
@@ -104,6 +110,9 @@ class Attached:
             report.moments[0].capture.problems.append(f"{gaps} pages that reading asked for were not captured")
             report.moments[0].capture.complete = False
         return report
+
+    def _source(self, captured: Captured) -> Source:
+        return Source(self._open(captured.memory), captured, read_facts(self.pid, self.proc, self.open_files))
 
     def _slept(self) -> dict[int, Slept]:
         return read_slept(self.pid, procfs.read_tasks(self.pid, self.proc), self.proc)

@@ -49,4 +49,5 @@ def _read_deadline(captured: Captured, address: int, is_realtime: bool) -> float
     moment = seconds + nanoseconds / 1e9
     if is_realtime:
         return float(moment)
-    return float(moment + time.time() - time.monotonic()) if captured.is_live else None
+    start = time.time() - time.monotonic() if captured.is_live else captured.monotonic_start
+    return None if start is None else float(moment + start)

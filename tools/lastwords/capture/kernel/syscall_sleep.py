@@ -23,7 +23,7 @@ def describe_clock_nanosleep(call: Call) -> KernelWait:
     clock, seconds = call.number(0), read_timespec(call.memory, call.arguments[2])
     if not call.number(1) & TIMER_ABSTIME:
         return _tell_sleep(call, seconds)
-    until = _since_epoch(clock, seconds, is_live=call.facts is not None and call.facts.shares_clocks)
+    until = _since_epoch(call, clock, seconds)
     if until is None:
         return KernelWait("sleep", call.name, f"sleeps until its clock {clock} shows {seconds:.2f} s")
     return KernelWait("sleep", call.name, f"sleeps until {format_time(until)}", until=until)
@@ -33,13 +33,14 @@ def _tell_sleep(call: Call, seconds: float) -> KernelWait:
     return KernelWait("sleep", call.name, f"sleeps for {seconds:g} s; since when is not known")
 
 
-def _since_epoch(clock: int, seconds: float, is_live: bool) -> float | None:
+def _since_epoch(call: Call, clock: int, seconds: float) -> float | None:
     """The time of a clock as seconds of the epoch, to 10 ms; None for clocks of another boot and for CPU clocks."""
     if clock in REALTIME_CLOCKS:
         return round(seconds, 2)
-    if not is_live or clock not in SINCE_BOOT_CLOCKS:
+    if call.facts is None or clock not in SINCE_BOOT_CLOCKS:
         return None
-    return round(time.time() - time.clock_gettime(SINCE_BOOT_CLOCKS[clock]) + seconds, 2)
+    start = call.facts.clock_start(SINCE_BOOT_CLOCKS[clock])
+    return None if start is None else round(start + seconds, 2)
 
 
 def format_time(until: float) -> str:

@@ -29,6 +29,7 @@ Pages = dict[int, bytes | memoryview | None]  # by the address of each; None: it
 PAGES_LIMIT = 65_536  # 256 MB
 MISSES_LIMIT = 10_000
 RUN_LIMIT = 64  # pages in one range
+PIECE = 256  # bytes
 
 
 class PagedMemory:
@@ -116,11 +117,28 @@ class CompletingMemory(PagedMemory):
 
 
 class CopiedMemory(PagedMemory):
-    """The pages alone. `misses` are the addresses of those that were read and are not there."""
+    """The pages alone. `misses` are the addresses of those that were read and are not there.
+
+    `used`: what was asked for, by addresses of pieces of PIECE bytes
+    """
 
     def __init__(self, pages: Pages) -> None:
         super().__init__(pages)
         self.misses: dict[int, None] = {}
+        self.used: set[int] = set()
+
+    def read(self, address: int, size: int) -> bytes:
+        """See Memory."""
+        found = super().read(address, size)
+        self.used.update(range(address & -PIECE, address + size, PIECE))
+        return found
+
+    def read_many(self, ranges: Sequence[Range]) -> list[bytes | None]:
+        """See Memory."""
+        for address, size in ranges:
+            if _is_sane(address, size):
+                self.used.update(range(address & -PIECE, address + size, PIECE))
+        return super().read_many(ranges)
 
     def fetch(self, numbers: Sequence[int]) -> None:
         """Nothing: there is no more."""

@@ -21,7 +21,7 @@ from msgspec.structs import replace
 from lastwords.capture import procfs
 from lastwords.capture.architectures import this_machine
 from lastwords.capture.captured import Captured, KernelThread
-from lastwords.capture.memory import PAGE, Memory, ProcMemMemory, ReadError, open_process_memory
+from lastwords.capture.memory import PAGE, Memory, ProcMemMemory, Range, ReadError, open_process_memory
 from lastwords.capture.procfs import PROC, ProcessGoneError
 from lastwords.capture.stop.copied import CompletingMemory, CopiedMemory, Copy, Pages, RecordingMemory
 from lastwords.capture.stop.holding import Held, Holder, NotHeldError
@@ -60,6 +60,7 @@ class _Moment(msgspec.Struct):
     pages: Pages
     maps: str
     threads: list[KernelThread]
+    stacks: list[Range] = []
     problems: list[str] = []
     seconds: float | None = None
 
@@ -153,6 +154,8 @@ class _Target(msgspec.Struct):
             bytes=sum(len(page) for page in moment.pages.values() if page),
             problems=moment.problems,
             is_live=True,
+            auxv=procfs.read_bytes(self.pid, "auxv", self.proc),
+            stacks=moment.stacks,
         )
 
 
@@ -189,7 +192,7 @@ def _read_moving(target: _Target, dry_run: Look, reason: str | None) -> _Moment:
     ran = sum(not one.stood_still for one in threads)
     if ran:
         problems.append(f"{ran} of {len(threads)} threads may have run while they were read")
-    return _Moment(recording.pages, maps, threads, problems + _describe_overflow(recording))
+    return _Moment(recording.pages, maps, threads, stacks.ranges, problems + _describe_overflow(recording))
 
 
 def _read_held(target: _Target, holder: Holder, dry_run: Look, recheck: Look) -> Generator[None, None, _Moment]:
@@ -242,7 +245,7 @@ def _copy(target: _Target, held: Held, prepared: _Prepared, recheck: Look) -> _M
     if completing.is_late:
         problems.append(f"what moved since the dry run took more than {RECHECK_SECONDS:g} s, and was left")
     still = find_still(steps, target.steps(held.others))
-    return _Moment(copy.pages, maps, _mark_still(threads, still), problems)
+    return _Moment(copy.pages, maps, _mark_still(threads, still), stacks.ranges, problems)
 
 
 def _mark_still(threads: Sequence[KernelThread], still: set[int]) -> list[KernelThread]:

@@ -29,7 +29,7 @@ class Stacks:
 
     def __init__(self, maps: Sequence[Mapping], threads: Sequence[KernelThread]) -> None:
         self._maps = _Maps(maps)
-        self._ranges: list[Range] = []
+        self.ranges: list[Range] = []
         self._failed: Pages = {}
         self.problems: list[str] = []
         expected = sum(self._maps.find(one)[1] for one in threads)
@@ -48,15 +48,15 @@ class Stacks:
             self._maps = _Maps(parse_maps(maps()))
             found = [self._maps.find(one) for one in wanted]
         limits = share([min(size, STACK_LIMIT) for _, size in found], STACKS_LIMIT)
-        self._ranges = [(start, limit & -PAGE) for (start, _), limit in zip(found, limits, strict=True)]
-        self.problems = _describe_gaps(wanted, found, self._ranges)
+        self.ranges = [(start, limit & -PAGE) for (start, _), limit in zip(found, limits, strict=True)]
+        self.problems = _describe_gaps(wanted, found, self.ranges)
         self._copy(memory)
 
     def _copy(self, memory: Memory) -> None:
-        size = sum(size for _, size in self._ranges)
+        size = sum(size for _, size in self.ranges)
         if size >= len(self._room):
             self._make_room(size)
-        ranges = [one for one in self._ranges if one[1]]
+        ranges = [one for one in self.ranges if one[1]]
         if isinstance(memory, ProcessMemory):
             failed = read_ranges(memory, ranges, self._address)
         else:
@@ -66,7 +66,7 @@ class Stacks:
     def add_to(self, pages: Pages) -> None:
         """Adds what was copied, as far as it is not there."""
         view, at = memoryview(self._room), 0
-        for start, size in self._ranges:
+        for start, size in self.ranges:
             for number in range(start, start + size, PAGE):
                 if pages.get(number) is None:
                     pages[number] = self._failed[number] if number in self._failed else view[at : at + PAGE]
