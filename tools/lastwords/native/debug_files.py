@@ -8,12 +8,12 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import msgspec
 
 from lastwords.capture.elf_tables import ElfTables
-from lastwords.native.images import NativeImage, find_build_id
+from lastwords.native.images import NativeImage, OpenFile, find_build_id
 
 DEBUG = "usr/lib/debug"
 LINK_LIMIT = 4096  # bytes of .gnu_debuglink
@@ -44,7 +44,7 @@ def _open(path: Path) -> DebugFile | None:
     try:
         if not path.is_file():
             return None
-        file = path.open("rb")
+        file = cast("BinaryIO", OpenFile(path))
         return DebugFile(path, file, ElfTables(file))
     except (OSError, ValueError):
         return None

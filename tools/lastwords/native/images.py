@@ -10,7 +10,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Protocol, cast
 
 from lastwords.capture.captured import Captured
 from lastwords.capture.core.files import MappedFile, MappedFiles
@@ -45,6 +45,13 @@ class Part(Protocol):
         """The file, as the process names it."""
 
 
+class OpenFile(io.FileIO):
+    """A file that is closed when nobody has it any more, and says nothing of it."""
+
+    def __del__(self) -> None:
+        self.close()
+
+
 class NativeImage:
     """An ELF file in a process, at [start, end); `memory` is the process's.
 
@@ -75,7 +82,7 @@ class NativeImage:
             if self.path == VDSO:
                 return io.BytesIO(self.memory.read(self.start, self.end - self.start))
             found = self._find()
-            return found.open("rb") if found else None
+            return cast("BinaryIO", OpenFile(found)) if found else None
         except (OSError, ReadError):
             return None
 

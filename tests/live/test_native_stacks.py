@@ -1,0 +1,74 @@
+"""C stacks of every interpreter: the same frames as gdb's and drgn's, with names and lines where they are to be had."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from harness import PATIENCE, Target
+from interpreters import Interpreter
+from lastwords.capture import procfs
+from lastwords.capture.captured import Captured
+from lastwords.capture.stop.live import capture_process
+from lastwords.native import drgn_lines, names
+from lastwords.native.images import list_images
+from lastwords.native.unwind import NativeStack, open_unwinder
+from needs import need
+from other_stacks import DrgnStacks, read_gdb_stacks
+
+Start = Callable[..., Target]
+THREADS = 9  # seven that wait in C that was called from Python, the main one, and one that knows no Python
+SORT, FUTEX = "list_sort", "futex"
+
+
+@pytest.fixture
+def waiting(interpreter: Interpreter, start_target: Start) -> Target:
+    """The target, when all its threads sleep."""
+    need(interpreter.has("ctypes"), f"ctypes of {interpreter.name}")
+    target = start_target(interpreter, "native_stacks.py")
+    deadline = time.monotonic() + PATIENCE
+    while not is_at_rest(target.pid):
+        assert time.monotonic() < deadline, target.describe()
+        time.sleep(0.01)
+    return target
+
+
+def is_at_rest(pid: int) -> bool:
+    calls = [procfs.read_task_call(pid, tid) for tid in procfs.read_tasks(pid)]
+    return len(calls) == THREADS and all(call is not None and call.number is not None for call in calls)
+
+
+def capture(target: Target) -> Captured:
+    return capture_process(target.pid, lambda *_: None, lambda *_: None)
+
+
+def unwind(captured: Captured) -> dict[int, NativeStack]:
+    unwinder = open_unwinder(captured.memory, list_images(captured), captured.architecture)
+    return {thread.tid: unwinder.unwind(thread.registers) for thread in captured.threads}
+
+
+def in_memory(stack: NativeStack) -> list[tuple[int, int]]:
+    return [(frame.pc, frame.sp) for frame in stack.frames if not frame.inlined]
+
+
+@pytest.mark.interpreters(extra=True)
+def test_frames_are_those_of_gdb_and_drgn(waiting: Target) -> None:
+    captured = capture(waiting)
+    stacks = unwind(captured)
+    assert {tid: stack.error for tid, stack in stacks.items()} == dict.fromkeys(stacks)
+    gdb = read_gdb_stacks(waiting.pid)
+    assert {tid: in_memory(stack) for tid, stack in stacks.items()} == {
+        tid: [(pc, sp) for pc, sp, _ in frames] for tid, frames in gdb.items()
+    }
+    assert len(stacks) == THREADS
+    drgn = DrgnStacks(captured.memory, list_images(captured))
+    for thread in captured.threads:
+        stack = stacks[thread.tid]
+        if not any("libffi" in (frame.library or "") for frame in stack.frames):  # drgn 0.3 loses its way in 3.5 of it
+            assert in_memory(stack) == drgn.read(thread.registers)
+    assert not any(frame.guessed for stack in stacks.values() for frame in stack.frames)
+    assert sum(frame.is_signal for stack in stacks.values() for frame in stack.frames) == 1
