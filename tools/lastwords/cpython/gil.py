@@ -3,7 +3,8 @@
 From 3.12 on each interpreter points at its own or at a shared one; from 3.7 it is a part of `_PyRuntime`. Before, it
 is a few static variables (3.6), or a plain lock (2.7), and the exported `_PyThreadState_Current` tells the holder.
 
-A thread that wants it sleeps on a futex word inside: in its condition variable or its mutex.
+A thread that wants it sleeps on a futex word inside: in its condition variable or its mutex; with musl, on one of its
+own stack, which the condition variable lists.
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ import msgspec
 
 from lastwords.capture import elf
 from lastwords.cpython.interpreter import Interpreter
+from lastwords.cpython.musl import find_barriers
 from lastwords.cpython.threads import PythonThread
 
 PTHREAD = 48  # bytes of a pthread_cond_t; a pthread_mutex_t has 40
+CONDITIONS = ("cond", "switch_cond")
 STATIC = ("gil_mutex", "gil_cond", "switch_mutex", "switch_cond")  # 3.6
 
 Words = tuple[int, int]
@@ -77,7 +80,9 @@ def _read_struct(interp: Interpreter, address: int, who: tuple[int, ...], thread
     """`last_holder` stays set after a release: only while `locked` is 1 does it tell who has it (-1: not made yet)."""
     locked = interp.signed(address, "_gil_runtime_state", "locked") == 1
     holder = interp.number(address, "_gil_runtime_state", "last_holder") if locked else 0
-    words = ((address, address + interp.layout.size("_gil_runtime_state")),)
+    conditions = [interp.at(address, "_gil_runtime_state", name) for name in CONDITIONS]
+    outside = [(word, word + 1) for one in conditions for word in find_barriers(interp, one)]
+    words = ((address, address + interp.layout.size("_gil_runtime_state")), *outside)
     return Gil(who, words, holder or None, _find_waiters(threads, words))
 
 
