@@ -1,11 +1,12 @@
 """Runs in gdb's Python: prints every thread's frames that are in memory, as other_stacks.py wants them."""
 
 import json
+from collections.abc import Iterator
 
 import gdb
 
 
-def describe(frame):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201 - gdb's Python may be older than types
+def describe(frame: "gdb.Frame | None") -> "Iterator[tuple[int, int, str | None]]":
     """Frames from this one on; those of tail calls, which are gone, gdb only concludes from DWARF."""
     while frame is not None:
         if frame.type() not in (gdb.INLINE_FRAME, gdb.TAILCALL_FRAME):
@@ -13,7 +14,7 @@ def describe(frame):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201 - g
         frame = frame.older()
 
 
-def print_stacks():  # type: ignore[no-untyped-def]  # noqa: ANN201 - as above
+def print_stacks() -> None:
     """One line."""
     found = {}
     for thread in gdb.selected_inferior().threads():

@@ -18,7 +18,10 @@ MARK = "stacks: "
 SCRIPT = Path(__file__).with_name("gdb_frames.py")
 SETTINGS = ("set pagination off", "set debuginfod enabled off", "set auto-load off", "set backtrace past-main on")
 # struct pt_regs of arch/x86/include/uapi/asm/ptrace.h, which drgn takes registers from: NT_PRSTATUS has the same order
-PT_REGS = "r15 r14 r13 r12 bp bx r11 r10 r9 r8 ax cx dx si di orig_ax ip cs flags sp ss".split()
+PT_REGS = (
+    "r15", "r14", "r13", "r12", "bp", "bx", "r11", "r10", "r9", "r8", "ax", "cx", "dx", "si", "di", "orig_ax", "ip",
+    "cs", "flags", "sp", "ss",
+)  # fmt: skip
 
 
 def read_gdb_stacks(pid: int) -> dict[int, list[tuple[int, int, str | None]]]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,7 +21,6 @@ from other_stacks import DrgnStacks, read_gdb_stacks
 
 Start = Callable[..., Target]
 THREADS = 9  # seven that wait in C that was called from Python, the main one, and one that knows no Python
-SORT, FUTEX = "list_sort", "futex"
 
 
 @pytest.fixture
@@ -72,3 +70,36 @@ def test_frames_are_those_of_gdb_and_drgn(waiting: Target) -> None:
             assert in_memory(stack) == drgn.read(thread.registers)
     assert not any(frame.guessed for stack in stacks.values() for frame in stack.frames)
     assert sum(frame.is_signal for stack in stacks.values() for frame in stack.frames) == 1
+
+
+def test_names_and_lines(waiting: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By DWARF where the interpreter has it; without drgn the same frames, named by symbols as far as these go."""
+    captured = capture(waiting)
+    with_drgn = unwind(captured)
+    monkeypatch.setattr(drgn_lines, "_open_program", lambda: None)
+    monkeypatch.setattr(names, "_known", {})
+    without = unwind(captured)
+    assert {tid: in_memory(stack) for tid, stack in without.items()} == {
+        tid: in_memory(stack) for tid, stack in with_drgn.items()
+    }
+    assert not any(frame.inlined or frame.line for stack in without.values() for frame in stack.frames)
+    for tid, stack in with_drgn.items():
+        frames = [one for one in stack.frames if not one.inlined]
+        for told, named in zip(frames, without[tid].frames, strict=True):
+            assert (told.library, told.offset) == (named.library, named.offset)
+            if told.line and named.function and "python" in Path(told.library or "").name:
+                assert named.function.partition(".")[0] == told.function
+
+
+@pytest.mark.interpreters("debug_symbols")
+def test_inlined_functions_and_lines(waiting: Target) -> None:
+    stacks = unwind(capture(waiting))
+    frames = [frame for stack in stacks.values() for frame in stack.frames]
+    assert any(frame.inlined for frame in frames)
+    started = [frame for frame in frames if frame.function == "pythread_wrapper"]
+    assert len(started) == THREADS - 2 or not started  # before 3.8 the thread begins in what it calls
+    for frame in started:
+        assert (frame.file, frame.column is not None) == ("Python/thread_pthread.h", True)
+        assert frame.line
+    callers = {frame.function for frame in frames if frame.file}
+    assert {"list_sort_impl", "listsort", "list_sort"} & {name.partition(".")[0] for name in callers if name}

@@ -1,7 +1,4 @@
-"""Threads that wait for one lock, each in another kind of C code; and one of C alone, which knows no Python.
-
-Works on 2.7 and from 3.6 up. With an argument, the last thread is in a signal's handler when it waits.
-"""
+"""Threads that wait for one lock, each called by other C code; and one of C alone, which knows no Python."""
 
 from __future__ import print_function
 
@@ -34,7 +31,7 @@ def in_re():
 
 
 def in_map():
-    list(map(lambda one: sorted([one], key=wait), [1]))
+    list(map(wait, [1]))
 
 
 def in_qsort():

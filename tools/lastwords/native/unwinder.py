@@ -36,13 +36,14 @@ class StackUnwinder:
 
     def _describe(self, step: Step) -> list[NativeFrame]:
         """The frame, before it those that are inlined into it."""
-        image = self._walker.images.find(step.place)
+        place = step.pc if step.is_signal else step.place  # the kernel lets a handler return to a function's beginning
+        image = self._walker.images.find(place)
         bias = image.bias if image else None
         if image is None or bias is None:
             return [NativeFrame(step.pc, step.sp, guessed=step.guessed, is_signal=step.is_signal)]
         if image not in self._names:
             self._names[image] = open_names(image)
-        locations = self._names[image].find(step.place - bias) or NAMELESS
+        locations = self._names[image].find(place - bias) or NAMELESS
         return [
             NativeFrame(
                 pc=step.pc,
