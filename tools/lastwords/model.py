@@ -107,6 +107,8 @@ class Process(Entity, kw_only=True):
     """A process that was watched or read. `agent` says whether our code inside it spoke, and if not, why.
 
     modules: the names in `sys.modules`, in its order (that of the imports, from 3.6 on), where they were read
+    forked: whether it was forked and has executed no other program since
+    signals_caught: the signals for which it has a handler, C or Python
     """
 
     id: str
@@ -123,6 +125,8 @@ class Process(Entity, kw_only=True):
     exit: Exit | None = None
     agent: str | None = None
     modules: list[str] = []
+    forked: bool | None = None
+    signals_caught: list[str] | None = None
 
 
 class Capture(Entity, kw_only=True):
@@ -193,6 +197,7 @@ class Thread(Entity, kw_only=True):
     idle_s: seconds since it last ran, by the scheduler's account, before it was stopped for us
     stack: Python and native frames as one; native_stack: the native ones, where they could not be merged into it
     pending, handled: the exception that is on its way up its stack, and the one that `sys.exc_info()` tells
+    greenlet: the greenlet that runs in it: its stack is this one's alone, those of its parents are below
     """
 
     id: str
@@ -213,6 +218,7 @@ class Thread(Entity, kw_only=True):
     stack: list[Frame] = []
     native_stack: list[Frame] | None = None
     c_stack_gdb: list[Frame] | None = None
+    greenlet: str | None = None
     waits_for: WaitsFor | None = None
     holds: list[str] = []
     pending: ExceptionValue | None = None
@@ -221,18 +227,27 @@ class Thread(Entity, kw_only=True):
 
 
 class Greenlet(Entity, kw_only=True):
-    """A greenlet; `run` is the function it runs."""
+    """A greenlet; `run` is the function it runs, where anything tells.
+
+    name: that it was given, or gevent's own ("Greenlet-3"); is_main: of its thread
+    thread: the one that it belongs to, running there or not; None where that has ended
+    spawned_at: where gevent's `spawn` was called, innermost first
+    stack: Python and native frames as one; native_stack: the native ones, where they could not be merged into it
+    """
 
     id: str
     moment: str
+    address: int | None = None
     type: str | None = None
     name: str | None = None
+    is_main: bool = False
     thread: str | None = None
     state: Literal["running", "suspended", "unstarted", "dead"] | None = None
     parent: str | None = None
     run: Frame | None = None
     spawned_at: list[Frame] = []
     stack: list[Frame] = []
+    native_stack: list[Frame] | None = None
     waits_for: WaitsFor | None = None
     holds: list[str] = []
     error: str | None = None

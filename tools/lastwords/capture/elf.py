@@ -227,6 +227,14 @@ def open_image(
     return Image(path=path, start=parts[0].start, end=parts[-1].end, bias=bias, elf=opened[0], file=opened[1])
 
 
+def find_image_at(
+    pid: int, maps: Sequence[Mapping], address: int, proc: Path = PROC, memory: Memory | None = None
+) -> Image | None:
+    """The ELF file that a process has mapped at `address`."""
+    mapping = next((one for one in maps if one.start <= address < one.end), None)
+    return open_image(pid, maps, mapping.path, proc, memory) if mapping and mapping.path.startswith("/") else None
+
+
 def find_bias(elf: ElfFile, parts: Sequence[Mapping]) -> int | None:
     """How far the file lies from its own addresses: from the first mapping that begins a segment."""
     for mapping in parts:

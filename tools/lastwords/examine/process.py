@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from msgspec.structs import replace
 
-from lastwords.capture import procfs
+from lastwords.capture import elf, procfs
 from lastwords.capture.architectures import this_machine
 from lastwords.capture.captured import Captured, KernelThread
 from lastwords.capture.elf import Image
@@ -25,6 +26,7 @@ from lastwords.cpython.refusals import explain_end, explain_gone, explain_refusa
 from lastwords.cpython.threads import PythonThread
 from lastwords.errors import TargetError
 from lastwords.examine.describe import describe_process, new_moment, new_report
+from lastwords.examine.greenlet_search import GreenletSearch, search_process
 from lastwords.examine.read import Options, Source, read_moment
 from lastwords.examine.recheck import Recheck
 from lastwords.examine.stacks import add_native_stacks, open_stacks
@@ -75,10 +77,12 @@ class Attached:
         self.image: Image = find_image(pid, self.maps, proc, open_process_memory(pid))
         self._moved = Recheck(with_locals=options.locals)
         self._before: dict[int, Slept] = {}
+        self._greenlets: GreenletSearch | None = None
 
     def steps(self, pause: bool) -> Steps:
         """See capture_in_steps."""
         self._before = self._slept()
+        self._greenlets = self._search()
         return capture_in_steps(self.pid, self._dry_run, self._recheck, pause=pause, proc=self.proc)
 
     def capture(self, pause: bool) -> Report:
@@ -112,7 +116,15 @@ class Attached:
         return report
 
     def _source(self, captured: Captured) -> Source:
-        return Source(self._open(captured.memory), captured, read_facts(self.pid, self.proc, self.open_files))
+        facts = read_facts(self.pid, self.proc, self.open_files)
+        return Source(self._open(captured.memory), captured, facts, self._greenlets)
+
+    def _search(self) -> GreenletSearch:
+        """While it runs, and not through the memory that records: what is searched is not needed again."""
+        memory = open_process_memory(self.pid)
+        maps = procfs.read_maps(self.pid, self.proc)
+        find = partial(elf.find_image_at, self.pid, maps, proc=self.proc)
+        return search_process(self._open(memory), memory, maps, find, self.proc)
 
     def _slept(self) -> dict[int, Slept]:
         return read_slept(self.pid, procfs.read_tasks(self.pid, self.proc), self.proc)
@@ -121,10 +133,14 @@ class Attached:
         self._moved.note(self._open(memory))
         threads = [replace(one, stood_still=True) for one in threads]  # as they will be: what is read depends on it
         captured = Captured(self.pid, memory, self.maps, threads, this_machine(), "dry run")
-        self._report(Source(self._open(memory), captured))
+        self._report(Source(self._open(memory), captured, greenlets=self._greenlets))
+        if self._greenlets is not None:
+            self._greenlets.note(self._open(memory))
 
     def _recheck(self, memory: Memory, _: Sequence[KernelThread]) -> None:
         self._moved.touch(self._open(memory))
+        if self._greenlets is not None:
+            self._greenlets.touch(self._open(memory))
 
     def _open(self, memory: Memory) -> Interpreter:
         return open_image(self.pid, CachedMemory(memory), self.image)

@@ -12,6 +12,8 @@ from lastwords.cpython.modules import find_global
 from lastwords.cpython.text import read_text
 from lastwords.cpython.threads import PythonThread, read_threads
 from lastwords.examine.entities import Entities, tolerated
+from lastwords.examine.greenlet_search import GreenletSearch
+from lastwords.examine.greenlets import add_greenlets
 from lastwords.examine.relations import add_relations
 from lastwords.examine.threads import make_bare_thread, make_thread
 from lastwords.model import Moment, Process, Report, Shutdown
@@ -27,11 +29,15 @@ class Options(msgspec.Struct, frozen=True):
 
 
 class Source(msgspec.Struct, frozen=True):
-    """Where a moment is read from; `facts` are what /proc knows of the process, None in a core."""
+    """Where a moment is read from; `facts` are what /proc knows of the process, None in a core.
+
+    greenlets: where a search has found them; None where there was none
+    """
 
     interp: Interpreter
     captured: Captured
     facts: Facts | None = None
+    greenlets: GreenletSearch | None = None
 
 
 def read_moment(report: Report, moment: Moment, source: Source, options: Options) -> list[PythonThread]:
@@ -69,6 +75,7 @@ def add_threads(report: Report, moment: Moment, source: Source, options: Options
     paired = {one.tid for one in threads}
     report.threads += [make_bare_thread(entities, one) for one in source.captured.threads if one.tid not in paired]
     add_relations(entities, source.interp, source.captured, source.facts, threads)
+    add_greenlets(entities, source, options, threads)
     return threads
 
 

@@ -1,0 +1,159 @@
+"""The report's greenlets and hubs: found before the process is stopped, read in the moment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lastwords.capture.memory import ReadError
+from lastwords.cpython.frame import Place
+from lastwords.cpython.threads import PythonThread
+from lastwords.cpython.types import Kind, read_kind, type_name
+from lastwords.examine.entities import Entities, tolerated
+from lastwords.greenlets.all import Census, read_all
+from lastwords.greenlets.gevent import Gevent, find_gevent, read_loop, read_name, read_run, read_spawned_at
+from lastwords.greenlets.greenlet import GreenletState, State, find_main, read_places
+from lastwords.greenlets.module import Module, find_module
+from lastwords.greenlets.search import Found
+from lastwords.greenlets.stacks import Stacks
+from lastwords.greenlets.threads import Owners, find_owners
+from lastwords.model import Greenlet, Hub
+
+if TYPE_CHECKING:  # it calls us
+    from lastwords.examine.read import Options, Source
+
+MEGABYTE = 1 << 20
+
+
+def add_greenlets(entities: Entities, source: Source, options: Options, threads: Sequence[PythonThread]) -> None:
+    """Add the moment's greenlets and hubs to the report; what cannot be read is in `moment.capture.problems`."""
+    if source.greenlets is None:
+        return
+    with tolerated(entities.moment, "greenlets"):
+        module = find_module(source.interp, source.greenlets.find_image)
+        if module is None:
+            return
+        _say_problems(entities, source.greenlets.found)
+        census = read_all(module, source.greenlets.found.addresses)
+        owners = find_owners(module, census.known, threads, source.captured.maps)
+        gevent = find_gevent(source.interp)
+        _Reader(entities, module, gevent, _complete(module, census, owners), owners, options.locals).add_all()
+
+
+def _complete(module: Module, census: Census, owners: Owners) -> Census:
+    """With the main and running greenlets of threads, which may be younger than the search."""
+    missing = [one for one in (*owners.threads, *owners.current.values()) if one not in census.known]
+    if not missing:
+        return census
+    return Census({**census.known, **read_all(module, (), missing).known}, census.gone)
+
+
+def _say_problems(entities: Entities, found: Found) -> None:
+    capture = entities.moment.capture
+    said = [*found.problems]
+    for size, why in ((found.swapped, "is swapped out"), (found.left, "is beyond the limit")):
+        if size:
+            said.append(f"{size / MEGABYTE:.1f} MB of its memory {why} and was not searched for greenlets")
+    capture.problems += said
+    capture.complete = capture.complete and not said
+
+
+@dataclass
+class _Reader:
+    """Makes the entities of one moment's greenlets."""
+
+    entities: Entities
+    module: Module
+    gevent: Gevent
+    census: Census
+    owners: Owners
+    with_locals: bool
+
+    def __post_init__(self) -> None:
+        self.known, self.interp = self.census.known, self.module.interp
+        self.stacks = Stacks(self.interp)
+        self.places = {main: number for number, main in enumerate(self.owners.threads)}
+        self.mains = {address: find_main(self.known, found) for address, found in self.known.items()}
+
+    def add_all(self) -> None:
+        """By thread; the main greenlet of each first, then its hub, then the others by address."""
+        found = sorted(self.known.values(), key=self._order)
+        made = [(one, self._make(one)) for one in found]
+        self.entities.report.greenlets += [greenlet for _, greenlet in made]
+        for one, greenlet in made:
+            self._add_hub(one, greenlet)
+            self._link_thread(one, greenlet)
+
+    def _order(self, found: GreenletState) -> tuple[int, bool, bool, int]:
+        place = self.places.get(self.mains[found.address], len(self.places))
+        return place, not found.is_main, not self._is_hub(found), found.address
+
+    def _is_hub(self, found: GreenletState) -> bool:
+        try:
+            return self.gevent.is_hub(self._kind(found))
+        except ReadError:
+            return False
+
+    def _id(self, address: int) -> str:
+        return f"{self.entities.moment.id}-greenlet-{address:x}"
+
+    def _thread(self, found: GreenletState) -> PythonThread | None:
+        return self.owners.threads.get(self.mains[found.address])
+
+    def _make(self, found: GreenletState) -> Greenlet:
+        thread = self._thread(found)
+        greenlet = Greenlet(
+            id=self._id(found.address),
+            moment=self.entities.moment.id,
+            address=found.address,
+            is_main=found.is_main,
+            thread=self.entities.state_id(thread) if thread else None,
+            state=self._state(found),
+            parent=self._id(found.parent) if found.parent in self.known else None,
+        )
+        try:
+            self._describe(greenlet, found)
+        except ReadError as error:
+            greenlet.error = str(error)
+        self._add_stack(greenlet, found, thread)
+        return greenlet
+
+    def _state(self, found: GreenletState) -> State:
+        """What runs in a thread is told by the thread; a greenlet's own fields do not tell one that has no frames."""
+        current = self.owners.current.get(self.mains[found.address])
+        if found.state in ("unstarted", "dead") or not current:
+            return found.state
+        return "running" if current == found.address else "suspended"
+
+    def _kind(self, found: GreenletState) -> Kind:
+        return read_kind(self.interp, found.kind)
+
+    def _describe(self, greenlet: Greenlet, found: GreenletState) -> None:
+        greenlet.type = type_name(self.interp, self._kind(found))
+        greenlet.name = read_name(self.gevent, found)
+        greenlet.run = read_run(self.gevent, found)
+        greenlet.spawned_at = self.stacks.with_sources(read_spawned_at(self.gevent, found))
+
+    def _add_stack(self, greenlet: Greenlet, found: GreenletState, thread: PythonThread | None) -> None:
+        places: Iterable[Place] = ()
+        if greenlet.state == "suspended":
+            places = read_places(self.module, found)
+        elif greenlet.state == "running" and thread is not None:
+            places = thread.places
+        greenlet.stack, error = self.stacks.read(places, with_locals=self.with_locals)
+        greenlet.error = greenlet.error or error
+
+    def _add_hub(self, found: GreenletState, greenlet: Greenlet) -> None:
+        if self._is_hub(found):
+            hub = Hub(id=f"{greenlet.id}-hub", moment=greenlet.moment, thread=greenlet.thread, greenlet=greenlet.id)
+            self.entities.report.hubs.append(hub)
+            with suppress(ReadError):
+                hub.loop = read_loop(self.interp, found.address)
+
+    def _link_thread(self, found: GreenletState, greenlet: Greenlet) -> None:
+        if greenlet.state == "running":
+            for thread in self.entities.threads():
+                if thread.id == greenlet.thread:
+                    thread.greenlet = greenlet.id

@@ -1,0 +1,91 @@
+"""Fields of Cython's extension types, which have no names in their instances, only getters: a few instructions of C.
+
+`cdef readonly object args` becomes a getter that begins by loading the field from the object, its first argument
+(x86-64: `mov rax, [rdi+0x48]`). The load tells where the field is, in every release and build, without a table.
+"""
+
+from __future__ import annotations
+
+import re
+
+from lastwords.capture.memory import ReadError
+from lastwords.cpython.attributes import find_attribute
+from lastwords.cpython.dicts import find_item
+from lastwords.cpython.interpreter import Interpreter
+from lastwords.cpython.members import read_members
+from lastwords.cpython.types import Kind, bases, read_kind, type_of
+
+CODE_SIZE = 32  # bytes of a getter that are looked at; counting references comes first in some builds
+# mov r64, [rdi+n] and movsxd r64, [rdi+n] (the latter also by rbx, to which rdi was copied), with 8 or 32 bits of n
+NEAR, FAR = rb"[\x47\x4f\x57\x5f\x67\x6f\x77\x7f](.)", rb"[\x87\x8f\x97\x9f\xa7\xaf\xb7\xbf](....)"
+OBJECT = re.compile(rb"[\x48\x4c]\x8b(?:" + NEAR + rb"|" + FAR + rb")", re.DOTALL)
+COPIED = rb"[\x43\x4b\x53\x5b\x63\x6b\x73\x7b](.)"
+NUMBER = re.compile(rb"[\x48\x4c]\x63(?:" + NEAR + rb"|" + COPIED + rb"|" + FAR + rb")", re.DOTALL)
+NUMBER_SIZE = 4  # of an `int`
+
+
+def read_field(interp: Interpreter, address: int, name: str) -> int | None:
+    """The object that an instance has under this name: by a getter of Cython's, a slot, or its dict. Raises ReadError.
+
+    None where it has none.
+    """
+    kind = type_of(interp, address)
+    offset = _find_offset(interp, kind, name, OBJECT)
+    if offset is not None:
+        return interp.pointer(address + offset) or None
+    found = dict(read_members(interp, address, kind)).get(name)
+    return found or find_attribute(interp, address, name)
+
+
+def read_int_field(interp: Interpreter, address: int, name: str) -> int | None:
+    """The same for a `cdef readonly int`; None where there is no such getter. Raises ReadError."""
+    offset = _find_offset(interp, type_of(interp, address), name, NUMBER)
+    if offset is None:
+        return None
+    return int.from_bytes(interp.memory.read(address + offset, NUMBER_SIZE), "little", signed=True)
+
+
+def find_class_attribute(interp: Interpreter, kind: Kind, name: str) -> int | None:
+    """An attribute of a class or of its first bases (`tp_base`); None if there is none. Raises ReadError."""
+    for one in bases(interp, kind):
+        variables = interp.number(one.address, "PyTypeObject", "tp_dict")
+        found = find_item(interp, variables, name) if variables else None
+        if found:
+            return found
+    return None
+
+
+def _find_offset(interp: Interpreter, kind: Kind, name: str, load: re.Pattern[bytes]) -> int | None:
+    """Where the field is in an instance; None where its class has no getter of that name that tells."""
+    descriptor = find_class_attribute(interp, kind, name)
+    if not descriptor or not type_of(interp, descriptor).is_static("getset_descriptor"):
+        return None
+    getter = interp.number(interp.number(descriptor, "PyGetSetDescrObject", "d_getset"), "PyGetSetDef", "get")
+    return decode(interp.memory.read(getter, CODE_SIZE), load, read_size(interp, kind))
+
+
+def read_size(interp: Interpreter, kind: Kind) -> int:
+    """`tp_basicsize`. Raises ReadError."""
+    return interp.number(read_kind(interp, kind.address).address, "PyTypeObject", "tp_basicsize")
+
+
+def decode(code: bytes, load: re.Pattern[bytes], size: int) -> int | None:
+    """The offset that a getter loads first; None for other code, or for one outside an object of `size` bytes."""
+    found = load.search(code)
+    if found is None:
+        return None
+    data = next(group for group in found.groups() if group)
+    offset = int.from_bytes(data, "little", signed=True)
+    return offset if 0 < offset < size else None
+
+
+def first_readable(interp: Interpreter, address: int, *names: str) -> int | None:
+    """The first of these fields that the instance has; one that cannot be read counts as none."""
+    for name in names:
+        try:
+            found = read_field(interp, address, name)
+        except ReadError:
+            continue
+        if found:
+            return found
+    return None
