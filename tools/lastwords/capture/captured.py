@@ -26,6 +26,7 @@ class KernelThread(msgspec.Struct, frozen=True):
     registers: all general ones, or none; sp, pc: also where only /proc/PID/task/TID/syscall was read
     fp_registers: floating-point and vector registers as NT_PRFPREG has them; empty where they were not read
     ident: `pthread_self()`
+    inner_tid: its id in its own pid namespace, where that is another one and nobody is left to be asked
     stood_still: whether it is certain that it did not run while memory was read
     """
 
@@ -39,6 +40,7 @@ class KernelThread(msgspec.Struct, frozen=True):
     ident: int | None = None
     stood_still: bool = True
     fp_registers: bytes = b""
+    inner_tid: int | None = None
 
 
 class Captured(msgspec.Struct):

@@ -45,7 +45,7 @@ def find_current_greenlet(interp: Interpreter, ident: int) -> int | None:
 
 def _find_greenlet_module(interp: Interpreter) -> Image | None:
     if interp.pid is None:
-        return None
+        return interp.find_file(MODULES) if interp.find_file else None
     maps = [mapping for mapping in procfs.read_maps(interp.pid) if "greenlet" in mapping.path]
     return elf.find_image(interp.pid, maps, MODULES)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -35,6 +35,8 @@ class Interpreter(Structs):
     """CPython in one process at one moment. `refresh()` when the process has run since.
 
     `head` is the address of its first PyInterpreterState, `pid` None where there is no live process behind it.
+    main_tid: the kernel's id of the process's first thread
+    find_file: the mapped file that defines one of some symbols, where that is not to be found by `pid`
     """
 
     def __init__(self, pid: int | None, memory: CachedMemory, image: Image, checked: Structs, head: int) -> None:
@@ -44,6 +46,8 @@ class Interpreter(Structs):
         self.image = image
         self.head = head
         self.cache = memory
+        self.main_tid = pid
+        self.find_file: Callable[[Sequence[str]], Image | None] | None = None
         self.sources = Sources(pid) if pid is not None else None
         self.sys_dict = self.number(head, "PyInterpreterState", "sysdict")
 

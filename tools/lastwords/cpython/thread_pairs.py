@@ -63,7 +63,7 @@ def _inner_tids(pid: int | None, kernel: Sequence[KernelThread]) -> dict[int, Ke
     """The threads by the ids that they have inside their own pid namespace: those that CPython and libc note."""
     try:
         if pid is None or len(procfs.read_status(pid).ns_pids) < 2:
-            return {one.tid: one for one in kernel}
+            return {one.inner_tid or one.tid: one for one in kernel}
     except (OSError, procfs.ProcessGoneError):
         return {}
     tasks = procfs.PROC / str(pid) / "task"

@@ -97,7 +97,7 @@ def _find_main(interp: Interpreter, threads: list[PythonThread]) -> None:
     """By what the interpreter noted; before 3.7 by the kernel's rule that the main thread's tid is the pid."""
     main = read_main_ident(interp)
     if main is None:
-        main = next((thread.ident for thread in threads if thread.tid is not None and thread.tid == interp.pid), None)
+        main = next((one.ident for one in threads if one.tid is not None and one.tid == interp.main_tid), None)
     for thread in threads:
         thread.is_main = thread.ident == main if main is not None else None
 

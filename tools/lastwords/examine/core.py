@@ -10,11 +10,13 @@ import msgspec
 from lastwords.capture.captured import Captured
 from lastwords.capture.core.corefile import Core, open_core
 from lastwords.capture.elf import ROOTS, Image
-from lastwords.capture.memory import CachedMemory, ReadError
+from lastwords.capture.memory import CachedMemory, ReadError, UncachedMemory
+from lastwords.capture.snapshot.facts import RecordedFacts
 from lastwords.cpython.interpreter import Interpreter, open_image
 from lastwords.errors import SetupError, TargetError
 from lastwords.examine.describe import new_moment, new_report
 from lastwords.examine.read import Options, Source, read_moment
+from lastwords.examine.recorded import KeptSources, add_recorded, describe_capture, recorded_process, recorded_report
 from lastwords.examine.stacks import add_native_stacks, open_stacks
 from lastwords.frames import python_frames
 from lastwords.model import Caught, Exit, Moment, Process, Report
@@ -42,7 +44,8 @@ def load_core(path: Path, executable: Path | None = None) -> Loaded:
 
 def find_interpreter(core: Core, memory: CachedMemory | None = None) -> Loaded:
     """The CPython in an open core; `memory` reads it some other way. Errors as in `load_core`."""
-    memory = memory or CachedMemory(core.memory)
+    if memory is None:  # a snapshot has no more of a page than was asked for
+        memory = UncachedMemory(core.memory) if core.snapshot else CachedMemory(core.memory)
     image = core.find_image(ROOTS)
     if image is None:
         raise _explain_no_python(core)
@@ -50,6 +53,10 @@ def find_interpreter(core: Core, memory: CachedMemory | None = None) -> Loaded:
         interp = open_image(None, memory, image)
     except (ReadError, TargetError) as error:
         raise _explain_unread(core, image, error) from error
+    interp.main_tid = core.pid
+    interp.find_file = core.find_image
+    if core.snapshot:
+        interp.sources = KeptSources(core.snapshot.sources)
     captured = Captured(
         pid=core.pid,
         memory=memory,
@@ -59,27 +66,37 @@ def find_interpreter(core: Core, memory: CachedMemory | None = None) -> Loaded:
         method=METHOD,
         problems=core.problems,
     )
-    return Loaded(core, interp, captured)
+    return Loaded(core, interp, describe_capture(captured, core.snapshot) if core.snapshot else captured)
 
 
 def read_core_report(path: Path, executable: Path | None = None, options: Options = Options()) -> Report:  # noqa: B008 - it is frozen
     """What every thread in the core was doing, the one that died first. Raises TargetError and SetupError."""
-    return make_report(load_core(path, executable), options)
+    core = open_core(path, executable)
+    try:
+        return make_report(find_interpreter(core), options)
+    except (SetupError, TargetError) as error:
+        if core.snapshot is None:
+            raise
+        return recorded_report(core.snapshot, error.fact)
 
 
 def make_report(loaded: Loaded, options: Options) -> Report:
     """The report of a core whose CPython was found."""
     report = new_report("core")
-    process = _describe_process(loaded.core)
-    moment = new_moment("moment-1", process.id, "core", loaded.captured)
+    snapshot = loaded.core.snapshot
+    process = recorded_process(snapshot) if snapshot else _describe_process(loaded.core)
+    moment = new_moment("moment-1", process.id, "attach" if snapshot else "core", loaded.captured)
     report.processes.append(process)
     report.moments.append(moment)
     known = len(loaded.core.problems)
-    source = Source(loaded.interp, loaded.captured)
+    facts = RecordedFacts(process.pid, snapshot.answers) if snapshot else None
+    source = Source(loaded.interp, loaded.captured, facts)
     threads = read_moment(report, moment, source, options)
     if options.native:
         add_native_stacks(report, moment, source, threads, open_stacks(source, loaded.core.files))
     moment.capture.problems += loaded.core.problems[known:]
+    if snapshot:
+        add_recorded(report, snapshot)
     moment.capture.complete = not moment.capture.problems
     _add_death(report, moment, process, loaded.core)
     return report

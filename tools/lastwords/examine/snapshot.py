@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from lastwords import __version__
 from lastwords.capture import procfs
@@ -14,7 +15,7 @@ from lastwords.capture.captured import Captured, KernelThread
 from lastwords.capture.memory import CachedMemory, Memory, UncachedMemory
 from lastwords.capture.snapshot.facts import RecordingFacts
 from lastwords.capture.snapshot.landmarks import read_landmarks
-from lastwords.capture.snapshot.note import SnapshotNote, note_of
+from lastwords.capture.snapshot.note import SnapshotNote, ThreadNote, note_of
 from lastwords.capture.snapshot.write import Owner
 from lastwords.capture.stop.copied import CopiedMemory
 from lastwords.cpython import Interpreter
@@ -52,13 +53,17 @@ class _Kept(Attached):
         facts.ask_all()
         status = procfs.read_status(self.pid, self.proc)
         process = report.processes[0]
+        note = self._describe(captured, facts, report)
+        if len(status.ns_pids) > 1:
+            note.threads = list(_add_inner_tids(note.threads, self.proc / str(self.pid) / "task"))
         owner = Owner(self.pid, status.ppid, status.uid, status.name, process.argv)
-        return Snapshot(captured, owner, self._describe(captured, facts, report), report)
+        return Snapshot(captured, owner, note, report)
 
     def _describe(self, captured: Captured, facts: RecordingFacts, report: Report) -> SnapshotNote:
         note = note_of(captured, __version__)
         note.build_ids = read_landmarks(captured.memory, captured.maps, captured.auxv)
         note.answers = facts.answers
+        note.gaps = len(captured.memory.misses) if isinstance(captured.memory, CopiedMemory) else 0
         note.monotonic_start = time.time() - time.monotonic()
         note.report = msgspec.to_builtins(report)
         for file, line, text in _find_sources(note.report):
@@ -79,6 +84,16 @@ class _Kept(Attached):
         """The copy is asked for what is needed and no more: that is what will be kept."""
         cached = UncachedMemory(memory) if isinstance(memory, CopiedMemory) else CachedMemory(memory)
         return open_image(self.pid, cached, self.image)
+
+
+def _add_inner_tids(threads: Sequence[ThreadNote], tasks: Path) -> Iterator[ThreadNote]:
+    """With the ids that threads have in their own pid namespace: nobody can be asked for them later."""
+    for one in threads:
+        try:
+            inner = procfs.read_status(one.kernel.tid, tasks).ns_pids[-1]
+        except (OSError, procfs.ProcessGoneError):  # it has ended meanwhile
+            inner = None
+        yield ThreadNote(replace(one.kernel, inner_tid=inner), one.is_whole)
 
 
 def _find_sources(value: object) -> Iterator[tuple[str, int, str]]:

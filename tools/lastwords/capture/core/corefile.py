@@ -31,6 +31,8 @@ from lastwords.capture.core.notes import CoreNotes, FilePart, read_core_notes
 from lastwords.capture.elf import Image
 from lastwords.capture.memory import Memory, ReadError
 from lastwords.capture.procfs import Mapping
+from lastwords.capture.snapshot.bundle import Bundle
+from lastwords.capture.snapshot.note import NewerNoteError, SnapshotNote, complete, decode
 from lastwords.capture.stop.kernel_threads import CODE_SIZE, name_by_arguments
 from lastwords.errors import SetupError, TargetError
 
@@ -46,6 +48,7 @@ class Core(msgspec.Struct):
     signal: the number of the one that ended the process, None where it lived on; signal_code: si_code
     fault_address: what a fault was about; sender: the pid that sent the signal; crashed_tid: the thread that got it
     executable: the path that the process had it by; argv: from its stack, or what the kernel kept of it (80 bytes)
+    snapshot: what a snapshot of ours says beside
     problems: what was not there; grows while memory is read
     """
 
@@ -66,6 +69,7 @@ class Core(msgspec.Struct):
     fault_address: int | None = None
     sender: int | None = None
     crashed_tid: int | None = None
+    snapshot: SnapshotNote | None = None
 
     @property
     def problems(self) -> list[str]:
@@ -93,12 +97,14 @@ def open_core(path: Path, executable: Path | None = None) -> Core:
     if executable is not None:
         _use_executable(executable, program, files)
     memory = CoreMemory(segments, files)
+    snapshot = _read_snapshot(path, file, notes, files)
+    threads = [_complete(one, memory, notes, headers.architecture) for one in notes.threads]
     return Core(
         path=path,
         architecture=headers.architecture,
         memory=memory,
-        threads=[_complete(one, memory, notes, headers.architecture) for one in notes.threads],
-        maps=_merge_maps(headers.loads, notes.files),
+        threads=complete(snapshot, threads) if snapshot else threads,
+        maps=snapshot.maps if snapshot else _merge_maps(headers.loads, notes.files),
         files=files,
         pid=notes.pid,
         ppid=notes.ppid,
@@ -111,7 +117,29 @@ def open_core(path: Path, executable: Path | None = None) -> Core:
         fault_address=notes.fault_address,
         sender=notes.sender,
         crashed_tid=notes.threads[0].tid if notes.signal and notes.threads else None,
+        snapshot=snapshot,
     )
+
+
+def _read_snapshot(path: Path, file: FileBytes, notes: CoreNotes, files: MappedFiles) -> SnapshotNote | None:
+    """Our own note, and the files that came with it. Without it a snapshot is read as any core."""
+    if not notes.snapshot:
+        return None
+    try:
+        snapshot = decode(notes.snapshot)
+    except NewerNoteError as error:
+        files.problems.append(
+            f"{path} is a snapshot of a newer lastwords ({error}): what only its note says is missing"
+        )
+        return None
+    except ValueError as error:
+        files.problems.append(f"what {path} says beside memory and registers cannot be read: {error}")
+        return None
+    if snapshot.bundle:
+        bundle = Bundle(file, snapshot.bundle, files.problems)
+        for one in files.by_path.values():
+            one.packed = bundle.find
+    return snapshot
 
 
 def _open(path: Path) -> tuple[FileBytes, str | None]:

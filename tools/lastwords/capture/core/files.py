@@ -9,7 +9,7 @@ where the user names it.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -97,12 +97,14 @@ class MappedFile(msgspec.Struct):
     """One file, its parts by rising address. It is opened when it is needed; `problem` says why it cannot be used.
 
     given: what the user says it is, which is used even where the core has nothing to check it by
+    packed: finds the copy that came with the core
     """
 
     path: str
     parts: list[FilePart]
     core: Memory
     given: Path | None = None
+    packed: Callable[[str], Path | None] | None = None
     is_opened: bool = False
     file: ElfOnDisk | None = None
     bias: int | None = None
@@ -120,7 +122,11 @@ class MappedFile(msgspec.Struct):
         """The file on this machine, if it is the one that was mapped."""
         if not self.is_opened:
             self.is_opened = True
-            self.problem = self._try(self.given or Path(self.path.removesuffix(DELETED)))
+            name = self.path.removesuffix(DELETED)
+            self.problem = self._try(self.given or Path(name))
+            packed = self.packed(name) if self.file is None and self.packed else None
+            if packed is not None:
+                self.problem = self._try(packed)
         return self.file
 
     def _try(self, path: Path) -> str | None:

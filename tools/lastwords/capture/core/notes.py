@@ -12,13 +12,14 @@ import struct
 from collections.abc import Iterator
 
 import msgspec
+from msgspec.structs import replace
 
 from lastwords.capture.architectures import Architecture, Registers
 from lastwords.capture.captured import KernelThread, Syscall
 from lastwords.capture.core.headers import TOP, FileBytes, ProgramHeader
 from lastwords.capture.elf_tables import read_notes
 
-NT_PRSTATUS, NT_PRPSINFO, NT_AUXV = 1, 3, 6
+NT_PRSTATUS, NT_FPREGSET, NT_PRPSINFO, NT_AUXV = 1, 2, 3, 6
 NT_FILE, NT_SIGINFO = 0x46494C45, 0x53494749
 NOTES_LIMIT = 64 << 20  # bytes; a thread takes 3 to 12 KB
 THREADS_LIMIT = 100_000
@@ -43,6 +44,7 @@ class CoreNotes(msgspec.Struct):
     threads: the one that got the signal first
     signal: None where the process lived on (gcore), or where none is noted; fault_address: what a fault was about
     sender: the pid that sent the signal, if a process did
+    snapshot: the description of our own note (capture/snapshot/note.py)
     """
 
     threads: list[KernelThread] = []
@@ -59,6 +61,7 @@ class CoreNotes(msgspec.Struct):
     arguments: str | None = None
     auxv: bytes = b""
     files: list[FilePart] = []
+    snapshot: bytes = b""
 
     def auxiliary(self, key: int) -> int | None:
         """An entry of the auxiliary vector (AT_*)."""
@@ -73,6 +76,8 @@ def read_core_notes(file: FileBytes, headers: tuple[ProgramHeader, ...], archite
         for owner, kind, data in read_notes(file.read(header.offset, min(header.file_size, NOTES_LIMIT))):
             if owner.startswith(b"CORE"):
                 _add_note(notes, kind, data, architecture)
+            elif owner.startswith(b"LASTWORDS"):
+                notes.snapshot = data
     _put_first(notes)
     return notes
 
@@ -80,6 +85,8 @@ def read_core_notes(file: FileBytes, headers: tuple[ProgramHeader, ...], archite
 def _add_note(notes: CoreNotes, kind: int, data: bytes, architecture: Architecture) -> None:
     if kind == NT_PRSTATUS and len(notes.threads) < THREADS_LIMIT:
         _add_thread(notes, data, architecture)
+    elif kind == NT_FPREGSET and notes.threads:  # of the thread before it
+        notes.threads[-1] = replace(notes.threads[-1], fp_registers=data)
     elif kind == NT_PRPSINFO and len(data) >= INFO_SIZE:
         _add_process(notes, data)
     elif kind == NT_SIGINFO and len(data) >= 24:

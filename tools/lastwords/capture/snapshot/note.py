@@ -1,7 +1,8 @@
 """The note LASTWORDS of a snapshot: what an ELF core cannot say of a moment.
 
-Its description: eight bytes, the version and 0 as little-endian ints; then JSON, compressed by zlib. The JSON is
-Python's own, because names of files and threads may hold bytes that are no UTF-8.
+Its description, all ints little-endian: the version and 0 in 4 bytes each; where in the file the bundle begins, or 0,
+in 8; then JSON, compressed by zlib. The JSON is Python's own, because names of files and threads may hold bytes that
+are no UTF-8.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from lastwords.capture.snapshot.facts import Answers
 OWNER = b"LASTWORDS"
 KIND = 1
 VERSION = 1
-HEADER = struct.Struct("<II")
+HEADER = struct.Struct("<IIQ")
 SIZE_LIMIT = 256 << 20  # bytes of JSON
 
 
@@ -47,8 +48,10 @@ class SnapshotNote(msgspec.Struct):
     maps: all mappings, with and without files
     answers: what /proc said; sources: lines of the program's files, by file and number
     found: addresses that a search of the whole memory brought, by what was searched for
-    build_ids: of the mapped files, by path; bundle: where in the snapshot the files themselves begin
+    build_ids: of the mapped files, by path
+    gaps: how many pages reading asked for that were not captured
     report: what the snapshot's maker read in it, as JSON
+    bundle: where in the snapshot the mapped files themselves begin; 0: they are not in it
     """
 
     version: str
@@ -63,8 +66,9 @@ class SnapshotNote(msgspec.Struct):
     sources: dict[str, dict[int, str]] = {}
     found: dict[str, list[int]] = {}
     build_ids: dict[str, str] = {}
-    bundle: int | None = None
+    gaps: int = 0
     report: dict[str, Any] = {}
+    bundle: int = 0
 
 
 def note_of(captured: Captured, version: str) -> SnapshotNote:
@@ -83,16 +87,17 @@ def note_of(captured: Captured, version: str) -> SnapshotNote:
 
 
 def encode(note: SnapshotNote) -> bytes:
-    """The note's description."""
+    """The note's description; of the same size whatever `bundle` is."""
+    bundle, note = note.bundle, replace(note, bundle=0)
     text = json.dumps(msgspec.to_builtins(note), separators=(",", ":"))
-    return HEADER.pack(VERSION, 0) + zlib.compress(text.encode("ascii"), 6)
+    return HEADER.pack(VERSION, 0, bundle) + zlib.compress(text.encode("ascii"), 6)
 
 
 def decode(data: bytes) -> SnapshotNote:
     """The note with that description. Raises NewerNoteError; ValueError where it is damaged."""
     if len(data) < HEADER.size:
         raise ValueError("it is too short")
-    version, _ = HEADER.unpack_from(data)
+    version, _, bundle = HEADER.unpack_from(data)
     if version > VERSION:
         raise NewerNoteError(version)
     try:
@@ -100,7 +105,7 @@ def decode(data: bytes) -> SnapshotNote:
         text = unpacker.decompress(data[HEADER.size :], SIZE_LIMIT)
         if not unpacker.eof:
             raise ValueError("it is cut off")
-        return msgspec.convert(json.loads(text), SnapshotNote, str_keys=True)
+        return replace(msgspec.convert(json.loads(text), SnapshotNote, str_keys=True), bundle=bundle)
     except (zlib.error, msgspec.ValidationError, RecursionError) as error:
         raise ValueError(f"it is damaged: {error}") from None
 

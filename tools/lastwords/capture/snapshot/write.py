@@ -17,18 +17,25 @@ from typing import BinaryIO
 
 import msgspec
 from elftools.elf.enums import ENUM_E_MACHINE
+from msgspec.structs import replace
 
 from lastwords.capture.architectures import Architecture
 from lastwords.capture.captured import Captured, KernelThread
 from lastwords.capture.core.headers import ET_CORE, HEADER, PN_XNUM, PROGRAM_HEADER, PT_LOAD, PT_NOTE
-from lastwords.capture.core.notes import NT_AUXV, NT_FILE, NT_PRPSINFO, NT_PRSTATUS, STATUS_REGISTERS
+from lastwords.capture.core.notes import (
+    NT_AUXV,
+    NT_FILE,
+    NT_FPREGSET,
+    NT_PRPSINFO,
+    NT_PRSTATUS,
+    STATUS_REGISTERS,
+)
 from lastwords.capture.memory import PAGE
 from lastwords.capture.procfs import Mapping
 from lastwords.capture.snapshot import note as notes
 from lastwords.capture.snapshot.note import SnapshotNote
 from lastwords.capture.stop.copied import PIECE, CopiedMemory
 
-NT_FPREGSET = 2
 EV_CURRENT = 1
 SECTION_SIZE = 64  # Elf64_Shdr
 NOTE = struct.Struct("<III")  # Elf64_Nhdr
@@ -53,14 +60,23 @@ class Owner(msgspec.Struct, frozen=True):
     argv: Sequence[str]
 
 
-def write_snapshot(captured: Captured, owner: Owner, note: SnapshotNote, file: BinaryIO) -> int:
-    """Writes it to `file`, which is never asked where it stands. Returns how many bytes. Raises OSError."""
+def write_snapshot(
+    captured: Captured, owner: Owner, note: SnapshotNote, file: BinaryIO, *, bundled: bool = False
+) -> int:
+    """Writes it to `file`, which is never asked where it stands. Returns how many bytes. Raises OSError.
+
+    bundled: the caller writes the mapped files behind it (bundle.py).
+    """
     pieces = list(cut_pieces(captured))
-    described = b"".join(_write_notes(captured, owner)) + _write_note(notes.OWNER, notes.KIND, notes.encode(note))
-    parts = [_write_headers(captured.architecture, pieces, len(described)), described, *(one.data for one in pieces)]
-    for part in parts:
+    begin = b"".join(_write_notes(captured, owner))
+    own = _write_note(notes.OWNER, notes.KIND, notes.encode(note))
+    headers = _write_headers(captured.architecture, pieces, len(begin) + len(own))
+    size = len(headers) + len(begin) + len(own) + sum(len(one.data) for one in pieces)
+    if bundled:
+        own = _write_note(notes.OWNER, notes.KIND, notes.encode(replace(note, bundle=size)))
+    for part in (headers, begin, own, *(one.data for one in pieces)):
         file.write(part)
-    return sum(map(len, parts))
+    return size
 
 
 def cut_pieces(captured: Captured) -> Iterator[Piece]:
