@@ -35,11 +35,12 @@ CALLS = re.compile(
     _?PyEval_\w+ | _PyEval\w* | _?PyObject_\w* | _Py\w*_?[Vv]ectorcall\w* | \w*_vectorcall(_\w+)? | vectorcall_\w+
     | _?PyCFunction_\w+ | cfunction_\w+ | _?PyMethodDef_\w+ | _?PyFunction_\w+ | function_(call|code_fastcall)
     | method_(call|vectorcall)\w* | instancemethod_\w+ | instance_(call|init|new)\w* | classobj_call
-    | _?PyObject_Call\w* | _?PyStack_\w+ | PyInstance_New | _?PyMember_\w+
+    | _?PyVectorcall_\w+ | _PyCall\w+ | _?PyStack_\w+ | PyInstance_New | _?PyMember_\w+
     | (object|null)_?vacall | callmethod\w* | _callfunction\w*
     | call_(function|method|unbound\w*|trampoline\w*|attribute|soon)\w*
     | do_call(_core)? | fast_function | ext_do_call | lookup_(maybe_)?method\w* | partial_(call|vectorcall)\w*
-    | slot_\w+ | wrap_\w+ | wrapper(descr)?_\w+ | method(descr|_descriptor)?_(call|get)\w* | classmethoddescr_\w+
+    | (_Py_)?slot_\w+ | (do|try_\w+)_?richcomp\w* | wrap_\w+ | wrapper(descr)?_\w+
+    | method(descr|_descriptor)?_(call|get)\w* | classmethoddescr_\w+
     | getset_get | property_\w+ | type_(call|new|vectorcall)\w* | tp_new_wrapper | \w+_descr_(get|set)
     | _?PyNumber_\w+ | (bi|tern)ary_i?op\w* | _?PySequence_(Get|Set|Del|Contains)\w* | _?PyIter_\w+ | _?PyGen_\w+
     | gen_(send|iternext|close|throw|for)\w* | _gen_throw | async_gen_\w+ | coro_\w+ | builtin_next
@@ -47,7 +48,7 @@ CALLS = re.compile(
     | load_next | ensure_fromlist
     | _?PyRun_\w+ | _?Py_?run_\w+ | pyrun_\w+ | run_(mod|eval_code_obj|pyc_file|command|module|file)\w* | _?PyErr_\w+
     | _?Py_(X?(IN|DE)CREF|Dealloc|CLEAR|(Enter|Leave)RecursiveCall\w*|HandlePending|MakePendingCalls)
-    | eval_frame\w* | handle_eval_breaker | _TAIL_CALL_\w+ | call_\w*hook\w* | PyObject_\w+
+    | eval_frame\w* | handle_eval_breaker | _TAIL_CALL_\w+ | call_\w*hook\w*
     """,
     re.VERBOSE,
 )
@@ -89,8 +90,8 @@ def _is_plumbing(frames: Sequence[Frame], owners: Sequence[Owner], at: int) -> b
         return frame.plumbing
     outer = at + 1
     name = base_name(frame.function)
-    if owner == "libc":  # what is called by nobody is where a thread starts
-        return outer == len(frames) or owners[outer] == "libc" or bool(STARTS.fullmatch(name))
+    if owner == "libc":  # what nobody called is where a thread starts; what has no name is no entry
+        return not name or outer == len(frames) or owners[outer] == "libc" or bool(STARTS.fullmatch(name))
     if owner == "libffi":
         return True
     if owner == "interpreter":

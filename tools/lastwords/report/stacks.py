@@ -17,10 +17,11 @@ LONGEST_NAME = 60  # of a C++ function
 def format_stack(page: Page, frames: Sequence[Frame]) -> Iterator[str]:
     """The frames that are to be shown, the innermost last; each Python frame with its locals, where they were read."""
     shown = shown_frames(page, frames)
-    for frame in reversed(shown[:MOST_FRAMES]):
+    limit = len(shown) if page.native == "all" else MOST_FRAMES
+    for frame in reversed(shown[:limit]):
         yield from format_frame(page, frame)
-    if len(shown) > MOST_FRAMES:
-        yield f"    ... and {len(shown) - MOST_FRAMES} outer frames, first"
+    if len(shown) > limit:
+        yield f"    ... and {len(shown) - limit} outer frames, first"
 
 
 def shown_frames(page: Page, frames: Sequence[Frame]) -> list[Frame]:

@@ -1,0 +1,155 @@
+"""C and Python frames as one stack: gdb's C frames, with the target's own Python frames where C code ran them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import lastwords
+from gdb_stacks import GdbFrame, read_gdb_stacks
+from harness import Target, wait_until
+from interpreters import Interpreter
+from lastwords.capture import procfs
+from lastwords.frames import python_frames
+from lastwords.model import Frame, Report
+from lastwords.native.merge import base_name
+from lastwords.report.text import format_report
+
+Start = Callable[..., Target]
+EXTENSION = Path(__file__).parents[1] / "targets" / "calls_back.c"
+LOOPS = ("_PyEval_EvalFrameDefault", "PyEval_EvalFrameEx")
+KINDS = 18  # at least, whatever the release
+
+
+@pytest.fixture
+def calling(interpreter: Interpreter, start_target: Start, tmp_path: Path) -> Target:
+    """The target, when all of its threads wait."""
+    target = start_target(interpreter, "calls_through_c.py", *build_extension(interpreter, tmp_path))
+    wait_until(lambda: all_wait(target.pid), "all threads wait")
+    return target
+
+
+def build_extension(interpreter: Interpreter, folder: Path) -> list[str]:
+    """The directory of the extension module; nothing where this interpreter has no headers."""
+    ask = "import sysconfig; print(sysconfig.get_paths()['include'])"
+    include = subprocess.run([interpreter.path, "-c", ask], capture_output=True, text=True, check=True).stdout.strip()
+    if not (Path(include) / "Python.h").exists():
+        return []
+    built = ["-O1", "-shared", "-fPIC", f"-I{include}", str(EXTENSION), "-o", str(folder / "calls_back.so")]
+    subprocess.run(["gcc", *built], check=True)
+    return [str(folder)]
+
+
+def all_wait(pid: int) -> bool:
+    calls = [procfs.read_text(pid, f"task/{tid}/syscall") for tid in procfs.read_tasks(pid)]
+    return not any(line.startswith("running") for line in calls)
+
+
+@pytest.mark.interpreters("ctypes", extra=True)
+def test_gdbs_frames_and_the_targets(calling: Target, interpreter: Interpreter, tmp_path: Path) -> None:
+    report = lastwords.attach(calling.pid)
+    stacks = read_gdb_stacks(calling.pid, tmp_path)
+    known = json.loads(calling.wait_for("frames ").removeprefix("frames "))
+    assert {thread.tid for thread in report.threads} == set(stacks)
+    assert len(report.threads) > KINDS
+    for thread in report.threads:
+        assert thread.error is None, thread.name
+        assert thread.native_stack is None
+        gdb = stacks[thread.tid or 0]
+        assert outline(thread.stack) == gdb_outline(gdb, thread.stack), thread.name
+        assert_same_names(thread.stack, gdb, interpreter)
+    check_python_frames(report, known)
+    check_text(report, interpreter)
+
+
+def outline(frames: list[Frame]) -> list[int | str]:
+    """Addresses of the C frames that are not inlined, "python" where there are Python frames."""
+    return collapse(
+        [frame.address or 0 if frame.kind == "native" else "python" for frame in frames if not frame.inlined]
+    )
+
+
+def gdb_outline(frames: list[GdbFrame], ours: list[Frame]) -> list[int | str]:
+    """The same of gdb's: the interpreter's loop is where Python frames belong. Parts of it may have no name."""
+    loop = find_loop(frames)
+    addresses = {frame.address for frame in ours}
+    return collapse(
+        [
+            "python" if base_name(name) == loop or (name is None and pc not in addresses) else pc
+            for pc, name, inlined in frames
+            if not inlined
+        ]
+    )
+
+
+def find_loop(frames: list[GdbFrame]) -> str:
+    names = {base_name(name) for _, name, _ in frames}
+    return next((loop for loop in LOOPS if loop in names), LOOPS[0])
+
+
+def collapse(items: list[int | str]) -> list[int | str]:
+    return [item for at, item in enumerate(items) if item != "python" or items[at - 1 : at] != ["python"]]
+
+
+def assert_same_names(frames: list[Frame], gdb: list[GdbFrame], interpreter: Interpreter) -> None:
+    """What both have a name for has the same: the C library's functions have several each."""
+    loop = find_loop(gdb)
+    if interpreter.has("debug_symbols"):
+        ours = [(one.address, name) for one in frames if (name := own_name(one))]
+        theirs = [(pc, base_name(name)) for pc, name, _ in gdb if base_name(name) != loop]
+        addresses = {address for address, _ in ours}
+        assert ours == [(pc, name) for pc, name in theirs if pc in addresses]
+        return
+    names = {pc: base_name(name) for pc, name, inlined in gdb if name and not inlined}
+    for frame in frames:
+        name = own_name(frame)
+        if name and not frame.inlined and frame.address in names:
+            assert name == names[frame.address]
+
+
+def own_name(frame: Frame) -> str:
+    """The function's name; none for what is Python's or in a library with names of its own for all."""
+    is_libc = Path(frame.library or "").name.startswith(("libc", "libpthread", "ld-", "libffi"))
+    return "" if frame.kind == "python" or is_libc else base_name(frame.function)
+
+
+def check_python_frames(report: Report, known: dict[str, list[tuple[str, int]]]) -> None:
+    """All that the target told of itself; the line of `block` was another one then."""
+    told = {name: [tuple(frame) for frame in frames] for name, frames in known.items()}
+    for thread in report.threads:
+        if not thread.is_main:
+            name = thread.name if thread.name in told else "from C"
+            expected = told.pop(name)
+            found = [(frame.function, frame.line) for frame in python_frames(thread.stack)]
+            assert [function for function, _ in found] == [function for function, _ in expected]
+            assert found[1:] == expected[1:]
+    assert told == {}
+
+
+VISIBLE = {
+    "ctypes_callback": {"__qsort_r", "qsort_r"},
+    "key_of_sorted": {"list_sort", "listsort"},
+    "reduced": {"functools_reduce", "builtin_reduce"},
+    "replaced": {"_sre_SRE_Pattern_sub", "pattern_sub"},
+    "summed": {"builtin_sum"},
+    "mapped_and_filtered": {"filter_next", "builtin_filter"},
+    "by_extension": {"call_deeper"},
+}
+
+
+def check_text(report: Report, interpreter: Interpreter) -> None:
+    """Who called Python is visible, and hardly anything else; --native=all has every frame, "none" has none."""
+    for thread in report.threads:
+        shown = [frame for frame in thread.stack if frame.kind == "native" and not frame.plumbing]
+        if interpreter.has("symbols") and thread.name in VISIBLE:
+            assert VISIBLE[thread.name] & {frame.function for frame in shown}, thread.name
+        assert len(shown) <= (14 if thread.name == "by_extension" else 7), [frame.function for frame in shown]
+    text = {native: list(format_report(report, details=True, native=native)) for native in ("fold", "all", "none")}
+    count = {native: sum(line.startswith("    C: ") for line in lines) for native, lines in text.items()}
+    frames = [frame for thread in report.threads for frame in thread.stack if frame.kind == "native"]
+    assert count == {"fold": sum(not frame.plumbing for frame in frames), "all": len(frames), "none": 0}
+    assert any(line.startswith(f"{count['all'] - count['fold']} C frames") for line in text["fold"])
