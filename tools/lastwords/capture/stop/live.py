@@ -107,17 +107,19 @@ def finish(steps: Steps) -> Captured:
 
 
 class _Target(msgspec.Struct):
-    """A process while it is captured. `mem` is its /proc/PID/mem, which ends where it executes another program."""
+    """A process while it is captured. `open_maps` is its /proc/PID/maps, empty once it executes another program.
+
+    (/proc/PID/mem ends there, too, but its mode keeps out a root that has CAP_SYS_PTRACE alone.)
+    """
 
     pid: int
     proc: Path
     memory: Memory
-    mem: int
-    first: int
+    open_maps: int
 
     def check(self) -> None:
         """Raises TargetError where its memory is not any more the one that was there when we began."""
-        if os.pread(self.mem, 1, self.first):
+        if os.pread(self.open_maps, 1, 0):
             return
         try:
             if procfs.read_status(self.pid, self.proc).state not in "ZX":
@@ -167,13 +169,13 @@ def _open(pid: int, proc: Path) -> Iterator[_Target]:
     if not first:
         raise ReadError(f"process {pid} has no memory", "unreadable")
     try:
-        mem = os.open(proc / str(pid) / "mem", os.O_RDONLY | os.O_CLOEXEC)
+        open_maps = os.open(proc / str(pid) / "maps", os.O_RDONLY | os.O_CLOEXEC)
     except (FileNotFoundError, ProcessLookupError):
         raise ProcessGoneError(pid) from None
     try:
-        yield _Target(pid, proc, open_process_memory(pid, first), mem, first)
+        yield _Target(pid, proc, open_process_memory(pid, first), open_maps)
     finally:
-        os.close(mem)
+        os.close(open_maps)
 
 
 def _read_moving(target: _Target, dry_run: Look, reason: str | None) -> _Moment:
