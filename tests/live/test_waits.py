@@ -56,9 +56,16 @@ def say_wrong(facts: Facts, waits: dict[str, Wait]) -> dict[str, object]:
             wrong[name] = (fact, wait)
         elif "target" in fact and wait.target != fact["target"]:
             wrong[name] = ("target", fact, wait)
-        elif "until" in fact and (wait.until is None or abs(wait.until - fact["until"]) > 30):
+        elif "until" in fact and not tells_end(wait, fact["until"]):
             wrong[name] = ("until", fact, wait)
     return wrong
+
+
+def tells_end(wait: Wait, until: float) -> bool:
+    """When it ends; of musl's waits, how long they last."""
+    if wait.until is None:
+        return bool(wait.detail and wait.detail.endswith(", for 1e+04 s at most"))
+    return abs(wait.until - until) <= 30
 
 
 def has_object(wait: Wait, fact: dict[str, Any]) -> bool:
@@ -98,13 +105,17 @@ def check_gil(target: Target) -> None:
     assert not is_gil_word(interp, interp.image.start)
     target.send_line()
     wait_until(lambda: any(wait.kind == "gil" for wait in look(target)[2] if wait.tid == target.pid), "the GIL is held")
+    wait_until(lambda: is_gil_told(target), "both ways to ask tell the same")  # it runs, and asks again each 5 ms
+
+
+def is_gil_told(target: Target) -> bool:
     interp, threads, waits = look(target)
     (gil,) = read_gil(interp, threads)
     holder = next(thread for thread in threads if thread.tstate == gil.holder)
     wanting = {wait.ident for wait in waits if wait.kind == "gil"}
-    assert {wait.target for wait in waits if wait.kind == "gil"} == {holder.ident}
-    assert wanting == {thread.ident for thread in gil.waiters}
+    assert {wait.target for wait in waits if wait.kind == "gil"} <= {holder.ident}
     assert next(wait for wait in waits if wait.ident == holder.ident).kind == "sleep"
+    return bool(wanting) and wanting == {thread.ident for thread in gil.waiters}
 
 
 @pytest.mark.interpreters(extra=True)

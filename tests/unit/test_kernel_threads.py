@@ -58,6 +58,8 @@ def test_the_code_tells_which_call_was_restarted(code: str, expected: int | None
     [
         ((0x7F00_0000_1000, 0x189, 0, 0x7F00_0000_2000, 0, 0xFFFF_FFFF), "futex"),
         ((0x7F00_0000_1000, 0x89, 0, 0x7F00_0000_2000, 0, 0xFFFF_FFFF), "futex"),
+        ((0x7F00_0000_1000, 0x80, 0xFFFF_FFFF, 0x7F00_0000_2000, 0, 0), "futex"),  # musl's
+        ((0x7F00_0000_1000, 0x80, 5000, 0, 0, 0), "poll"),
         ((0x7F00_0000_1000, 2, 5000, 0, 0, 0), "poll"),
         ((0x7F00_0000_1000, 0x89, 5000, 0, 0, 0), "poll"),
         ((1, 0, 0x7F00_0000_1000, 0, 0, 0), "clock_nanosleep"),

@@ -57,7 +57,7 @@ def test_only_who_sleeps_waits() -> None:
 
 def test_until_is_told_where_it_is_known() -> None:
     assert futex(BITSET | REALTIME, TIMEOUT) == Futex(WORD, until=100.5)
-    assert futex(WAIT, TIMEOUT) == Futex(WORD)  # relative: nobody knows since when
+    assert futex(WAIT, TIMEOUT) == Futex(WORD, seconds=100.5)  # relative: nobody knows since when
     assert futex(BITSET, TIMEOUT, live=False) == Futex(WORD)  # a clock that began with another machine's boot
     assert futex(BITSET | REALTIME, TIMEOUT + 8) == Futex(WORD)  # unreadable
     found = futex(BITSET, TIMEOUT)

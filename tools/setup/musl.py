@@ -16,9 +16,17 @@ from compiled import SUITE, Build, compile_python, install_python, unpack_source
 MUSL = CHECKOUT / ".cache" / "musl"
 LOADER = MUSL / "usr" / "lib" / "ld-musl-x86_64.so.1"
 COMPILER = MUSL / "musl-gcc"
-PACKAGES = ("musl", "musl-dev", "musl-tools")
-# zlib, libffi and others are glibc's here: pkg-config must not find them
-BUILD = Build("musl3.13", (f"CC={COMPILER}", "PKG_CONFIG=false", "OPT=-O0 -DNDEBUG", "py_cv_module__ctypes=n/a"))
+PACKAGES = ("musl", "musl-dev", "musl-tools", "libffi-dev")  # libffi.a needs nothing that musl has not
+BUILD = Build(
+    "musl3.13",
+    (
+        f"CC={COMPILER}",
+        "OPT=-O0 -DNDEBUG",
+        "PKG_CONFIG=false",  # it would find the host's zlib and others, which are glibc's
+        f"LIBFFI_CFLAGS=-I{MUSL}/usr/include/x86_64-linux-gnu",
+        f"LIBFFI_LIBS={MUSL}/usr/lib/x86_64-linux-gnu/libffi_pic.a",
+    ),
+)
 
 
 def make_missing() -> None:

@@ -20,12 +20,14 @@ TIMESPEC = struct.Struct("<qq")  # seconds, nanoseconds
 class Futex(msgspec.Struct, frozen=True):
     """A wait on the 32-bit word at `word`, until `until` (seconds of the epoch; None: for ever, or not known).
 
+    seconds: how long it lasts at most, counted from a moment that the kernel does not tell (musl's waits)
     is_restarted: the call was interrupted and goes on as restart_syscall(2), which may be some other call as well.
     """
 
     word: int
     until: float | None = None
     is_restarted: bool = False
+    seconds: float | None = None
 
 
 def read_futex(thread: KernelThread, captured: Captured) -> Futex | None:
@@ -36,18 +38,26 @@ def read_futex(thread: KernelThread, captured: Captured) -> Futex | None:
     word, operation, _, timeout = call.arguments[:4]
     if operation & COMMAND not in WAITS or not word or word % 4:
         return None
-    is_absolute = operation & COMMAND != WAIT  # how much of a relative timeout is left, the kernel does not tell
-    until = _read_deadline(captured, timeout, bool(operation & REALTIME)) if timeout and is_absolute else None
-    return Futex(word, until, call.name != "futex")
+    is_restarted = call.name != "futex"
+    if operation & COMMAND == WAIT:
+        return Futex(word, is_restarted=is_restarted, seconds=_read_seconds(captured, timeout))
+    return Futex(word, _read_deadline(captured, timeout, bool(operation & REALTIME)), is_restarted)
 
 
 def _read_deadline(captured: Captured, address: int, is_realtime: bool) -> float | None:
+    moment = _read_seconds(captured, address)
+    if moment is None or is_realtime:
+        return moment
+    start = time.time() - time.monotonic() if captured.is_live else captured.monotonic_start
+    return None if start is None else moment + start
+
+
+def _read_seconds(captured: Captured, address: int) -> float | None:
+    """A timespec; None where there is none."""
+    if not address:
+        return None
     try:
         seconds, nanoseconds = TIMESPEC.unpack(captured.memory.read(address, TIMESPEC.size))
     except ReadError:
         return None
-    moment = seconds + nanoseconds / 1e9
-    if is_realtime:
-        return float(moment)
-    start = time.time() - time.monotonic() if captured.is_live else captured.monotonic_start
-    return None if start is None else float(moment + start)
+    return float(seconds + nanoseconds / 1e9)

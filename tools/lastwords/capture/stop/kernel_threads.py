@@ -20,7 +20,7 @@ from lastwords.capture.procfs import PROC, TaskCall
 from lastwords.capture.stop.holding import Held, Stopped, decode_registers
 
 CODE_SIZE = 16  # bytes before a program counter in which the number of the system call is set
-FUTEX_WAIT_BITSET, FUTEX_FLAGS, FUTEX_MATCH_ANY = 9, 0x180, 0xFFFF_FFFF  # linux/futex.h
+FUTEX_WAIT, FUTEX_WAIT_BITSET, FUTEX_FLAGS, FUTEX_MATCH_ANY = 0, 9, 0x180, 0xFFFF_FFFF  # linux/futex.h
 CLOCKS = 16  # include/linux/time.h, MAX_CLOCKS
 DESCRIPTORS_LIMIT = 1 << 16  # of one poll; no address is as low (vm.mmap_min_addr)
 
@@ -173,11 +173,13 @@ def _find_restarted(call: TaskCall, code: bytes, architecture: Architecture) -> 
 def name_by_arguments(arguments: Sequence[int]) -> str | None:
     """Which of the calls that the kernel restarts by `restart_syscall` has such arguments; None where two could.
 
-    futex(word, FUTEX_WAIT_BITSET, value, time, -, FUTEX_BITSET_MATCH_ANY), clock_nanosleep(clock, 0, time, left),
-    poll(descriptors, how many, milliseconds), nanosleep(time, left)
+    futex(word, FUTEX_WAIT_BITSET, value, time, -, FUTEX_BITSET_MATCH_ANY), musl's futex(word, FUTEX_WAIT, value, time,
+    0, 0), clock_nanosleep(clock, 0, time, left), poll(descriptors, how many, milliseconds), nanosleep(time, left)
     """
-    first, second, third, sixth = arguments[0], arguments[1], arguments[2], arguments[5]
+    first, second, third, fourth, fifth, sixth = arguments[:6]
     if second & ~FUTEX_FLAGS == FUTEX_WAIT_BITSET and sixth == FUTEX_MATCH_ANY:
+        return "futex"
+    if second & ~FUTEX_FLAGS == FUTEX_WAIT and first >= CLOCKS and fourth > 0xFFFF_FFFF and not fifth | sixth:
         return "futex"
     if first < CLOCKS and second == 0 and third > 0xFFFF_FFFF:
         return "clock_nanosleep"

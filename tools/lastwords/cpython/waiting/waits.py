@@ -148,11 +148,12 @@ class _Reader:
             parked = None
         levels = self._read_levels(sleeper, parked or futex.word, parked is not None)
         if levels:
-            return replace(self._tell(self._start(sleeper, "lock"), levels), until=futex.until)
+            return _limit(self._tell(self._start(sleeper, "lock"), levels), futex)
         found = self._find_import(sleeper, futex.word) or self._find_handle(sleeper, parked)
         if found is not None or futex.is_restarted:
             return found
-        return replace(self._start(sleeper, "unknown"), detail=self._format_word(futex.word, parked), until=futex.until)
+        unknown = replace(self._start(sleeper, "unknown"), detail=self._format_word(futex.word, parked))
+        return _limit(unknown, futex)
 
     def _read_levels(self, sleeper: Sleeper, word: int, is_parked: bool) -> list[Level]:
         """From the lock on which the thread sleeps up to what it waits for; empty where nothing has this word."""
@@ -252,3 +253,10 @@ class _Reader:
         name = f"process {ours}" if ours else f"process {pid} of its own pid namespace"
         detail = f"waits for the end of {name}: {kernel.detail}"
         return replace(self._start(sleeper, "process"), target=ours, detail=detail, until=until)
+
+
+def _limit(wait: Wait, futex: Futex) -> Wait:
+    """With when it ends, or how long it lasts."""
+    if futex.seconds is None:
+        return replace(wait, until=futex.until)
+    return replace(wait, detail=f"{wait.detail}, for {futex.seconds:.4g} s at most")
