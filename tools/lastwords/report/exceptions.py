@@ -28,7 +28,7 @@ def format_caught(page: Page, report: Report, caught: Caught) -> Iterator[str]:
     if caught.message:
         yield from (f"    {line}" for line in clean_lines(caught.message.rstrip("\n")))
     if caught.exception:
-        yield from _format_exception(page, caught.exception)
+        yield from format_value(page, caught.exception)
     if caught.object:
         what = caught.object.repr or f"unknown ({caught.object.missing or 'not read'})"
         yield from page.wrap(f"the object named: {shorten(what)}", "  ", hanging="    ")
@@ -55,11 +55,11 @@ def _title(report: Report, caught: Caught) -> str:
     return f"[{caught.id}] {', '.join(filter(None, parts))}"
 
 
-def _format_exception(page: Page, exception: ExceptionValue) -> Iterator[str]:
+def format_value(page: Page, exception: ExceptionValue) -> Iterator[str]:
     """Causes first, as Python prints them."""
     inner = exception.cause or exception.context
     if inner:
-        yield from _format_exception(page, inner)
+        yield from format_value(page, inner)
         yield page.dim(f"  {'The direct cause of' if exception.cause else 'While handling it came'}:")
     if exception.traceback:
         yield "  Traceback (most recent call last):"

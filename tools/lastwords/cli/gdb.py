@@ -1,0 +1,198 @@
+"""`lastwords gdb`: an interactive gdb with what lastwords reads as commands."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from lastwords.cli.commands import help_settings
+from lastwords.cli.output import print_result, verbosity_options
+from lastwords.errors import LastwordsError, SetupError, TargetError, UsageError
+
+if TYPE_CHECKING:
+    from lastwords.capture.interactive import Session
+    from lastwords.capture.memory import Range
+    from lastwords.examine.held import Order
+
+NARROWEST, WIDEST = 60, 200
+EPILOG = """
+\b
+In gdb: lw-report, lw-stacks, lw-locks, lw-exception; `help lw-report` ...
+\b
+Examples:
+  lastwords gdb 4711
+  lastwords gdb core.4711
+  gdb -x "$(lastwords gdb --commands)" -p 4711     a gdb of your own
+"""
+
+
+@click.command(epilog=EPILOG, context_settings=help_settings())
+@click.argument("target", metavar="PID|FILE", required=False)
+@click.argument("executable", required=False)
+@click.option("--commands", is_flag=True, help="Print the file with the commands, for a gdb of your own.")
+@click.option("--serve", is_flag=True, hidden=True)
+@verbosity_options
+def command(target: str | None, executable: str | None, commands: bool, serve: bool) -> int | None:
+    """Open a process or a core file in gdb, with commands that show what Python does in it.
+
+    The process stands still while gdb has it, and runs on when you leave gdb. FILE may
+    be compressed; EXECUTABLE is its program, where that is not in its place.
+    """
+    from lastwords.capture.gdb import scripts_directory  # noqa: PLC0415 (start-up time of `gdb -h`)
+
+    script = scripts_directory() / "commands.py"
+    if serve:
+        _serve()
+        return None
+    if commands:
+        print_result([str(script)])
+        return None
+    if target is None:
+        raise UsageError("which process, or which core file?", "lastwords ps")
+    return _open(_describe_process(int(target)) if target.isdecimal() else _describe_core(target, executable), script)
+
+
+class _Target:
+    """What gdb is to open: its arguments, its environment, and in words."""
+
+    def __init__(self, words: Sequence[str], environ: dict[str, str], name: str, pid: int | None = None) -> None:
+        self.words, self.environ, self.name, self.pid = words, environ, name, pid
+
+
+def _describe_process(pid: int) -> _Target:
+    """Raises TargetError or SetupError where gdb would fail, or would have nothing of Python to show."""
+    from lastwords.capture import procfs  # noqa: PLC0415
+    from lastwords.capture.kernel.peers import describe_process  # noqa: PLC0415
+    from lastwords.capture.permission import find_obstacles, read_rights, read_tracee  # noqa: PLC0415
+    from lastwords.cpython.refusals import explain_gone  # noqa: PLC0415
+    from lastwords.examine.process import check_process  # noqa: PLC0415
+
+    try:
+        obstacle = next(find_obstacles(read_rights(procfs.PROC, os.getpid()), read_tracee(pid)), None)
+    except procfs.ProcessGoneError:
+        raise explain_gone(pid) from None
+    if obstacle is not None:
+        raise SetupError(f"gdb may not trace process {pid}: {obstacle.fact}.", obstacle.mend)
+    check_process(pid)
+    return _Target(["-p", str(pid)], {}, describe_process(pid), pid)
+
+
+def _describe_core(file: str, executable: str | None) -> _Target:
+    """Raises TargetError or SetupError where it is no core of CPython."""
+    from lastwords.capture.core.compressed import find_format, unpack  # noqa: PLC0415
+    from lastwords.capture.core.headers import open_regular  # noqa: PLC0415
+    from lastwords.examine.core import load_core  # noqa: PLC0415
+
+    path = Path(file).absolute()
+    core = load_core(path, Path(executable) if executable else None).core
+    program = executable or core.executable
+    environ = {"LASTWORDS_CORE": str(path)} | ({"LASTWORDS_EXECUTABLE": executable} if executable else {})
+    opened = open_regular(path)
+    how = find_format(opened.read(0, 8))
+    if how:  # gdb reads no packed ones
+        unpacked, _ = unpack(opened, how, str(path))
+        _KEPT.append(unpacked)
+        path = Path(f"/proc/{os.getpid()}/fd/{unpacked.descriptor}")
+    words = ["-core", str(path)]
+    if program and Path(program).is_file():
+        words = ["-se", program, *words]
+    return _Target(words, environ, f"the core {file} of {' '.join(core.argv[:3]) or program}")
+
+
+_KEPT: list[object] = []  # what gdb has open by way of us
+
+
+def _open(target: _Target, script: Path) -> int | None:
+    from lastwords.capture.interactive import (  # noqa: PLC0415
+        NotHeldError,
+        Session,
+        make_arguments,
+        make_environment,
+        run_interactively,
+    )
+    from lastwords.capture.permission import explain_refusal  # noqa: PLC0415
+
+    ours = {"LASTWORDS_PYTHON": sys.executable, **target.environ}
+    session = Session(
+        _find_gdb(), make_arguments(str(script), target.words), make_environment(os.environ, ours), target.pid
+    )
+    try:
+        return run_interactively(session, _greet(target)) or None
+    except NotHeldError as error:
+        if target.pid is None:
+            raise SetupError(f"gdb could not open {target.name}: {error}", _plainly(session)) from error
+        why = explain_refusal(target.pid, str(error))
+        raise SetupError(f"gdb could not attach to {target.name}: {why.fact}", why.mend) from error
+
+
+def _plainly(session: Session) -> str:
+    return shlex.join([session.path, *session.arguments])
+
+
+def _greet(target: _Target) -> str:
+    held = "" if target.pid is None else "; it stands still until you leave (quit, or detach)"
+    return (
+        f"gdb has {target.name}{held}.\nlw-report  lw-stacks  lw-locks  lw-exception  show what lastwords reads of it\n"
+    )
+
+
+def _find_gdb() -> str:
+    """Raises SetupError where there is none that can be used."""
+    from lastwords.capture import which_gdb  # noqa: PLC0415
+
+    given = os.environ.get("LASTWORDS_GDB")
+    found = which_gdb.find_gdb(given or None)
+    if found is None:
+        where = f"LASTWORDS_GDB is {given}, which is no program." if given else "There is no gdb on PATH."
+        raise SetupError(where, "unset LASTWORDS_GDB" if given else which_gdb.INSTALL_GDB)
+    fault = which_gdb.find_fault(found)
+    if fault:
+        raise SetupError(f"gdb cannot be used: {fault}.", which_gdb.INSTALL_GDB)
+    return found.path
+
+
+def _serve() -> None:
+    """Answers one order of gdb_scripts/commands.py: JSON lines on stdin and stdout."""
+    import msgspec  # noqa: PLC0415
+
+    from lastwords.examine.held import Order  # noqa: PLC0415
+
+    order = msgspec.json.decode(sys.stdin.readline(), type=Order)
+    try:
+        _answer(text=_make_text(order))
+    except LastwordsError as error:
+        _answer(error=f"{error.fact}{f'  ({error.help})' if error.help else ''}")
+
+
+def _make_text(order: Order) -> str:
+    from lastwords.diagnose import diagnose  # noqa: PLC0415
+    from lastwords.examine import Options  # noqa: PLC0415
+    from lastwords.examine.held import read_held  # noqa: PLC0415
+    from lastwords.report.layout import Page  # noqa: PLC0415
+    from lastwords.report.parts import format_part  # noqa: PLC0415
+
+    unknown = [word for word in order.words if word not in ("-v", "--locals")]
+    if unknown:
+        raise TargetError(f"lw-{order.what} knows no {unknown[0]}; there are -v and --locals")
+    report = read_held(order, Options(locals="--locals" in order.words), _ask)
+    report.findings = diagnose(report)
+    width = order.width if NARROWEST <= order.width <= WIDEST else 80
+    page = Page(width=width, details="-v" in order.words)
+    return "".join(f"{line}\n" for line in format_part(report, order.what, page, order.selected))
+
+
+def _ask(ranges: Sequence[Range]) -> list[bytes | None]:
+    _answer(read=ranges)
+    return [None if data is None else bytes.fromhex(data) for data in json.loads(sys.stdin.readline())]
+
+
+def _answer(**fields: object) -> None:
+    sys.stdout.write(json.dumps(fields) + "\n")
+    sys.stdout.flush()
