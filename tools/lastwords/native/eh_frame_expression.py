@@ -10,7 +10,7 @@ from lastwords.native.eh_frame_bytes import FORMS, MASK, CfiError, Cursor
 
 ReadWord = Callable[[int, int], int]  # address, size in bytes -> the number there
 
-STEPS_LIMIT = 1000
+STEPS_LIMIT = 200  # operations; real ones have a dozen
 DEPTH_LIMIT = 256
 SHORT = struct.Struct("<h")
 CONSTANTS = {
@@ -41,8 +41,8 @@ BINARY: dict[int, Callable[[int, int], int]] = {
 UNARY: dict[int, Callable[[int], int]] = {
     0x19: lambda value: abs(signed(value)), 0x1F: operator.neg, 0x20: operator.invert,
 }  # fmt: skip
-STACK: dict[int, tuple[int, ...]] = {  # what becomes of the topmost ones, 0 the top: dup, drop, over, swap, rot
-    0x12: (0, 0), 0x13: (), 0x14: (1, 0, 1), 0x16: (0, 1), 0x17: (0, 2, 1),
+STACK: dict[int, tuple[int, ...]] = {  # the new topmost ones, the first on top; 0 was on top before: dup, drop, over, swap, rot
+    0x12: (0, 0), 0x13: (), 0x14: (1, 0, 1), 0x16: (1, 0), 0x17: (1, 2, 0),
 }  # fmt: skip
 
 
@@ -88,7 +88,7 @@ class _Machine:
             self.rare(op)
 
     def rearrange(self, order: tuple[int, ...]) -> None:
-        taken = [self.pop() for _ in range(max(order, default=0) + 1)]
+        taken = [self.pop() for _ in range(max(order, default=0) + 1)]  # the topmost first
         for index in reversed(order):
             self.push(taken[index])
 

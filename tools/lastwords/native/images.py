@@ -10,14 +10,16 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import BinaryIO, Protocol, cast
+from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
 
 from lastwords.capture.captured import Captured
-from lastwords.capture.core.files import MappedFile, MappedFiles
 from lastwords.capture.elf import GNU_BUILD_ID, PAGE, PT_LOAD, find_mapped
 from lastwords.capture.elf_tables import HEADER, MAGIC, PROGRAM_HEADER, ElfTables, Program, read_notes
 from lastwords.capture.memory import Memory, ReadError, open_process_memory
 from lastwords.capture.procfs import PROC, Mapping
+
+if TYPE_CHECKING:
+    from lastwords.capture.core.files import MappedFile, MappedFiles
 
 PT_NOTE = 4
 HEADERS_LIMIT = 256
@@ -127,7 +129,8 @@ class NativeImage:
             for one in self.programs:
                 if one.type == PT_LOAD and one.address <= address and address + size <= one.address + one.file_size:
                     self.file.seek(one.offset + address - one.address)
-                    return self.file.read(size)
+                    data = self.file.read(size)
+                    return data if len(data) == size else b""
         except (OSError, ReadError, ValueError, OverflowError):
             pass
         return b""
