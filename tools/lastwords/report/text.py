@@ -11,6 +11,7 @@ from lastwords.frames import is_patchers, own_frames
 from lastwords.model import Evidence, Exit, Finding, Frame, Patch, Process, Report
 from lastwords.report.clean import clean
 from lastwords.report.exceptions import format_caught
+from lastwords.report.greenlets import format_greenlets
 from lastwords.report.layout import Native, Page, shorten
 from lastwords.report.processes import format_tree, format_tree_headline, is_tree
 from lastwords.report.threads import format_headline, format_moment
@@ -109,6 +110,7 @@ def _format_process(page: Page, report: Report, process: Process) -> Iterator[st
         if moment.process == process.id and moment.reason in ("attach", "core"):
             yield from page.wrap(f"read: {moment.capture.method}", "  ", hanging="    ")
             yield from format_moment(page, report, moment)
+            yield from format_greenlets(page, report, moment)
     for caught in report.exceptions:
         if caught.process == process.id:
             yield ""

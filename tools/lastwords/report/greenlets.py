@@ -1,0 +1,150 @@
+"""One moment's greenlets as text: what runs and its parents, then those that are alike, the largest group first."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from lastwords.model import Frame, Greenlet, Moment, Report
+from lastwords.report.layout import Page
+from lastwords.report.stacks import format_stack, shown_frames
+from lastwords.report.threads import thread_name
+
+FEW_NAMES = 4
+FEW_SPAWNERS = 1
+STATES: dict[str | None, str] = {
+    "running": "running",
+    "suspended": "suspended",
+    "unstarted": "not started",
+    "dead": "finished",
+}
+
+Group = list[Greenlet]
+
+
+def format_greenlets(page: Page, report: Report, moment: Moment) -> Iterator[str]:
+    """All greenlets of the moment; those that do the same are told once, with details each. Nothing without any."""
+    found = [one for one in report.greenlets if one.moment == moment.id]
+    if not found:
+        return
+    names = _Names(report, found)
+    yield ""
+    yield from page.wrap(_summary(found), hanging="  ", style=page.bold)
+    for group in _arrange(page, found):
+        yield ""
+        yield from _format_group(page, names, group)
+
+
+def _summary(found: Sequence[Greenlet]) -> str:
+    counts = Counter[str | None](one.state for one in found)
+    states = ", ".join(f"{counts[state]} {name}" for state, name in STATES.items() if counts[state])
+    return f"Greenlets: {len(found)} ({states})"
+
+
+class _Names:
+    """How greenlets, and the threads they belong to, are called."""
+
+    def __init__(self, report: Report, found: Sequence[Greenlet]) -> None:
+        self._greenlets = {one.id: one for one in found}
+        self._threads = {one.id: thread_name(one) for one in report.threads}
+        self._hubs = {one.greenlet for one in report.hubs}
+
+    def of(self, greenlet: Greenlet) -> str:
+        """`Greenlet-3`, `Hub at 0x7f...`, `the main greenlet`."""
+        if greenlet.is_main:
+            return f"the main greenlet{self.in_thread(greenlet)}"
+        kind = (greenlet.type or "greenlet").rpartition(".")[2]
+        return greenlet.name or f"{kind} at {greenlet.address or 0:#x}"
+
+    def in_thread(self, greenlet: Greenlet) -> str:
+        """` of MainThread`; nothing where its thread has ended."""
+        name = self._threads.get(greenlet.thread or "")
+        return f" of {name}" if name else ""
+
+    def of_parent(self, greenlet: Greenlet) -> str | None:
+        """The parent's name; None for a main greenlet."""
+        parent = self._greenlets.get(greenlet.parent or "")
+        return self.of(parent) if parent else None
+
+
+def _arrange(page: Page, found: Sequence[Greenlet]) -> Iterator[Group]:
+    """What runs, with its parents, each by itself; then groups."""
+    first = list(_find_chains(found))
+    yield from ([one] for one in first)
+    shown = {one.id for one in first}
+    rest = [one for one in found if one.id not in shown]
+    if page.details:
+        yield from ([one] for one in rest)
+    else:
+        yield from _group(page, rest)
+
+
+def _find_chains(found: Sequence[Greenlet]) -> Iterator[Greenlet]:
+    """Of each thread the greenlet that runs there, its parent, and so on down to the thread's main greenlet."""
+    by_id = {one.id: one for one in found}
+    seen: set[str] = set()
+    for one in found:
+        following: Greenlet | None = one if one.state == "running" else None
+        while following is not None and following.id not in seen:
+            seen.add(following.id)
+            yield following
+            following = by_id.get(following.parent or "")
+
+
+def _group(page: Page, found: Sequence[Greenlet]) -> list[Group]:
+    """Those of one type and state, at the same lines, or yet to run the same function; finished ones last."""
+    groups: dict[object, Group] = {}
+    for one in found:
+        stack = tuple((frame.file, frame.line, frame.function) for frame in shown_frames(page, one.stack))
+        run = (one.run.file, one.run.line, one.run.function) if one.run and not stack else None
+        has_own = one.error or any(frame.locals for frame in one.stack)
+        key = one.id if has_own else (one.type, one.state, one.thread, one.parent, stack, run)
+        groups.setdefault(key, []).append(one)
+    return sorted(groups.values(), key=lambda group: (group[0].state == "dead", -len(group)))
+
+
+def _format_group(page: Page, names: _Names, group: Group) -> Iterator[str]:
+    example = group[0]
+    yield from page.wrap(_title(names, group), hanging="  ", style=page.bold)
+    yield from page.wrap(", ".join(_facts(names, example)), "  ", hanging="    ")
+    yield from _format_spawners(page, example.spawned_at)
+    if example.state == "running":
+        yield "  its stack is that of its thread, above" if example.thread else "  its thread has ended"
+    else:
+        yield from format_stack(page, example.stack)
+    if example.native_stack and page.native != "none":
+        yield page.dim("  Its C stack, which does not fit the Python one (innermost last):")
+        yield from format_stack(page, example.native_stack)
+    if example.error:
+        yield from page.wrap(f"not all of it could be read: {example.error}", "  ", hanging="    ")
+
+
+def _title(names: _Names, group: Group) -> str:
+    state = STATES.get(group[0].state, "in no known state")
+    if len(group) == 1:
+        return f"Greenlet: {names.of(group[0])}, {state}"
+    shown = ", ".join(names.of(one) for one in group[:FEW_NAMES])
+    more = f" and {len(group) - FEW_NAMES} more" if len(group) > FEW_NAMES else ""
+    return f"{len(group)} greenlets like this, {state}: {shown}{more} (-v shows each)"
+
+
+def _facts(names: _Names, greenlet: Greenlet) -> Iterator[str]:
+    yield greenlet.type or "type not read"
+    if not greenlet.is_main:
+        yield f"in{names.in_thread(greenlet).removeprefix(' of')}" if names.in_thread(greenlet) else "of no thread"
+        parent = names.of_parent(greenlet)
+        if parent:
+            yield f"parent: {parent}"
+    if greenlet.run is not None:
+        yield f"runs {_describe_run(greenlet.run)}"
+
+
+def _describe_run(run: Frame) -> str:
+    return f"{run.qualname or run.function} ({run.file}:{run.line})" if run.file else f"{run.function}"
+
+
+def _format_spawners(page: Page, frames: Sequence[Frame]) -> Iterator[str]:
+    shown = frames if page.details else frames[:FEW_SPAWNERS]
+    for number, frame in enumerate(shown):
+        word = "spawned at" if number == 0 else "called from"
+        yield from page.wrap(f"{word} {frame.file}:{frame.line} in {frame.function}", "  ", hanging="    ")
