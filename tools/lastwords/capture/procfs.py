@@ -8,12 +8,13 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import msgspec
 
 PROC = Path("/proc")
+NAMESPACES = ("cgroup", "ipc", "mnt", "net", "pid", "pid_for_children", "time", "time_for_children", "user", "uts")
 LINE_LIMIT = 200_000  # lines of maps; the kernel's own limit on mappings is 65,530
 
 
@@ -170,24 +171,33 @@ def read_tasks(pid: int, proc: Path = PROC) -> list[int]:
 
 def read_namespaces(pid: int, proc: Path = PROC) -> dict[str, str]:
     """Namespace by kind: {"pid": "pid:[4026531836]"}; those that the kernel does not show are left out."""
-    return dict(_read_links(pid, "ns", proc))
+    directory = proc / str(pid) / "ns"
+    try:
+        return dict(_read_links(directory, _list(directory)))
+    except PermissionError:  # of another user, for a root without CAP_DAC_READ_SEARCH: links, but no list of them
+        return dict(_read_links(directory, NAMESPACES))
+    except FileNotFoundError:
+        raise ProcessGoneError(pid) from None
 
 
 def read_fds(pid: int, proc: Path = PROC) -> dict[int, str]:
     """What each open descriptor is, by number: "/dev/null", "socket:[1234]", "pipe:[99]"."""
-    return {int(name): target for name, target in _read_links(pid, "fd", proc)}
-
-
-def _read_links(pid: int, name: str, proc: Path) -> Iterator[tuple[str, str]]:
-    directory = proc / str(pid) / name
+    directory = proc / str(pid) / "fd"
     try:
-        entries = sorted(directory.iterdir())
+        return {int(name): target for name, target in _read_links(directory, _list(directory))}
     except FileNotFoundError:
         raise ProcessGoneError(pid) from None
-    for entry in entries:
+
+
+def _list(directory: Path) -> list[str]:
+    return sorted(entry.name for entry in directory.iterdir())
+
+
+def _read_links(directory: Path, names: Iterable[str]) -> Iterator[tuple[str, str]]:
+    for name in names:
         try:
-            yield entry.name, str(entry.readlink())
-        except OSError:  # closed in between
+            yield name, str((directory / name).readlink())
+        except OSError:  # closed in between, or not to be seen
             continue
 
 
