@@ -17,7 +17,7 @@ from lastwords.capture.snapshot.facts import RecordingFacts
 from lastwords.capture.snapshot.landmarks import read_landmarks
 from lastwords.capture.snapshot.note import SnapshotNote, ThreadNote, note_of
 from lastwords.capture.snapshot.write import Owner
-from lastwords.capture.stop.copied import CopiedMemory
+from lastwords.capture.stop.copied import CompletingMemory, CopiedMemory
 from lastwords.cpython import Interpreter
 from lastwords.cpython.interpreter import open_image
 from lastwords.examine.process import Attached, explained
@@ -81,9 +81,14 @@ class _Kept(Attached):
         return Source(source.interp, captured, self._facts)
 
     def _open(self, memory: Memory) -> Interpreter:
-        """The copy is asked for what is needed and no more: that is what will be kept."""
+        """The copy is asked for what is needed and no more: that is what will be kept.
+
+        With all checks that are made of a CPython never seen before (as another `elf` is): so it is opened later.
+        """
+        if isinstance(memory, CompletingMemory):  # it stands still for us
+            return super()._open(memory)
         cached = UncachedMemory(memory) if isinstance(memory, CopiedMemory) else CachedMemory(memory)
-        return open_image(self.pid, cached, self.image)
+        return open_image(self.pid, cached, replace(self.image, elf=replace(self.image.elf)))
 
 
 def _add_inner_tids(threads: Sequence[ThreadNote], tasks: Path) -> Iterator[ThreadNote]:
