@@ -13,7 +13,7 @@ import gdb
 REGISTERS = ("rip", "rsp", "rdi", "rsi", "rdx", "rcx", "r8", "r9", "fs_base")
 NAMES = {"rip": "pc", "rsp": "sp"}
 WORD = 0xFFFFFFFFFFFFFFFF
-PROLOGUE_BYTES = 64
+PROLOGUE_BYTES = 192  # unoptimised, a function of variable arguments stores 14 registers first
 SI_USER = 0  # asm-generic/siginfo.h: sent by kill(); others that a process sends are negative
 INT3 = b"\xcc"
 NEEDS_NO_ARGUMENT = ("PyErr_PrintEx", "_PyErr_PrintEx")  # the exception is pending in the thread
