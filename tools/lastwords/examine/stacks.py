@@ -17,7 +17,7 @@ from lastwords.cpython.threads import PythonThread
 from lastwords.examine.read import Source
 from lastwords.model import Frame, Moment, Report, Thread
 from lastwords.native.images import list_images
-from lastwords.native.merge import Run, merge, to_frame
+from lastwords.native.merge import LOOP, OLD_LOOP, Run, merge, to_frame
 from lastwords.native.plumbing import find_plumbing
 from lastwords.native.segments import Segment, read_segments
 from lastwords.native.unwind import Unwinder, open_unwinder
@@ -55,13 +55,20 @@ class _Stacks(msgspec.Struct):
     unwinder: Unwinder
     is_shared: bool
 
+    @property
+    def loop(self) -> str:
+        """The name of the interpreter's loop, by what its file has."""
+        symbols = self.source.interp.image.elf.symbols
+        return OLD_LOOP if OLD_LOOP in symbols and LOOP not in symbols else LOOP
+
     def add(self, thread: Thread, kernel: KernelThread | None, segments: Sequence[Segment]) -> None:
         """Makes a thread's stack one of C and Python frames."""
         registers = find_registers(kernel, self.source.captured.architecture) if kernel else {}
         if not registers:  # it runs, and was not stopped
             return
         native = self.unwinder.unwind(registers)
-        merged = merge(native.frames, list(_make_runs(segments, thread.stack)), native.error, is_shared=self.is_shared)
+        runs = list(_make_runs(segments, thread.stack))
+        merged = merge(native.frames, runs, native.error, loop=self.loop, is_shared=self.is_shared)
         if merged.fits:
             thread.stack = merged.frames
             fold(thread.stack, self.source.interp)

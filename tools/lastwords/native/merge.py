@@ -15,7 +15,7 @@ from lastwords.model import Frame
 from lastwords.native.unwind import NativeFrame
 
 LOOP = "_PyEval_EvalFrameDefault"
-OLD_LOOP = "PyEval_EvalFrameEx"  # in 2.7; from 3.6 on it only calls the other
+OLD_LOOP = "PyEval_EvalFrameEx"  # in 2.7; from 3.6 on it only calls the other, if it is called at all
 PART_OF_LOOP = "_TAIL_CALL_"  # 3.14 with tail calls: one function for each instruction, called by the loop
 
 
@@ -54,10 +54,8 @@ def base_name(function: str | None) -> str:
     return (function or "").split(".")[0].split("@")[0]
 
 
-def find_bodies(native: Sequence[NativeFrame]) -> list[Body]:
-    """The C frames, innermost first."""
-    names = [base_name(frame.function) for frame in native]
-    loop = LOOP if LOOP in names else OLD_LOOP
+def find_bodies(native: Sequence[NativeFrame], loop: str) -> list[Body]:
+    """The C frames, innermost first; `loop` is the name of the interpreter's."""
     ends = [at + 1 for at, frame in enumerate(native) if not frame.inlined or at + 1 == len(native)]
     starts = [0, *ends[:-1]] if ends else []
     return [
@@ -65,21 +63,27 @@ def find_bodies(native: Sequence[NativeFrame]) -> list[Body]:
             frames=native[start:end],
             sp=native[start].sp,
             end=native[end].sp if end < len(native) else None,
-            loop=next((at - start for at in range(start, end) if names[at] == loop), None),
+            loop=next((at - start for at in range(start, end) if base_name(native[at].function) == loop), None),
         )
         for start, end in zip(starts, ends, strict=True)
     ]
 
 
 def merge(
-    native: Sequence[NativeFrame], runs: Sequence[Run], problem: str | None = None, *, is_shared: bool = False
+    native: Sequence[NativeFrame],
+    runs: Sequence[Run],
+    problem: str | None = None,
+    *,
+    loop: str = LOOP,
+    is_shared: bool = False,
 ) -> Merged:
     """The two as one. `problem` is why the C frames end early: then so does what they can be merged with.
 
+    loop: the name of the function whose C frames are replaced
     is_shared: further out there may be C frames that ran Python frames of others (greenlets) than those of `runs`
     """
     python = list(chain.from_iterable(run.frames for run in runs))
-    bodies = find_bodies(native)
+    bodies = find_bodies(native, loop)
     if not bodies:
         return Merged(python, fits=True, error=problem)
     if any(run.entry is not None for run in runs):
@@ -91,6 +95,9 @@ def merge(
         return Merged(python, fits=False, error=_explain(bodies, runs, problem))
     if missing:
         problem = f"{problem}; so nothing is known of the C frames of its {missing} outermost calls from C to Python"
+    hidden = len(found) - len(set(found))  # of two runs in one C frame, one belongs to a C frame that was stepped over
+    if hidden and problem is None:
+        problem = f"the C frames around {hidden} of its calls from C to Python were not found"
     rest = chain.from_iterable(run.frames for run in runs[len(found) :])
     return Merged([*_interleave(bodies, runs, found), *rest], fits=True, error=problem)
 
@@ -103,7 +110,7 @@ def _find_by_address(bodies: Sequence[Body], runs: Sequence[Run]) -> list[int] |
     found: list[int] = []
     for run in runs:
         at = next((at for at, body in enumerate(bodies) if run.entry is not None and _holds(body, run.entry)), None)
-        if at is None:
+        if at is None or (bodies[at].end is None and at in found):
             break
         if found and at < found[-1]:
             return None
@@ -154,14 +161,13 @@ def _interleave(bodies: Sequence[Body], runs: Sequence[Run], found: Sequence[int
 
 def _replace_loop(body: Body, frames: list[Frame]) -> Iterator[Frame]:
     """The C frame with the loop's place taken by `frames`: what is inlined into the loop stays inside of them."""
-    at = body.loop
-    if (
-        at is None
-    ):  # the loop by its address: a part of it that has no name of its own, or a function it is inlined into
-        at = len(body.frames) - (base_name(body.frames[-1].function) == "")
+    at, outer = body.loop, 1
+    if at is None:  # known by its address: a part of the loop that has no name, or a function it is inlined into
+        at = len(body.frames) - 1
+        outer = 0 if base_name(body.frames[at].function) else 1
     yield from (to_frame(frame) for frame in body.frames[:at])
     yield from frames
-    yield from (to_frame(frame) for frame in body.frames[at + 1 :])
+    yield from (to_frame(frame) for frame in body.frames[at + outer :])
 
 
 def to_frame(frame: NativeFrame, *, is_plumbing: bool = False) -> Frame:
