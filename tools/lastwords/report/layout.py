@@ -76,3 +76,10 @@ class Page:
 def shorten(text: str, limit: int = LONGEST_VALUE) -> str:
     """The text, cut where it is longer than the limit, and saying so."""
     return text if len(text) <= limit else f"{text[:limit]}... ({len(text)} characters)"
+
+
+def format_number(name: str, ours: int, inside: int | None) -> str:
+    """ "pid 4711"; of a process in a pid namespace of its own also what it calls itself:
+    "pid 4711, 1 in its container".
+    """
+    return f"{name} {ours}, {inside} in its container" if inside is not None else f"{name} {ours}"

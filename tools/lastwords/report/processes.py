@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from lastwords.model import Moment, Object, Process, Report, Thread
 from lastwords.report.clean import clean
 from lastwords.report.exceptions import describe_exception
-from lastwords.report.layout import Page, shorten
+from lastwords.report.layout import Page, format_number, shorten
 from lastwords.report.threads import describe_wait, thread_name
 
 FEW_PIDS = 12
@@ -129,7 +129,8 @@ def _title(report: Report, group: Sequence[Process]) -> str:
     facts += [f"{name} {version}" for name, version in first.libraries.items()]
     command = shorten(" ".join(first.argv) or first.executable or "?")
     if len(group) == 1:
-        return f"Process {numbers[0]} of {count}: {', '.join(filter(None, [f'pid {first.pid}', *facts]))}: {command}"
+        facts = [format_number("pid", first.pid, first.ns_pid), *filter(None, facts)]
+        return f"Process {numbers[0]} of {count}: {', '.join(facts)}: {command}"
     pids = ", ".join(str(process.pid) for process in group[:FEW_PIDS])
     more = f" and {len(group) - FEW_PIDS} more" if len(group) > FEW_PIDS else ""
     which = f"{len(group)} of {count} processes, all like this: {pids}{more} (-v shows each)"

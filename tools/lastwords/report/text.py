@@ -12,7 +12,7 @@ from lastwords.model import Evidence, Exit, Finding, Frame, Patch, Process, Repo
 from lastwords.report.clean import clean
 from lastwords.report.exceptions import format_caught
 from lastwords.report.greenlets import format_greenlets
-from lastwords.report.layout import Native, Page, shorten
+from lastwords.report.layout import Native, Page, format_number, shorten
 from lastwords.report.processes import format_tree, format_tree_headline, is_tree
 from lastwords.report.threads import format_headline, format_moment
 
@@ -94,7 +94,11 @@ def _describe(process: Process, number: int, count: int, is_moment: bool) -> str
     python = process.python
     kind = (python.implementation or "cpython") if python else ""
     version = f"{IMPLEMENTATIONS.get(kind, kind)} {python.version}" if python and python.version else None
-    facts = [f"pid {process.pid}", version, *(f"{name} {at}" for name, at in process.libraries.items())]
+    facts = [
+        format_number("pid", process.pid, process.ns_pid),
+        version,
+        *(f"{name} {at}" for name, at in process.libraries.items()),
+    ]
     if process.exit or not is_moment:
         facts.append(format_exit(process.exit) if process.exit else "no exit seen")
     return f"{which}: {', '.join(filter(None, facts))}: {' '.join(process.argv) or process.executable or '?'}"

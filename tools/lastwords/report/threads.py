@@ -8,7 +8,7 @@ from datetime import datetime
 from lastwords.frames import python_frames
 from lastwords.model import Edge, Moment, Object, Report, Thread, WaitsFor
 from lastwords.report.exceptions import describe_exception
-from lastwords.report.layout import Page
+from lastwords.report.layout import Page, format_number
 from lastwords.report.stacks import count_folded, format_stack
 
 FEW_NAMES = 8
@@ -85,7 +85,7 @@ def thread_name(thread: Thread) -> str:
 
 def _title(thread: Thread, number: int, count: int) -> str:
     facts = [
-        f"tid {thread.tid}" if thread.tid else "no thread of the kernel's",
+        format_number("tid", thread.tid, thread.ns_tid) if thread.tid else "no thread of the kernel's",
         "main" if thread.is_main and thread.name != "MainThread" else "",
         "daemon" if thread.daemon else "",
         f"interpreter {thread.interpreter}" if thread.interpreter else "",
