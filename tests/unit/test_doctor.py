@@ -21,6 +21,7 @@ from lastwords.capture.machine.core_pattern import CoreSettings
 from lastwords.capture.machine.distribution import Distribution
 from lastwords.capture.machine.namespaces import FIRST_PID_NAMESPACE, FIRST_USER_NAMESPACE, Namespaces
 from lastwords.capture.machine.symbols import Symbols
+from lastwords.capture.machine.tried import Access
 from lastwords.cli import machine as facts
 from lastwords.cli import main
 from lastwords.cli.check import Check, format_checks
@@ -101,7 +102,8 @@ TARGET = Target(
     argv=("python3", "app.py"),
     executable="/usr/bin/python3.11",
     ns_pids=(4711,),
-    access=None,
+    access=Access("process_vm_readv"),
+    closed=(),
     label=None,
     container=None,
     cores=CORES,
@@ -116,7 +118,7 @@ TARGET = Target(
     is_python=True,
     symbols=SYMBOLS,
 )
-REFUSED = replace(TARGET, access="EPERM")
+REFUSED = replace(TARGET, access=Access(None, "EPERM"))
 INTERPRETER = Interpreter("/usr/bin/python3", "3.12.1", "3.9.0", SYMBOLS)
 
 
@@ -145,6 +147,7 @@ MACHINES = {
     "machine_root": replace(MACHINE, effective_uid=0, has_sys_ptrace=True, rights=replace(NO_RIGHTS, effective=ALL)),
     "docker": IN_DOCKER,
     "docker_filtered": replace(IN_DOCKER, calls={"ptrace": "EPERM", "process_vm_readv": "ENOSYS"}),
+    "docker_20": replace(IN_DOCKER, calls={"ptrace": None, "process_vm_readv": "EPERM"}),
     "docker_user": replace(
         SIDECAR, effective_uid=1000, has_sys_ptrace=False, rights=replace(SIDECAR.rights, effective=0)
     ),
@@ -171,12 +174,19 @@ TARGETS: dict[str, tuple[Machine, Target]] = {
         ),
     ),
     "target_docker": (IN_DOCKER, replace(REFUSED, symbols=STRIPPED)),
-    "target_docker_filtered": (replace(IN_DOCKER, calls={"ptrace": None, "process_vm_readv": "EPERM"}), REFUSED),
+    "target_slow": (
+        replace(IN_DOCKER, effective_uid=1000, calls={"ptrace": None, "process_vm_readv": "EPERM"}),
+        replace(TARGET, access=Access("/proc/PID/mem", "EPERM")),
+    ),
+    "target_closed": (SIDECAR, replace(TARGET, closed=("syscall", "fd"))),
     "target_kubernetes": (IN_KUBERNETES, replace(REFUSED, uid=0, effective_uid=0)),
     "target_label": (SIDECAR, replace(REFUSED, label="unconfined")),
     "target_user_namespace": (MACHINES["rootless"], REFUSED),
     "target_no_reason": (replace(MACHINES["machine_root"], ptrace_scope=0), REFUSED),
-    "target_zombie": (MACHINE, replace(TARGET, is_zombie=True, access="ESRCH", is_python=False, symbols=None)),
+    "target_zombie": (
+        MACHINE,
+        replace(TARGET, is_zombie=True, access=Access(None, "ESRCH"), is_python=False, symbols=None),
+    ),
 }
 
 
@@ -373,7 +383,7 @@ def test_our_own_process_as_the_kernel_shows_it() -> None:
     status = psutil.Process()
     assert machine.effective_uid == os.geteuid()
     assert (target.pid, target.name, target.ppid) == (os.getpid(), status.name(), os.getppid())
-    assert target.is_python and target.symbols and target.access is None
+    assert target.is_python and target.symbols and target.access.way == "process_vm_readv"
     assert target.uid == os.getuid()
     assert not target.other_user_namespace
 

@@ -16,8 +16,9 @@ from lastwords.capture.machine.core_pattern import read_core_settings
 from lastwords.capture.machine.distribution import Distribution, read_distribution
 from lastwords.capture.machine.namespaces import read_namespaces
 from lastwords.capture.machine.symbols import read_symbols
-from lastwords.capture.machine.tried import try_access, try_calls
+from lastwords.capture.machine.tried import Access, try_access, try_calls, try_files
 from lastwords.capture.procfs import ProcessGoneError
+from needs import lack
 
 DOCKER_CAPABILITIES = 0xA80425FB  # what docker leaves to root
 IDENTITY = "4f2a" * 16
@@ -194,7 +195,18 @@ def test_where_debug_files_lie(tmp_path: Path, file: str, environment: dict[str,
 def test_the_kernel_is_asked() -> None:
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
         assert set(try_calls()) == {"ptrace", "process_vm_readv"}
-        assert try_access(os.getpid()) is None
-        assert try_access(child.pid) in (None, "EPERM")  # yama leaves it to a parent; nothing else forbids it
+        assert try_access(child.pid) in (Access("process_vm_readv"), Access("/proc/PID/mem", "EPERM"))
+        assert try_files(child.pid) == ()
         child.communicate(b"\n")
-    assert try_access(4194304) == "ESRCH"
+    assert try_access(4194304) == Access(None, "ESRCH")
+
+
+def test_the_kernel_refuses_a_nobody() -> None:
+    """Of a process of root's, of which they are not, another user may neither read memory nor open these files."""
+    if os.geteuid():
+        lack("root")
+    ask = f"import os; from lastwords.capture.machine.tried import *; os.setuid(65534); p = {os.getpid()}"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{ask}; print(try_access(p), try_files(p))"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "Access(way=None, error='EPERM') ('syscall', 'fd', 'auxv')\n"

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from lastwords.capture.machine.capabilities import ALL, SYS_PTRACE, name_capabilities
 from lastwords.capture.permission import ALLOW_ATTACH, find_obstacles
-from lastwords.cli.check import Check, State
+from lastwords.cli.check import Check
 from lastwords.cli.machine import Machine, Target
 
 STATUS = "/proc/self/status"
@@ -16,6 +16,7 @@ YAMA = "/proc/sys/kernel/yama/ptrace_scope"
 ADD_CAPABILITY, OTHER_PIDS, AS_ROOT = "--cap-add=SYS_PTRACE", "--pid=container:NAME", "--user=0"
 TRIED = "tried on ourselves"
 FEW = 5
+READ_ALL = "--cap-add=DAC_READ_SEARCH"
 NO_FILTER = "--security-opt=seccomp=unconfined"
 DEBUG = "kubectl debug -it POD --image=lastwords --target=CONTAINER --profile=general"
 CUSTOM = "--custom=docker/kubernetes/as-root.yaml"
@@ -80,11 +81,12 @@ def _describe(held: int) -> str:
 
 def _seccomp(machine: Machine) -> Check:
     refused = {call: error for call, error in machine.calls.items() if error}
+    if "ptrace" in refused:
+        fact = f"a filter refuses ptrace ({refused['ptrace']}): no process can be stopped, `run` cannot work"
+        return Check("seccomp", "missing", fact, _command(machine, None), TRIED)
     if refused:
         fact = f"a filter refuses {' and '.join(f'{call} ({error})' for call, error in refused.items())}"
-        lost = "`attach` and `run` need it" if "ptrace" in refused else "`attach` needs it; `run` reads through gdb"
-        state: State = "missing" if "ptrace" in refused else "note"
-        return Check("seccomp", state, f"{fact}: {lost}", _command(machine, None), TRIED)
+        return Check("seccomp", "ok", f"{fact}: memory is read more slowly, through /proc/PID/mem", "", TRIED)
     if machine.seccomp == 0:
         return Check("seccomp", "ok", "off", "", f"{STATUS}: Seccomp")
     fact = f"mode {machine.seccomp} (filter): it lets {' and '.join(machine.calls)} through"
@@ -127,7 +129,7 @@ def find_missing_flags(machine: Machine) -> list[str]:
     if not machine.has_sys_ptrace:
         flags += [ADD_CAPABILITY] if not machine.rights.bounding & SYS_PTRACE else []
         flags += [AS_ROOT] if machine.effective_uid else []
-    elif any(machine.calls.values()):
+    elif machine.calls.get("ptrace"):
         flags.append(NO_FILTER)
     return flags
 
@@ -149,23 +151,30 @@ def _command(machine: Machine, pid: int | None, *more: str) -> str:
 
 def check_attach(machine: Machine, target: Target) -> Check:
     """Whether lastwords may attach: what the kernel answers, and where it refuses, why, and which flag is missing."""
-    asked = f"process_vm_readv of {target.pid}"
     if target.is_zombie:
         fact = "not allowed: it is a zombie: it has ended and waits for its parent"
         return Check("attach", "missing", fact, f"ps -o pid,args -p {target.ppid}", f"/proc/{target.pid}/status")
-    if target.access is None and target.tracer_pid:
+    if target.access.way is None:
+        fact, mend = _explain(machine, target)
+        asked = f"process_vm_readv of {target.pid}"
+        return Check("attach", "missing", f"not allowed ({target.access.error}): {fact}", mend, asked)
+    return _allowed(machine, target, f"tried: {target.access.way.replace('PID', str(target.pid))}")
+
+
+def _allowed(machine: Machine, target: Target, source: str) -> Check:
+    if target.tracer_pid:
         fact = f"allowed, without a stop: process {target.tracer_pid} traces it already (TracerPid)"
-        return Check("attach", "note", fact, f"ps -o pid,args -p {target.tracer_pid}", asked)
-    if target.access is None:
-        return Check("attach", "ok", "allowed", f"lastwords attach {target.pid}", asked)
-    fact, mend = _explain(machine, target)
-    return Check("attach", "missing", f"not allowed ({target.access}): {fact}", mend, asked)
+        return Check("attach", "note", fact, f"ps -o pid,args -p {target.tracer_pid}", source)
+    if target.closed:
+        files = ", ".join(f"/proc/{target.pid}/{name}" for name in target.closed)
+        fact = f"allowed, but {files} may not be read: what threads wait for in the kernel is not told"
+        mend = _command(machine, target.pid, READ_ALL) if machine.container else f"sudo lastwords attach {target.pid}"
+        return Check("attach", "note", fact, mend, source)
+    return Check("attach", "ok", "allowed", f"lastwords attach {target.pid}", source)
 
 
 def _explain(machine: Machine, target: Target) -> tuple[str, str]:
     """The first reason in the order in which the kernel looks, and the command that mends it."""
-    if machine.calls.get("process_vm_readv"):
-        return "a seccomp filter refuses process_vm_readv, whoever is asked", _command(machine, target.pid)
     obstacle = next(find_obstacles(machine, replace(target, tracer_pid=0)), None)  # who traces it forbids no reading
     if obstacle is not None:
         by_flags = machine.container is not None and not machine.has_sys_ptrace and machine.ptrace_scope != 3

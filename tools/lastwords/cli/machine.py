@@ -18,7 +18,7 @@ from lastwords.capture.machine.container import Container, find_container
 from lastwords.capture.machine.core_pattern import CoreSettings, read_core_settings
 from lastwords.capture.machine.namespaces import Namespaces, read_namespaces
 from lastwords.capture.machine.symbols import Symbols, read_symbols
-from lastwords.capture.machine.tried import try_access, try_calls
+from lastwords.capture.machine.tried import Access, try_access, try_calls, try_files
 from lastwords.capture.permission import Tracee, Tracer, read_tracee
 from lastwords.cli.surroundings import Drgn, Gdb, find_drgn, find_gdb
 from lastwords.errors import SetupError, TargetError
@@ -60,15 +60,16 @@ class Machine(Tracer, frozen=True, kw_only=True):
 class Target(Tracee, frozen=True, kw_only=True):
     """A process. What is None could not be read.
 
-    ns_pids: its pid in each pid namespace, ours first; access: the error that the kernel answers to who reads it,
-    None where it lets us
+    ns_pids: its pid in each pid namespace, ours first
+    closed: files of its /proc directory that `attach` would read and that may not be opened
     """
 
     name: str
     argv: tuple[str, ...]
     executable: str | None
     ns_pids: tuple[int, ...]
-    access: str | None
+    access: Access
+    closed: tuple[str, ...]
     label: str | None
     container: Container | None
     cores: CoreSettings
@@ -135,7 +136,8 @@ def _read_target(pid: int, proc: Path) -> Target:
         argv=tuple(procfs.read_cmdline(pid, proc)),
         executable=_executable(pid, proc),
         ns_pids=status.ns_pids,
-        access=try_access(pid),
+        access=try_access(pid, proc),
+        closed=try_files(pid, proc),
         label=read_rights(pid, proc).label,
         container=find_container(pid, proc),
         cores=read_core_settings(pid, proc),
