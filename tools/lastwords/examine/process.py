@@ -121,7 +121,7 @@ class Attached:
 
     def _search(self) -> GreenletSearch:
         """While it runs, and not through the memory that records: what is searched is not needed again."""
-        memory = open_process_memory(self.pid)
+        memory = open_process_memory(self.pid, self.image.start)
         maps = procfs.read_maps(self.pid, self.proc)
         find = partial(elf.find_image_at, self.pid, maps, proc=self.proc)
         return search_process(self._open(memory), memory, maps, find, self.proc)
