@@ -67,6 +67,27 @@ bench: setup ## what `lastwords run` and `lastwords attach` cost a program, besi
 	@$(PY) tests/bench/bench_run.py $(ARGS)
 	@$(PY) tests/bench/bench_attach.py $(ARGS)
 
+.PHONY: image
+image: setup ## lastwords:3.13, CPython with debug symbols, gdb and lastwords (PYTHON=2.7, 3.11, 3.13, 3.14 or 3.15)
+	@$(PY) tools/setup/images.py build $(PYTHON)
+
+.PHONY: images
+images: setup ## the images of all five CPythons
+	@$(PY) tools/setup/images.py build all
+
+.PHONY: base-image
+base-image: setup ## what images are built on, by debootstrap: for machines that reach no registry
+	@$(PY) tools/setup/images.py base
+
+.PHONY: image-table
+image-table: setup ## builds the images and tries each: time, size, gdb with arguments, py-bt, list, investigation
+	@PYTHONPATH=tests:tools $(PY) tools/setup/with_dockerd.py $(PY) -m docker.table $(ARGS)
+
+.PHONY: test-docker
+test-docker: setup ## tests of the images of 2.7 and 3.13, with a dockerd of its own if none runs
+	@sh tools/setup/machine.sh docker || [ -z "$$CI" ]
+	@$(PY) tools/setup/with_dockerd.py $(PY) -m pytest tests/docker $(ARGS)
+
 .PHONY: dist
 dist: setup ## wheel and source package, into dist/
 	@rm -rf dist

@@ -122,7 +122,7 @@ def find_docker() -> Docker:
 
 def build_image(docker: Docker, version: str) -> str:
     """The image of a CPython, as this checkout makes it: `lastwords:X.Y`. AssertionError if it cannot be built."""
-    command = [sys.executable, SETUP / "images.py", "build", version]
+    command = [sys.executable, str(SETUP / "images.py"), "build", version]
     env = {**_environment(), "DOCKER": docker.client}
     done = subprocess.run(command, capture_output=True, text=True, timeout=BUILD_SECONDS, check=False, env=env)
     assert done.returncode == 0, done.stderr

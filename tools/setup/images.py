@@ -75,10 +75,11 @@ def find_base(client: str, suite: str) -> str:
 def make_base(client: str, suite: str) -> None:
     """`lastwords-base:SUITE` by debootstrap. Raises DockerError."""
     env = {**os.environ, "DOCKER": client}
-    script = ["sh", "tools/setup/base_image.sh", suite]
-    done = subprocess.run(script, cwd=CHECKOUT, env=env, stderr=subprocess.PIPE, text=True, check=False)
-    if done.returncode:
-        raise DockerError(done.stderr.strip())
+    for script in (["machine.sh", "debootstrap"], ["base_image.sh", suite]):
+        command = ["sh", f"tools/setup/{script[0]}", *script[1:]]
+        done = subprocess.run(command, cwd=CHECKOUT, env=env, stderr=subprocess.PIPE, text=True, check=False)
+        if done.returncode:
+            raise DockerError(done.stderr.strip())
 
 
 @contextmanager

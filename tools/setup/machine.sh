@@ -8,9 +8,10 @@ log=.cache/setup.log
 
 is_there() {
     case $1 in
-    gdb | make | shellcheck) command -v "$1" ;;
+    gdb | make | shellcheck | debootstrap) command -v "$1" ;;
     compiler) command -v cc || command -v gcc ;;
     venv) sh tools/setup/python.sh && "$(sh tools/setup/python.sh)" -c 'import ensurepip, venv' ;;
+    docker) command -v dockerd || docker version ;;
     debian-keys) [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || ! command -v apt-get ;;
     *) echo "machine.sh knows no '$1'" >&2 && exit 2 ;;
     esac >/dev/null 2>&1
@@ -20,6 +21,7 @@ is_there() {
 package_of() {
     case $1-$2 in
     apt-get-compiler) echo gcc libc6-dev ;;
+    apt-get-docker) echo docker.io ;;
     apt-get-venv) echo python3-venv ;;
     apt-get-debian-keys) echo debian-archive-keyring ;;
     dnf-compiler) echo gcc glibc-devel ;;
