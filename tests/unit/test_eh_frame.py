@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lastwords.capture import procfs
+from lastwords.capture.elf import loaded_parts
 from lastwords.capture.memory import ProcessMemory, Range, ReadError
 from lastwords.capture.procfs import Mapping
 from lastwords.native.eh_frame import EhFrame
@@ -23,7 +24,7 @@ from lastwords.native.eh_frame_bytes import MASK, CfiError
 from lastwords.native.eh_frame_expression import evaluate
 from lastwords.native.eh_frame_program import Row
 from lastwords.native.images import VDSO, NativeImage
-from lastwords.native.symbols import Symbols
+from lastwords.native.symbols import Symbols, read_tables
 
 KINDS = {"SAME_VALUE": "same"}  # by pyelftools; the others' names are ours in capitals
 SOME = 150  # FDEs of each file, spread over it
@@ -32,7 +33,7 @@ RSP, RIP = 7, 16
 
 def image_of(path: str, find: Callable[[], Path | None] | None = None) -> NativeImage:
     """A file that this process has mapped; `find` says that it is to be had elsewhere, or not at all."""
-    parts = [one for one in procfs.read_maps(os.getpid()) if one.path == path]
+    parts = loaded_parts([one for one in procfs.read_maps(os.getpid()) if one.path == path])
     return NativeImage(path, parts, ProcessMemory(os.getpid()), find or (lambda: Path(path)))
 
 
@@ -116,7 +117,7 @@ def restorer(path: str) -> int:
 def test_the_vdso_is_read_from_memory() -> None:
     image = image_of(VDSO)
     assert image.tables is not None
-    symbols = Symbols(image.tables)
+    symbols = Symbols(list(read_tables(image.tables)))
     entry = next(
         one.address for at in range(0, image.end - image.start, 16) if (one := symbols.find(at)) and "time" in one.name
     )

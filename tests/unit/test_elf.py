@@ -16,6 +16,7 @@ from elftools.elf.sections import Symbol, SymbolTableSection
 from lastwords.capture import elf, procfs
 from lastwords.capture.elf import Image
 from lastwords.capture.elf_tables import ElfError
+from lastwords.capture.procfs import Mapping
 
 
 @pytest.fixture(scope="module")
@@ -97,3 +98,16 @@ def test_a_damaged_file_is_refused_or_read() -> None:
         except ElfError:
             refused += 1
     assert refused > 100
+
+
+def test_a_file_that_is_mapped_to_be_read_too() -> None:
+    """As by a program that reads its own libraries: only where the loader put it counts."""
+    flat = Mapping(0x1000, 0x9000, "r--p", 0, 8, 1, "/lib/x.so")
+    loaded = [
+        Mapping(0x10000 + at, 0x11000 + at, how, at, 8, 1, "/lib/x.so") for at, how in ((0, "r--p"), (0x1000, "r-xp"))
+    ]
+    assert elf.loaded_parts([flat, *loaded]) == loaded
+    assert elf.loaded_parts([*loaded, flat]) == loaded
+    assert elf.loaded_parts([flat]) == [flat]
+    small = [Mapping(0x1000, 0x2000, "r--p", 0, 8, 1, "/s"), Mapping(0x2000, 0x3000, "r-xp", 0, 8, 1, "/s")]
+    assert elf.loaded_parts(small) == small  # its segments are in one page of the file

@@ -41,7 +41,7 @@ def images() -> dict[str, tuple[Image, Image]]:
     maps = procfs.read_maps(os.getpid())
     found = {}
     for path in {one.path for one in maps if one.inode and "x" in one.permissions and one.path.startswith("/")}:
-        parts = [one for one in maps if one.path == path]
+        parts = elf.loaded_parts([one for one in maps if one.path == path])
         of_file = elf.open_image(os.getpid(), maps, path)
         of_memory = elf_memory.read_image(ProcessMemory(os.getpid()), parts)
         assert of_file is not None
@@ -72,7 +72,7 @@ def test_every_symbol_of_the_interpreter_that_is_exported() -> None:
 @pytest.fixture(scope="module")
 def clean() -> tuple[int, bytes]:
     """Where this process's libc lies, and its bytes."""
-    maps = [one for one in procfs.read_maps(os.getpid()) if one.path.endswith("/libc.so.6")]
+    maps = elf.loaded_parts([one for one in procfs.read_maps(os.getpid()) if one.path.endswith("/libc.so.6")])
     if not maps:
         pytest.skip("no libc.so.6 here")
     size = maps[-1].end - maps[0].start

@@ -217,7 +217,7 @@ def open_image(
     """
     from lastwords.capture.elf_memory import read_image  # noqa: PLC0415 - it is made of what is above
 
-    parts = [mapping for mapping in maps if mapping.path == path]
+    parts = loaded_parts([mapping for mapping in maps if mapping.path == path])
     opened = open_mapped(pid, parts[0], proc, memory) if parts else None
     if opened is None and memory is not None and parts:
         return read_image(memory, parts)
@@ -233,6 +233,18 @@ def find_image_at(
     """The ELF file that a process has mapped at `address`."""
     mapping = next((one for one in maps if one.start <= address < one.end), None)
     return open_image(pid, maps, mapping.path, proc, memory) if mapping and mapping.path.startswith("/") else None
+
+
+def loaded_parts(parts: Sequence[Mapping]) -> Sequence[Mapping]:
+    """Of all mappings of one file, by rising address, those that the loader made: a program may map it to read, too."""
+    groups: list[list[Mapping]] = []
+    reached = 0  # in the file; segments may share a page of it
+    for one in parts:
+        if not groups or one.offset < reached - PAGE:
+            groups.append([])
+        groups[-1].append(one)
+        reached = one.offset + one.end - one.start
+    return next((group for group in groups if any("x" in one.permissions for one in group)), parts)
 
 
 def find_bias(elf: ElfFile, parts: Sequence[Mapping]) -> int | None:

@@ -143,12 +143,25 @@ def _read_symbols(mapped: _Mapped, dynamic: dict[int, int], strings: bytes) -> d
     if DT_SYMTAB not in dynamic:
         return {}
     found: dict[str, int] = {}
-    count = min(_count_symbols(mapped, dynamic), SYMBOLS_LIMIT)
-    table = mapped.read(mapped.own(dynamic[DT_SYMTAB]), count * SYMBOL.size)
+    table = _read_table(mapped, dynamic)
     for at, info, _, section, value, _ in SYMBOL.iter_unpack(table):
         if is_defined(info, section):
             found.setdefault(_text_at(strings, at), value)
     return found
+
+
+def read_symbol_table(memory: Memory, start: int) -> tuple[bytes, bytes]:
+    """The dynamic symbols (Elf64_Sym) of the file whose ELF header is at `start`, and their names. Raises ReadError."""
+    mapped = _open(memory, start)
+    dynamic = dict(_read_dynamic(mapped))
+    if DT_SYMTAB not in dynamic:
+        return b"", b""
+    return _read_table(mapped, dynamic), _read_strings(mapped, dynamic)
+
+
+def _read_table(mapped: _Mapped, dynamic: dict[int, int]) -> bytes:
+    count = min(_count_symbols(mapped, dynamic), SYMBOLS_LIMIT)
+    return mapped.read(mapped.own(dynamic[DT_SYMTAB]), count * SYMBOL.size)
 
 
 def _count_symbols(mapped: _Mapped, dynamic: dict[int, int]) -> int:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
 
 from lastwords.capture.captured import Captured
-from lastwords.capture.elf import GNU_BUILD_ID, PAGE, PT_LOAD, find_mapped
+from lastwords.capture.elf import GNU_BUILD_ID, PAGE, PT_LOAD, find_mapped, loaded_parts
 from lastwords.capture.elf_tables import HEADER, MAGIC, PROGRAM_HEADER, ElfTables, Program, read_notes
 from lastwords.capture.memory import Memory, ReadError, open_process_memory
 from lastwords.capture.procfs import PROC, Mapping
@@ -178,7 +178,8 @@ def list_images(captured: Captured, files: MappedFiles | None = None, proc: Path
     for one in captured.maps:
         if (one.path.startswith("/") and one.inode) or one.path == VDSO:
             parts.setdefault(one.path, []).append(one)
-    code = {path: own for path, own in parts.items() if any("x" in one.permissions for one in own)}
+    loaded = {path: loaded_parts(own) for path, own in parts.items()}
+    code = {path: own for path, own in loaded.items() if any("x" in one.permissions for one in own)}
     memory = _memory_of_code(captured)
     roots = (proc / str(captured.pid) / "root", Path("/"))
     return [NativeImage(path, own, memory, _finder(captured.pid, own[0], proc), roots) for path, own in code.items()]

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from lastwords.native.debug_files import find_debug_file
 from lastwords.native.drgn_lines import Lines, Location, open_lines
 from lastwords.native.images import NativeImage
-from lastwords.native.symbols import Symbols
+from lastwords.native.symbols import Symbols, read_mapped_tables, read_tables
 
 KNOWN_LIMIT = 512  # files
 Key = tuple[int, int, int, int]
@@ -42,8 +42,9 @@ class Names:
 
     def _read_symbols(self) -> Symbols:
         if self._symbols is None:
-            files = (self._image.tables, self._debug.tables if self._debug else None)
-            self._symbols = Symbols(*(one for one in files if one is not None))
+            files = [self._image.tables, self._debug.tables if self._debug else None]
+            tables = [table for file in files if file for table in read_tables(file)]
+            self._symbols = Symbols(tables if self._image.tables else [*tables, *read_mapped_tables(self._image)])
         return self._symbols
 
 

@@ -5,14 +5,19 @@ from __future__ import annotations
 import io
 import lzma
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
 import msgspec
 
-from lastwords.capture.elf_tables import SYMBOL, ElfTables, Section, text_at
+from lastwords.capture.elf_memory import read_symbol_table
+from lastwords.capture.elf_tables import SYMBOL, ElfTables, text_at
+from lastwords.capture.memory import ReadError
+from lastwords.native.images import NativeImage
 
 FUNCTIONS = (2, 10)  # STT_FUNC, STT_GNU_IFUNC
 NO_TYPE, SHN_UNDEF = 0, 0
+RESERVED = 0xFF00  # SHN_LORESERVE: numbers that are no sections
 UNPACKED_LIMIT = 64 << 20  # bytes of .gnu_debugdata
 OVERLAPS = 8  # symbols before an address that are looked at, because one may lie within another
 UNSIZED_LIMIT = 4096  # how far one without a size may reach: hand-written assembly
@@ -31,31 +36,21 @@ class Symbol(msgspec.Struct, frozen=True):
 _Entry = tuple[int, int, int, int, int]
 
 
+class Table(msgspec.Struct, frozen=True):
+    """Symbols (Elf64_Sym) and their names; `is_whole`: it has the local functions, too."""
+
+    symbols: bytes
+    names: bytes
+    is_whole: bool = False
+
+
 class Symbols:
-    """The functions of one file, by address. Its tables are read when the first is asked for."""
+    """The functions of some tables, which count addresses alike, by address."""
 
-    def __init__(self, *files: ElfTables) -> None:
-        """All files whose addresses are the same: the one that is mapped, and the one with its debug information."""
-        self._names: list[bytes] = []
-        entries = sorted(entry for file in files for entry in self._read(file))
-        self._entries = entries
-        self._starts = [one[0] for one in entries]
-
-    def _read(self, file: ElfTables) -> Iterator[_Entry]:
-        for tables in (file, _read_mini(file)):
-            for name in (".symtab", ".dynsym") if tables else ():
-                section = tables.sections.get(name) if tables else None
-                if tables and section:
-                    yield from self._read_table(tables, section, is_whole=name == ".symtab")
-
-    def _read_table(self, tables: ElfTables, section: Section, *, is_whole: bool) -> Iterator[_Entry]:
-        number = len(self._names)
-        self._names.append(tables.names_of(section))
-        data = tables.data(section)
-        for name, info, _, place, value, size in SYMBOL.iter_unpack(data[: len(data) // SYMBOL.size * SYMBOL.size]):
-            kind = info & 15
-            if place != SHN_UNDEF and (kind in FUNCTIONS or (kind == NO_TYPE and is_whole and place < 0xFF00)):
-                yield value, BINDINGS.get(info >> 4, 2) + 4 * (kind == NO_TYPE), name, size, number
+    def __init__(self, tables: Sequence[Table]) -> None:
+        self._tables = tables
+        self._entries = sorted(entry for number, table in enumerate(tables) for entry in _read_entries(table, number))
+        self._starts = [one[0] for one in self._entries]
 
     def find(self, address: int) -> Symbol | None:
         """The function that covers `address`; None where none does."""
@@ -75,8 +70,31 @@ class Symbols:
 
     def _name(self, entry: _Entry) -> Symbol:
         address, _, name_at, size, names = entry
-        name = text_at(self._names[names], name_at)
+        name = text_at(self._tables[names].names, name_at)
         return Symbol(name.partition("@")[0], address, size)
+
+
+def _read_entries(table: Table, number: int) -> Iterator[_Entry]:
+    data = table.symbols
+    for name, info, _, place, value, size in SYMBOL.iter_unpack(data[: len(data) // SYMBOL.size * SYMBOL.size]):
+        kind = info & 15
+        if place != SHN_UNDEF and (kind in FUNCTIONS or (kind == NO_TYPE and table.is_whole and place < RESERVED)):
+            yield value, BINDINGS.get(info >> 4, 2) + 4 * (kind == NO_TYPE), name, size, number
+
+
+def read_tables(file: ElfTables) -> Iterator[Table]:
+    """All of a file, those that are packed in it too."""
+    for tables in (file, _read_mini(file)):
+        for name in (".symtab", ".dynsym") if tables else ():
+            section = tables.sections.get(name) if tables else None
+            if tables and section:
+                yield Table(tables.data(section), tables.names_of(section), is_whole=name == ".symtab")
+
+
+def read_mapped_tables(image: NativeImage) -> Iterator[Table]:
+    """That of an image whose file is not to be had: what the loader needs."""
+    with suppress(ReadError):
+        yield Table(*read_symbol_table(image.memory, image.start))
 
 
 def _read_mini(file: ElfTables) -> ElfTables | None:
