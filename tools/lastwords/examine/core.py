@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -94,12 +95,23 @@ def make_report(loaded: Loaded, options: Options) -> Report:
     threads = read_moment(report, moment, source, options)
     if options.native:
         add_native_stacks(report, moment, source, threads, open_stacks(source, loaded.core.files))
-    moment.capture.problems += loaded.core.problems[known:]
+    moment.capture.problems += [*loaded.core.problems[known:], *_describe_remedy(loaded.core)]
     if snapshot:
         add_recorded(report, snapshot)
     moment.capture.complete = not moment.capture.problems
     _add_death(report, moment, process, loaded.core)
     return report
+
+
+def _describe_remedy(core: Core) -> Iterator[str]:
+    """What helps where files were needed that are not here."""
+    missing = [one for one in core.files.by_path.values() if one.file is None and one.problem in core.problems]
+    if missing:
+        named = shlex.quote(str(core.path))
+        yield (
+            f"a copy of such a file is taken by `lastwords core {named} COPY`, which looks at its build-id; "
+            "`debuginfod-find executable BUILD_ID` may find one; `lastwords snapshot --bundle` takes them along"
+        )
 
 
 def _describe_process(core: Core) -> Process:

@@ -134,7 +134,9 @@ class MappedFile(msgspec.Struct):
         try:
             file = ElfOnDisk(path)
         except OSError as error:
-            return f"{self.path} is not to be had on this machine: {error.strerror or error}"
+            wanted = self.identity()
+            known = f" (its build-id is {wanted[0]})" if wanted and wanted[0] else ""
+            return f"{self.path} is not to be had on this machine: {error.strerror or error}{known}"
         except (ValueError, ReadError) as error:
             return str(error)
         return self._accept(file, path)
