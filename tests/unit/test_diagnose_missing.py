@@ -11,6 +11,7 @@ import sample_reports as sample
 from lastwords import diagnose
 from lastwords.model import Exit, Report, Thread, Value
 from lastwords.report.text import format_report
+from sample_waits import every_hang
 
 Path = tuple[str | int, ...]
 
@@ -91,6 +92,14 @@ def test_any_one_thing_may_be_missing(part: str) -> None:
     assert tried or part in ("tool", "mode", "captured_at"), "nothing could be left out"
 
 
-def test_the_report_has_every_finding() -> None:
-    codes = {finding.code for finding in diagnose.diagnose(everything())}
+def test_any_one_thing_may_be_missing_of_a_hang() -> None:
+    for whole in map(msgspec.to_builtins, every_hang()):
+        for path in paths(whole):
+            if (report := without(whole, path)) is not None:
+                report.findings = diagnose.diagnose(report)
+                assert all(line.isprintable() for line in format_report(report)), path
+
+
+def test_the_reports_have_every_finding() -> None:
+    codes = {finding.code for report in (everything(), *every_hang()) for finding in diagnose.diagnose(report)}
     assert codes == {*diagnose.DIAGNOSES, "exception-swallowed"}

@@ -7,14 +7,23 @@ from collections.abc import Callable, Iterable, Iterator
 from lastwords.diagnose import (
     callback_failed,
     exception_swallowed,
+    exit_callback_blocked,
+    exit_waits_for_executor,
+    exit_waits_for_process,
+    exit_waits_for_thread,
     fatal_exit,
     finalizer_failed,
+    gil_held,
     healthy,
     hook_failed,
     interrupt_lost,
+    lock_cycle,
     monkey_patch_order,
+    orphaned_lock,
     output_closed,
+    thread_stranded,
     too_late,
+    waits_on_holder,
 )
 from lastwords.model import Finding, Report
 
@@ -23,6 +32,17 @@ Diagnosis = Callable[[Report], Iterable[Finding]]
 # Cause before symptom: of two findings that are equally certain, the one higher up comes first.
 DIAGNOSES: dict[str, Diagnosis] = {
     "monkey-patch-order": monkey_patch_order.diagnose,
+    "lock-cycle": lock_cycle.diagnose,
+    "import-deadlock": lock_cycle.diagnose_imports,
+    "orphaned-lock": orphaned_lock.diagnose,
+    "fork-held-lock": orphaned_lock.diagnose_forked,
+    "gil-held": gil_held.diagnose,
+    "exit-waits-for-executor": exit_waits_for_executor.diagnose,
+    "exit-waits-for-process": exit_waits_for_process.diagnose,
+    "exit-waits-for-thread": exit_waits_for_thread.diagnose,
+    "exit-callback-blocked": exit_callback_blocked.diagnose,
+    "thread-stranded": thread_stranded.diagnose,
+    "waits-on-holder": waits_on_holder.diagnose,
     "fatal-exit": fatal_exit.diagnose,
     "interrupt-lost": interrupt_lost.diagnose,
     "too-late": too_late.diagnose,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -10,6 +11,7 @@ from lastwords import __version__
 from lastwords.capture import procfs
 from lastwords.capture.captured import Captured
 from lastwords.capture.kernel.facts import Facts
+from lastwords.capture.kernel.standing import read_caught_signals, was_forked
 from lastwords.model import Capture, Descriptor, Mode, Moment, Process, Report, Tool
 
 
@@ -33,6 +35,9 @@ def describe_process(pid: int, facts: Facts | None, proc: Path = procfs.PROC) ->
     )
     process.executable = _link_or_none(pid, "exe", proc)
     process.cwd = _link_or_none(pid, "cwd", proc)
+    with suppress(OSError):
+        process.forked = was_forked(pid, proc)
+        process.signals_caught = read_caught_signals(pid, proc)
     return process
 
 

@@ -1,0 +1,167 @@
+"""Reports of threads that wait for each other, as `attach` writes them: what diagnoses of hangs are tested with."""
+
+# ruff: noqa: ANN401 - fields of the model's structs, handed on
+from __future__ import annotations
+
+from typing import Any
+
+from lastwords.model import (
+    Capture,
+    Certainty,
+    Edge,
+    Frame,
+    Gil,
+    Moment,
+    Object,
+    Process,
+    Report,
+    Shutdown,
+    Thread,
+    Tool,
+    WaitsFor,
+)
+
+APP = "/srv/app.py"
+
+
+class Scene:
+    """One process at one moment; threads and locks are added by name, and called by it."""
+
+    def __init__(self, **process: Any) -> None:
+        facts: dict[str, Any] = {"signals_caught": ["SIGINT"], "forked": False, **process}
+        self.process = Process(id="process-7", pid=7, ppid=1, argv=["python", "app.py"], **facts)
+        self.moment = Moment(id="moment-1", process="process-7", reason="attach", capture=Capture(method="test"))
+        self.report = Report(
+            tool=Tool(version="0"),
+            mode="attach",
+            captured_at="2026-01-01T00:00:00+00:00",
+            processes=[self.process],
+            moments=[self.moment],
+        )
+
+    def thread(self, name: str, line: int = 1, *outer: Frame, **fields: Any) -> Thread:
+        """A thread that stands at this line of the program, and has slept for a minute."""
+        at = Frame(kind="python", function=name, module="__main__", file=APP, line=line, source=f"line {line}")
+        known: dict[str, Any] = {"consistent": True, "idle_s": 60.0, "state": "sleeping", "interpreter": 0, **fields}
+        is_main = name == "MainThread"
+        one = Thread(id=f"t-{name}", moment="moment-1", name=name, is_main=is_main, stack=[at, *outer], **known)
+        self.report.threads.append(one)
+        return one
+
+    def lock(self, name: str, kind: str = "lock", **fields: Any) -> Object:
+        """A lock that is taken."""
+        known: dict[str, Any] = {"locked": True, "address": 0x7F00, **fields}
+        one = Object(id=f"o-{name}", moment="moment-1", kind=kind, name=name, **known)
+        self.report.objects.append(one)
+        return one
+
+    def waits(self, thread: Thread, target: Thread | Object | None, kind: Any = None, **fields: Any) -> None:
+        """The thread waits for another's end, for a lock, or for nothing that has a place in the report."""
+        kinds = {"module_lock": "import_lock", "rlock": "lock", "process_lock": "lock", "semaphore": "lock"}
+        if kind is None:
+            kind = "join" if isinstance(target, Thread) else kinds.get(target.kind, target.kind) if target else "io"
+        thread.waits_for = WaitsFor(kind=kind, target=target.id if target else None, **fields)
+        if target is not None:
+            certainty = thread.waits_for.certainty
+            self.report.edges.append(Edge(origin=thread.id, to=target.id, kind="waits", certainty=certainty))
+
+    def holds(self, thread: Thread, lock: Object, line: int = 1, certainty: Certainty = "certain") -> None:
+        """The thread took the lock in this line."""
+        at = Frame(kind="python", file=APP, line=line)
+        edge = Edge(
+            origin=thread.id, to=lock.id, kind="holds", certainty=certainty, evidence=f"`with {lock.name}`", at=at
+        )
+        self.report.edges.append(edge)
+        thread.holds.append(lock.id)
+
+    def leaves(self, step: Any = "threading._shutdown") -> None:
+        """The interpreter is on its way out."""
+        self.moment.shutdown = Shutdown(phase="shutdown", step=step)
+
+    def gil(self, holder: Thread, *waiters: Thread) -> None:
+        """Who has the GIL, and who wants it."""
+        self.moment.gil = Gil(holder=holder.id, waiters=[one.id for one in waiters])
+
+
+def frame(module: str, function: str) -> Frame:
+    """A frame of a library."""
+    return Frame(kind="python", module=module, function=function, file=f"/usr/lib/{module}.py", line=1)
+
+
+def every_hang() -> list[Report]:
+    """Reports of hangs: each code that is about waits is in one of them."""
+    return [
+        build().report for build in (_cycle, _imports, _orphan, _fork, _held, _gil, _thread, _pool, _child, _atexit)
+    ]
+
+
+def _cycle() -> Scene:
+    scene = Scene()
+    main, lock = scene.thread("MainThread"), scene.lock("lock")
+    scene.holds(main, lock)
+    scene.waits(main, lock)
+    return scene
+
+
+def _imports() -> Scene:
+    scene = Scene()
+    main, lock = scene.thread("MainThread"), scene.lock("m", "module_lock")
+    scene.holds(main, lock)
+    scene.waits(main, lock)
+    return scene
+
+
+def _orphan(**process: Any) -> Scene:
+    scene = Scene(**process)
+    scene.waits(scene.thread("MainThread"), scene.lock("lock", "rlock", owner_ident=0xDEAD))
+    return scene
+
+
+def _fork() -> Scene:
+    return _orphan(forked=True)
+
+
+def _held() -> Scene:
+    scene = Scene()
+    worker, lock = scene.thread("worker"), scene.lock("lock")
+    scene.waits(scene.thread("MainThread"), lock)
+    scene.holds(worker, lock)
+    scene.waits(worker, None)
+    return scene
+
+
+def _gil() -> Scene:
+    scene = Scene()
+    main, other = scene.thread("MainThread"), scene.thread("other")
+    scene.waits(main, None, "sleep", call="clock_nanosleep")
+    scene.waits(other, None, "gil")
+    scene.gil(main, other)
+    return scene
+
+
+def _thread(*outer: Frame) -> Scene:
+    scene = Scene()
+    worker = scene.thread("worker")
+    scene.waits(scene.thread("MainThread", 1, *outer), worker)
+    scene.waits(worker, scene.lock("jobs", "queue"))
+    scene.leaves()
+    return scene
+
+
+def _pool() -> Scene:
+    return _thread(frame("concurrent.futures.thread", "_python_exit"))
+
+
+def _child() -> Scene:
+    scene = Scene()
+    main = scene.thread("MainThread", 1, frame("multiprocessing.util", "_exit_function"))
+    scene.waits(main, None, "process", call="wait4")
+    scene.leaves("atexit")
+    return scene
+
+
+def _atexit() -> Scene:
+    scene = Scene()
+    scene.waits(scene.thread("MainThread"), scene.lock("jobs", "queue"))
+    scene.leaves("atexit")
+    return scene

@@ -1,0 +1,279 @@
+"""Hangs of threads: for each finding a report that has it, and near misses that have not."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lastwords.diagnose import diagnose
+from lastwords.diagnose.wait_graph import WaitGraph
+from lastwords.model import Certainty, Finding, Thread
+from sample_waits import Scene, frame
+
+
+def judge(scene: Scene) -> list[tuple[str, str]]:
+    return [(finding.code, finding.certainty) for finding in diagnose(scene.report)]
+
+
+def first(scene: Scene) -> Finding:
+    return diagnose(scene.report)[0]
+
+
+def cross(scene: Scene, certainty: Certainty = "certain", until: float | None = None) -> list[Thread]:
+    """Two threads that take two locks in two orders."""
+    save, evict = scene.thread("save", 6), scene.thread("evict", 10)
+    db, cache = scene.lock("db"), scene.lock("cache")
+    scene.holds(save, db, 4)
+    scene.holds(evict, cache, 8, certainty)
+    scene.waits(save, cache)
+    scene.waits(evict, db, until=until)
+    return [save, evict]
+
+
+def test_two_locks_in_two_orders() -> None:
+    scene = Scene()
+    [save, _] = cross(scene)
+    main = scene.thread("MainThread", 13)
+    scene.waits(main, save)
+    finding = first(scene)
+    assert judge(scene) == [("lock-cycle", "certain")]
+    assert finding.title == "deadlock: save waits for lock cache, held by evict, which waits for lock db, held by save"
+    assert [(one.text, one.file, one.line) for one in finding.evidence] == [
+        ("save waits for lock cache", "/srv/app.py", 6),
+        ("evict holds it (certain)", "/srv/app.py", 8),
+        ("evict waits for lock db", "/srv/app.py", 10),
+        ("save holds it (certain)", "/srv/app.py", 4),
+        ("behind them wait MainThread", None, None),
+    ]
+    assert [(one.kind, one.name, one.line) for one in finding.subjects] == [
+        ("thread", "save", 6),
+        ("lock", "lock cache", None),
+        ("thread", "evict", 10),
+        ("lock", "lock db", None),
+    ]
+
+
+def test_a_cycle_is_as_certain_as_its_least_certain_step() -> None:
+    scene = Scene()
+    cross(scene, certainty="likely")
+    assert judge(scene) == [("lock-cycle", "likely")]
+    scene = Scene()
+    cross(scene)[0].consistent = False
+    assert judge(scene) == [("lock-cycle", "likely")]
+
+
+def test_a_wait_with_a_timeout_makes_no_cycle() -> None:
+    scene = Scene()
+    cross(scene, until=1_800_000_000.0)
+    assert judge(scene) == [("waits-on-holder", "certain")]
+
+
+def test_a_lock_that_two_may_hold_makes_no_cycle() -> None:
+    scene = Scene()
+    cross(scene)
+    scene.holds(scene.thread("third"), scene.report.objects[0], certainty="likely")
+    assert judge(scene) == [("waits-on-holder", "certain")]
+
+
+def test_threads_at_a_dropped_exception_are_not_judged() -> None:
+    scene = Scene()
+    cross(scene)
+    scene.moment.reason = "unraisable"
+    assert judge(scene) == []
+
+
+def test_one_that_waits_for_what_it_holds_itself() -> None:
+    scene = Scene()
+    main, lock = scene.thread("MainThread", 8), scene.lock("lock")
+    scene.holds(main, lock, 5)
+    scene.waits(main, lock)
+    assert judge(scene) == [("lock-cycle", "certain")]
+    assert first(scene).title == "deadlock: MainThread waits for lock lock, which it holds itself"
+    assert first(scene).evidence[1].text == "the same holds it (certain)"
+
+
+def test_an_import_that_waits_for_a_thread_that_imports() -> None:
+    scene = Scene()
+    main, loader, lock = scene.thread("MainThread", 3), scene.thread("loader", 6), scene.lock("m", "module_lock")
+    scene.waits(main, loader)
+    scene.holds(main, lock)
+    scene.waits(loader, lock)
+    assert judge(scene) == [("import-deadlock", "certain")]
+    assert first(scene).title == (
+        "deadlock: MainThread waits for the end of loader, which waits for module lock m, held by MainThread"
+    )
+
+
+@pytest.mark.parametrize("forked", [False, True])
+def test_a_lock_whose_owner_is_gone(forked: bool) -> None:
+    scene = Scene(forked=forked)
+    main, lock = scene.thread("MainThread", 8), scene.lock("lock", "rlock", owner_ident=0xDEAD)
+    scene.waits(main, lock)
+    assert judge(scene) == [("fork-held-lock" if forked else "orphaned-lock", "certain")]
+    assert "0xdead" in [one.value for one in first(scene).evidence]
+    lock.owner = main.id  # the owner lives
+    assert judge(scene) == []
+
+
+def test_a_lock_that_no_frame_holds_is_orphaned_only_likely_and_only_after_a_while() -> None:
+    scene = Scene()
+    main, lock = scene.thread("MainThread", 8), scene.lock("lock")
+    scene.waits(main, lock)
+    assert judge(scene) == [("orphaned-lock", "likely")]
+    main.idle_s = 0.1
+    assert judge(scene) == []
+    main.idle_s = 60.0
+    scene.thread("torn", error="its stack makes no sense")
+    assert judge(scene) == []
+
+
+def test_a_free_lock_is_not_orphaned() -> None:
+    scene = Scene()
+    main, lock = scene.thread("MainThread"), scene.lock("lock", locked=False)
+    scene.waits(main, lock)
+    assert judge(scene) == []
+
+
+def test_a_holder_that_waits_for_something_else() -> None:
+    scene = Scene()
+    main, worker, lock = scene.thread("MainThread", 8), scene.thread("worker", 20), scene.lock("lock")
+    scene.waits(main, lock)
+    scene.holds(worker, lock, 18)
+    scene.waits(worker, None, detail="reads from fd 5")
+    assert judge(scene) == [("waits-on-holder", "certain")]
+    assert first(scene).title == "MainThread waits for lock lock, held by worker, which itself waits: reads from fd 5"
+    assert [one.line for one in first(scene).evidence] == [8, 18, 20]
+    worker.idle_s = 0.1  # a lock held a moment longer
+    assert judge(scene) == []
+    worker.idle_s, worker.waits_for = 60.0, None  # it runs
+    assert judge(scene) == []
+
+
+def test_the_exit_waits_for_a_thread() -> None:
+    scene = Scene()
+    main, worker = scene.thread("MainThread"), scene.thread("worker", 7)
+    scene.waits(main, worker)
+    scene.waits(worker, None, detail="reads from fd 0")
+    assert judge(scene) == []  # join() in the program
+    scene.leaves()
+    assert judge(scene) == [("exit-waits-for-thread", "certain")]
+    assert first(scene).title == "the exit waits for thread worker, which waits: reads from fd 0"
+    assert ("/srv/app.py", 7) in [(one.file, one.line) for one in first(scene).evidence]
+
+
+def test_the_exit_waits_for_an_executor() -> None:
+    scene = Scene()
+    main = scene.thread("MainThread", 1, frame("concurrent.futures.thread", "_python_exit"))
+    scene.waits(main, scene.thread("pool-0_0", 7))
+    scene.leaves()
+    assert judge(scene) == [("exit-waits-for-executor", "certain")]
+    assert first(scene).title == "the exit waits for the executor's worker pool-0_0, which runs"
+
+
+def test_the_exit_waits_for_a_child_and_for_a_feeder() -> None:
+    scene = Scene()
+    main = scene.thread("MainThread", 1, frame("multiprocessing.util", "_exit_function"))
+    scene.waits(main, None, "process", detail="waits for the end of process 9", call="wait4")
+    scene.leaves("atexit")
+    assert judge(scene) == [("exit-waits-for-process", "certain")]
+    scene = Scene()
+    outer = [frame("multiprocessing.queues", "_finalize_join"), frame("multiprocessing.util", "_exit_function")]
+    main = scene.thread("MainThread", 1, *outer)
+    scene.waits(main, scene.thread("QueueFeederThread"))
+    scene.leaves("atexit")
+    assert judge(scene)[0] == ("exit-waits-for-process", "certain")
+    assert first(scene).title == "the exit waits for the queue's feeder thread QueueFeederThread, which runs"
+
+
+def test_an_atexit_callback_that_waits() -> None:
+    scene = Scene()
+    main = scene.thread("MainThread", 1, frame("queue", "join"))
+    scene.waits(main, scene.lock("jobs", "queue"), detail="Queue.join")
+    scene.thread("daemon")
+    scene.leaves("atexit")
+    assert judge(scene) == [("exit-callback-blocked", "certain")]
+    assert first(scene).title == "the exit waits in the atexit callback join: it waits: Queue.join"
+
+
+def test_the_gil_is_held_over_a_wait() -> None:
+    scene = Scene()
+    main, ticker = scene.thread("MainThread", 7), scene.thread("ticker", 4)
+    scene.waits(main, None, "sleep", detail="sleeps", call="clock_nanosleep")
+    scene.waits(ticker, None, "gil")
+    scene.gil(main, ticker)
+    assert judge(scene) == [("gil-held", "certain")]
+    assert first(scene).title == (
+        "MainThread holds the GIL and waits at /srv/app.py:7 (sleeps); 1 thread waits for the GIL"
+    )
+    main.idle_s = 0.01  # about to give it back
+    assert judge(scene) == []
+    main.idle_s, main.waits_for = 60.0, None  # it computes
+    assert judge(scene) == []
+
+
+def test_nobody_is_left_to_wake_anybody() -> None:
+    scene = Scene()
+    main = scene.thread("MainThread", 7)
+    scene.waits(main, scene.lock("result", "event"), detail="Event.wait: not set")
+    assert judge(scene) == [("thread-stranded", "certain")]
+    assert first(scene).title == (
+        "nothing is left that could wake MainThread: it waits: Event.wait: not set, and no other thread is left"
+    )
+    scene.thread("C", interpreter=None)  # a C library's thread that runs
+    assert judge(scene) == []
+    scene.report.threads[1].waits_for = scene.report.threads[0].waits_for  # or waits as well
+    assert judge(scene) == [("thread-stranded", "likely")]
+
+
+@pytest.mark.parametrize("change", ["timeout", "signal", "reader", "unknown"])
+def test_something_is_left_that_may_wake_it(change: str) -> None:
+    scene = Scene(signals_caught={"signal": ["SIGINT", "SIGTERM"], "unknown": None}.get(change, []))
+    until = 1_800_000_000.0 if change == "timeout" else None
+    scene.waits(scene.thread("MainThread", 7), scene.lock("result", "event"), until=until)
+    if change == "reader":
+        scene.waits(scene.thread("reader"), None)
+    assert judge(scene) == []
+
+
+def find_cycles(waits: dict[int, int], holders: dict[int, int]) -> set[frozenset[int]]:
+    """The cycles of thread -> lock that it waits for -> thread that holds it, found by walking from every thread."""
+    cycles = set()
+    for thread, lock in waits.items():
+        path, at = [thread], holders.get(lock)
+        while at is not None and at not in path:
+            path.append(at)
+            at = holders.get(waits[at]) if at in waits else None
+        if at is not None:
+            cycles.add(frozenset(path[path.index(at) :]))
+    return cycles
+
+
+@given(
+    st.dictionaries(st.integers(0, 11), st.integers(0, 7)),
+    st.dictionaries(st.integers(0, 7), st.integers(0, 11)),
+)
+def test_exactly_the_cycles_that_are_there(waits: dict[int, int], holders: dict[int, int]) -> None:
+    scene = Scene()
+    threads = [scene.thread(str(number)) for number in range(12)]
+    locks = [scene.lock(str(number)) for number in range(8)]
+    for thread, lock in waits.items():
+        scene.waits(threads[thread], locks[lock])
+    for lock, thread in holders.items():
+        scene.holds(threads[thread], locks[lock])
+    found = [
+        frozenset(int(one.name) for one in finding.subjects if one.kind == "thread")
+        for finding in diagnose(scene.report)
+        if finding.code == "lock-cycle"
+    ]
+    assert len(found) == len(set(found))
+    assert set(found) == find_cycles(waits, holders)
+
+
+def test_a_hundred_thousand_threads_in_one_chain_that_ends_in_a_cycle() -> None:
+    scene, count = Scene(), 100_000
+    threads = [scene.thread(str(number)) for number in range(count)]
+    for number, thread in enumerate(threads):
+        scene.waits(thread, threads[number + 1 if number + 1 < count else count - 2])
+    assert [len(cycle) for cycle in WaitGraph(scene.report).cycles()] == [2]
+    assert judge(scene)[0] == ("lock-cycle", "certain")

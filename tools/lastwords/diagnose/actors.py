@@ -1,0 +1,91 @@
+"""Who can wait: the threads, greenlets and tasks of a report, what they are called, and where they stand."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import PurePath
+
+from lastwords.frames import is_patchers
+from lastwords.model import Evidence, Frame, Greenlet, Object, Process, Report, Subject, Task, Thread
+
+Actor = Thread | Greenlet | Task
+
+# Top-level modules of CPython 2.7 that have another name since.
+OLD_NAMES = frozenset(["Queue", "thread", "dummy_thread", "SocketServer", "BaseHTTPServer", "commands"])
+LIBRARY = sys.stdlib_module_names | OLD_NAMES
+
+
+class Actors:
+    """The report's actors and objects by their ids."""
+
+    def __init__(self, report: Report) -> None:
+        self.report = report
+        self.by_id: dict[str, Actor] = {
+            one.id: one for group in (report.threads, report.greenlets, report.tasks) for one in group
+        }
+        self.objects: dict[str, Object] = {one.id: one for one in report.objects}
+        self._processes = {one.id: one for one in report.processes}
+        self._moments = {one.id: one.process for one in report.moments}
+
+    def name(self, identity: str) -> str:
+        """What the program calls it: `worker-1`, `lock __main__.cache_lock`, `process 4711`."""
+        if (actor := self.by_id.get(identity)) is not None:
+            return actor_name(actor)
+        if (found := self.objects.get(identity)) is not None:
+            return object_name(found)
+        process = self._processes.get(identity)
+        return f"process {process.pid}" if process else identity
+
+    def process(self, identity: str) -> Process | None:
+        """The process of an actor or an object."""
+        one = self.by_id.get(identity) or self.objects.get(identity)
+        return self._processes.get(self._moments.get(one.moment, "")) if one else None
+
+    def subject(self, identity: str) -> Subject:
+        """The actor with the line where it stands, or the object."""
+        actor = self.by_id.get(identity)
+        if actor is None:
+            kind = self.objects[identity].kind if identity in self.objects else "process"
+            return Subject(kind=kind, name=self.name(identity), id=identity)
+        at = own_line(actor) or Frame(kind="python")
+        return Subject(
+            kind=type(actor).__name__.lower(), name=actor_name(actor), id=actor.id, file=at.file, line=at.line
+        )
+
+
+def actor_name(actor: Actor) -> str:
+    """`worker-1`, or `thread 1234` where it has no name."""
+    if actor.name:
+        return actor.name
+    return f"thread {actor.tid or actor.ident}" if isinstance(actor, Thread) else actor.id
+
+
+def object_name(found: Object) -> str:
+    """`lock __main__.cache_lock`, or with its address where no frame showed a name."""
+    kind = found.kind.replace("_", " ")
+    if found.name:
+        return f"{kind} {found.name}"
+    return f"{kind} at {found.address:#x}" if found.address is not None else kind
+
+
+def own_line(actor: Actor) -> Frame | None:
+    """The innermost Python frame of the program itself, or of a library it installed; else the innermost there is."""
+    frames = [frame for frame in actor.stack if frame.kind == "python"]
+    return next((frame for frame in frames if not is_library(frame)), next(iter(frames), None))
+
+
+def stand(actor: Actor, text: str, address: int | None = None) -> Evidence:
+    """Where an actor stands, as evidence for what `text` says of it."""
+    at = own_line(actor) or Frame(kind="python")
+    return Evidence(text=text, file=at.file, line=at.line, value=at.source, address=address)
+
+
+def is_library(frame: Frame) -> bool:
+    """Whether a frame's code came with Python, or is gevent's: by its module, which `__main__` is not."""
+    top = (frame.module or PurePath(frame.file or "").stem).split(".")[0]
+    return top in LIBRARY or is_patchers(frame)
+
+
+def is_in(actor: Actor, module: str, *functions: str) -> bool:
+    """Whether a frame of the actor's is in one of these functions of a module."""
+    return any(frame.module == module and frame.function in functions for frame in actor.stack)

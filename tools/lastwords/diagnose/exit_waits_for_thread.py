@@ -1,0 +1,40 @@
+"""`exit-waits-for-thread`: the program is done, and the interpreter waits for a thread that is not a daemon."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from lastwords.diagnose.exits import EXECUTOR, Exit, describe_activity, find_exits
+from lastwords.model import Finding, Report, Thread
+
+CODE = "exit-waits-for-thread"
+
+EXPLANATION = (
+    "Before a program ends, CPython joins every thread that is not a daemon (threading._shutdown), for as long as that "
+    "takes. This one does not end."
+)
+FIX = (
+    "Tell the thread to end before main does, and join it there: a sentinel in its queue, an Event that it asks for. "
+    "Make it a daemon (daemon=True) only if it may be cut off at any line."
+)
+
+
+def diagnose(report: Report) -> Iterator[Finding]:
+    """One finding for each process that waits so."""
+    for one in find_exits(report):
+        if one.joined is not None and not one.is_in(EXECUTOR) and not one.chain.cycle:
+            yield _make_finding(one, one.joined)
+
+
+def _make_finding(one: Exit, joined: Thread) -> Finding:
+    name = one.graph.actors.name(joined.id)
+    return Finding(
+        code=CODE,
+        title=f"the exit waits for thread {name}, which {describe_activity(joined)}",
+        certainty=one.certainty,
+        process=one.moment.process,
+        subjects=[one.graph.actors.subject(joined.id), one.graph.actors.subject(one.main.id)],
+        evidence=one.evidence(),
+        explanation=EXPLANATION,
+        fix=FIX,
+    )

@@ -1,0 +1,76 @@
+"""What holds up an exit: the threads that the main thread waits for on the interpreter's way out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from lastwords.diagnose.actors import actor_name, is_in, stand
+from lastwords.diagnose.wait_graph import CERTAINTIES, Chain, WaitGraph, describe_step
+from lastwords.model import Certainty, Evidence, Moment, Report, Thread
+
+EXECUTOR = ("concurrent.futures.thread", "_python_exit")  # what ThreadPoolExecutor registers for the exit
+CHILDREN = ("multiprocessing.util", "_exit_function")  # what multiprocessing does
+
+
+class Exit(msgspec.Struct, frozen=True):
+    """A moment in which the interpreter is on its way out and its main thread waits; `chain` begins with that wait."""
+
+    moment: Moment
+    main: Thread
+    chain: Chain
+    graph: WaitGraph
+
+    @property
+    def certainty(self) -> Certainty:
+        """As certain as the least certain wait of the chain."""
+        wait = self.main.waits_for
+        certainties = [step.certainty for step in self.chain.steps] + [wait.certainty if wait else "certain"]
+        return CERTAINTIES[max(CERTAINTIES.index(one) for one in certainties)]
+
+    @property
+    def joined(self) -> Thread | None:
+        """The thread whose end the main thread waits for."""
+        wait = self.main.waits_for
+        found = self.graph.actors.by_id.get(wait.target or "") if wait and wait.kind == "join" else None
+        return found if isinstance(found, Thread) else None
+
+    def is_in(self, place: tuple[str, str]) -> bool:
+        """Whether the main thread is in a function of a module."""
+        return is_in(self.main, *place)
+
+    def evidence(self) -> list[Evidence]:
+        """The phase, the steps, and where the last one stands and what it does."""
+        shutdown = self.moment.shutdown
+        phase = Evidence(text="the interpreter is on its way out", value=shutdown.step if shutdown else None)
+        steps = [one for step in self.chain.steps for one in describe_step(self.graph, step)]
+        end = self.graph.actors.by_id.get(self.chain.end)
+        return [phase, *steps, *([describe_stand(end)] if isinstance(end, Thread) else [])]
+
+
+def find_exits(report: Report) -> Iterator[Exit]:
+    """The moments in which the main thread waits on its way out."""
+    graph = WaitGraph(report)
+    moments = {one.id: one for one in report.moments}
+    for thread in report.threads:
+        moment = moments.get(thread.moment)
+        if thread.is_main and thread.waits_for is not None and moment is not None and _is_leaving(moment):
+            yield Exit(moment, thread, graph.chain(thread.id), graph)
+
+
+def _is_leaving(moment: Moment) -> bool:
+    """Not where the program was stopped as it dropped an exception: there it is held by us."""
+    is_stop = moment.reason in ("unraisable", "fatal")
+    return moment.shutdown is not None and moment.shutdown.phase == "shutdown" and not is_stop
+
+
+def describe_activity(thread: Thread) -> str:
+    """`waits: Queue.get: 0 items`, or `runs`."""
+    wait = thread.waits_for
+    return f"waits: {wait.detail or wait.kind.replace('_', ' ')}" if wait else "runs"
+
+
+def describe_stand(thread: Thread) -> Evidence:
+    """Where a thread stands, and what it does there."""
+    return stand(thread, f"{actor_name(thread)} {describe_activity(thread)}")

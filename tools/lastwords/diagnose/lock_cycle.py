@@ -1,0 +1,107 @@
+"""`lock-cycle`: threads, greenlets or tasks wait for each other, round and round; or one for itself.
+
+`import-deadlock` where what one of them waits for is a module that another imports.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from lastwords.diagnose.wait_graph import CERTAINTIES, Step, WaitGraph, describe_step
+from lastwords.model import Evidence, Finding, Report, Subject
+
+CODE = "lock-cycle"
+IMPORT_CODE = "import-deadlock"
+
+EXPLANATION = (
+    "Each of them waits for something that only the next can give, and the last waits for the first. "
+    "None of these waits has a timeout, so none of them will ever go on, and whoever waits for one of them neither."
+)
+OWN = (
+    "It waits, without a timeout, for something that only it could give back. That it waits is why it will not: a "
+    "plain lock does not know that it is asked by who has it."
+)
+FIX = (
+    "Take the locks in the same order everywhere, or hold only one at a time: collect under one lock, act outside it. "
+    "Join a thread outside every lock that it needs."
+)
+OWN_FIX = (
+    "Use threading.RLock where the same thread comes back to a lock, or split the function: one that takes the lock, "
+    "and one that expects it to be taken. In a signal handler, finalizer or callback take no lock: set a flag, or use "
+    "queue.SimpleQueue."
+)
+IMPORT_FIX = (
+    "Start no threads, and wait for none, at the top level of a module: its import is not over before that is. Do so "
+    "in a function that main calls; and import in the same order everywhere."
+)
+FEW = 4
+
+
+def diagnose(report: Report) -> Iterator[Finding]:
+    """One finding for each cycle without imports."""
+    return _find(report, CODE)
+
+
+def diagnose_imports(report: Report) -> Iterator[Finding]:
+    """One finding for each cycle in which somebody waits for the import of a module."""
+    return _find(report, IMPORT_CODE)
+
+
+def _find(report: Report, code: str) -> Iterator[Finding]:
+    graph = WaitGraph(report)
+    for cycle in graph.cycles():
+        if code == (IMPORT_CODE if any(_is_import(step) for step in cycle) else CODE):
+            yield _make_finding(graph, cycle, code)
+
+
+def _is_import(step: Step) -> bool:
+    wait = step.waiter.waits_for
+    return wait is not None and wait.kind == "import_lock"
+
+
+def _make_finding(graph: WaitGraph, cycle: tuple[Step, ...], code: str) -> Finding:
+    is_own = len(cycle) == 1
+    process = graph.actors.process(cycle[0].waiter.id)
+    return Finding(
+        code=code,
+        title=_describe_own(graph, cycle[0]) if is_own else _describe(graph, cycle),
+        certainty=CERTAINTIES[max(CERTAINTIES.index(step.certainty) for step in cycle)],
+        process=process.id if process else None,
+        subjects=list(_subjects(graph, cycle)),
+        evidence=[one for step in cycle for one in describe_step(graph, step)] + _who_else(graph, cycle),
+        explanation=OWN if is_own else EXPLANATION,
+        fix=IMPORT_FIX if code == IMPORT_CODE else OWN_FIX if is_own else FIX,
+    )
+
+
+def _describe(graph: WaitGraph, cycle: tuple[Step, ...]) -> str:
+    """`deadlock: save waits for lock db, held by evict, which waits for lock cache, held by save`."""
+    parts = [graph.actors.name(cycle[0].waiter.id)]
+    for step in cycle:
+        holder = graph.actors.name(step.holder)
+        if step.hold is None:
+            parts.append(f"waits for the end of {holder}, which")
+        else:
+            parts.append(f"waits for {graph.actors.name(step.wait.to)}, held by {holder}, which")
+    return "deadlock: " + " ".join(parts).removesuffix(", which")
+
+
+def _describe_own(graph: WaitGraph, step: Step) -> str:
+    name = graph.actors.name(step.waiter.id)
+    if step.hold is None:
+        return f"deadlock: {name} waits for its own end"
+    return f"deadlock: {name} waits for {graph.actors.name(step.wait.to)}, which it holds itself"
+
+
+def _subjects(graph: WaitGraph, cycle: tuple[Step, ...]) -> Iterator[Subject]:
+    for step in cycle:
+        yield graph.actors.subject(step.waiter.id)
+        if step.hold is not None:
+            yield graph.actors.subject(step.wait.to)
+
+
+def _who_else(graph: WaitGraph, cycle: tuple[Step, ...]) -> list[Evidence]:
+    others = graph.waiting_for({step.waiter.id for step in cycle})
+    names = [graph.actors.name(one.id) for one in others[:FEW]]
+    more = f" and {len(others) - FEW} more" if len(others) > FEW else ""
+    return [Evidence(text=f"behind them wait {', '.join(names)}{more}")] if names else []

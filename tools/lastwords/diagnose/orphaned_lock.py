@@ -1,0 +1,106 @@
+"""`orphaned-lock` and `fork-held-lock`: somebody waits for a lock that nobody who is left could give back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from lastwords.diagnose.actors import stand
+from lastwords.diagnose.wait_graph import WaitGraph
+from lastwords.model import Certainty, Edge, Evidence, Finding, Object, Process, Report
+
+CODE = "orphaned-lock"
+FORK_CODE = "fork-held-lock"
+LOCKS = ("lock", "rlock", "process_lock")
+LONG = 1.0  # seconds: a lock that changes hands is not waited for as long by a thread that sleeps all the while
+
+EXPLANATION = (
+    "The lock is taken, and whoever took it has ended, or was killed, without giving it back. Nobody else does that."
+)
+FORK_EXPLANATION = (
+    "The process was forked while another thread held the lock. The child has a copy of the lock, taken, and only "
+    "the thread that forked: the one that would give it back exists in the parent alone."
+)
+FIX = "Take locks with `with`, so that an exception gives them back; and end threads and processes by asking them to."
+FORK_FIX = (
+    "Start children before threads, or by multiprocessing's spawn or forkserver; or execute another program right "
+    "after the fork (subprocess). Where it must fork, os.register_at_fork() can hold the lock over the fork and free "
+    "it in both."
+)
+
+
+def diagnose(report: Report) -> Iterator[Finding]:
+    """One finding for each orphaned lock of a process that was not forked."""
+    return _find(report, forked=False)
+
+
+def diagnose_forked(report: Report) -> Iterator[Finding]:
+    """One finding for each lock that a fork left behind."""
+    return _find(report, forked=True)
+
+
+def _find(report: Report, *, forked: bool) -> Iterator[Finding]:
+    graph = WaitGraph(report)
+    waits: dict[str, list[Edge]] = {}
+    for edge in graph.waits.values():
+        waits.setdefault(edge.to, []).append(edge)
+    for target, edges in waits.items():
+        lock, process = graph.actors.objects.get(target), graph.actors.process(target)
+        if lock is None or process is None or bool(process.forked) is not forked or graph.holds.get(target):
+            continue
+        certainty = _judge(report, graph, lock, edges)
+        if certainty:
+            yield _make_finding(graph, lock, process, edges, certainty)
+
+
+def _judge(report: Report, graph: WaitGraph, lock: Object, edges: list[Edge]) -> Certainty | None:
+    """Certain where the lock names an owner that no longer exists; likely where no frame of any thread has it."""
+    if lock.kind not in LOCKS or lock.locked is not True:
+        return None
+    is_sure = all(edge.certainty == "certain" for edge in edges)
+    if lock.owner_ident and lock.owner is None:
+        return "certain" if is_sure and _is_complete(report, lock) else "likely"
+    if lock.owner is not None or not is_sure:
+        return None
+    longest = max((getattr(graph.actors.by_id[edge.origin], "idle_s", None) or 0.0 for edge in edges), default=0.0)
+    return "likely" if longest >= LONG and _is_complete(report, lock) else None
+
+
+def _is_complete(report: Report, lock: Object) -> bool:
+    """Whether all threads of the moment were read, and stood still."""
+    is_whole = any(one.id == lock.moment and one.capture.complete for one in report.moments)
+    threads = [one for one in report.threads if one.moment == lock.moment]
+    return is_whole and all(one.error is None and one.consistent is not False for one in threads)
+
+
+def _make_finding(graph: WaitGraph, lock: Object, process: Process, edges: list[Edge], certainty: Certainty) -> Finding:
+    name, waiters = graph.actors.name(lock.id), [graph.actors.name(edge.origin) for edge in edges]
+    left = "its holder was left behind by a fork" if process.forked else "nobody who is left holds it"
+    return Finding(
+        code=FORK_CODE if process.forked else CODE,
+        title=f"{waiters[0]} waits for {name}, which is taken, and {left}",
+        certainty=certainty,
+        process=process.id,
+        subjects=[graph.actors.subject(one) for one in (edges[0].origin, lock.id)],
+        evidence=[*_describe_waits(graph, lock, edges), *_describe_owner(lock), *_describe_fork(process)],
+        explanation=FORK_EXPLANATION if process.forked else EXPLANATION,
+        fix=FORK_FIX if process.forked else FIX,
+    )
+
+
+def _describe_waits(graph: WaitGraph, lock: Object, edges: list[Edge]) -> Iterator[Evidence]:
+    for edge in edges[:4]:
+        yield stand(graph.actors.by_id[edge.origin], f"{graph.actors.name(edge.origin)} waits for it", lock.address)
+
+
+def _describe_owner(lock: Object) -> Iterator[Evidence]:
+    if lock.owner_ident:
+        text = "it names as its owner an ident that no thread of the process has"
+        yield Evidence(text=text, value=hex(lock.owner_ident))
+    else:
+        yield Evidence(text="it is taken, and no frame of any thread is inside it", address=lock.address)
+
+
+def _describe_fork(process: Process) -> Iterator[Evidence]:
+    if process.forked:
+        text = f"process {process.pid} was forked and has executed no other program since (PF_FORKNOEXEC)"
+        yield Evidence(text=text, value=f"parent {process.ppid}")

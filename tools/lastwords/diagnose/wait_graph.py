@@ -1,0 +1,134 @@
+"""The graph of waits: who cannot go on before whom.
+
+An actor (thread, greenlet, task) waits for one thing: another actor's end, or an object. An object that somebody holds
+leads on to its holder. Where several might hold it, or nobody is known to, the way ends there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+
+import msgspec
+
+from lastwords.diagnose.actors import Actor, Actors, stand
+from lastwords.model import Certainty, Edge, Evidence, Frame, Report
+
+CERTAINTIES: tuple[Certainty, ...] = ("certain", "likely", "possible")
+
+
+class Step(msgspec.Struct, frozen=True):
+    """`waiter` cannot go on before `holder` has done something: ended, or given back what `hold` is about."""
+
+    waiter: Actor
+    holder: str
+    wait: Edge
+    hold: Edge | None = None
+
+    @property
+    def certainty(self) -> Certainty:
+        """As certain as what is least so."""
+        least = max(CERTAINTIES.index(edge.certainty) for edge in (self.wait, self.hold) if edge)
+        if getattr(self.waiter, "consistent", None) is False:  # it may have run while it was read
+            least = max(least, 1)
+        return CERTAINTIES[least]
+
+
+class Chain(msgspec.Struct, frozen=True):
+    """The steps from one actor on. `end`: the id of what the last one leads to; `cycle`: the steps that go round."""
+
+    steps: tuple[Step, ...]
+    end: str
+    cycle: tuple[Step, ...] = ()
+
+
+class WaitGraph:
+    """Every wait of a report that has no end in time: what a timeout ends is no reason to hang.
+
+    Where a program was stopped as it dropped an exception, what its other threads do then is nobody's hang.
+    """
+
+    def __init__(self, report: Report) -> None:
+        self.actors = Actors(report)
+        self._stops = {one.id for one in report.moments if one.reason in ("unraisable", "fatal")}
+        self.waits: dict[str, Edge] = {}
+        self.holds: dict[str, list[Edge]] = {}
+        for edge in report.edges:
+            if edge.kind == "waits" and not self._ends_by_itself(edge.origin):
+                self.waits.setdefault(edge.origin, edge)
+            elif edge.kind == "holds":
+                self.holds.setdefault(edge.to, []).append(edge)
+
+    def _ends_by_itself(self, identity: str) -> bool:
+        actor = self.actors.by_id.get(identity)
+        if actor is None or actor.moment in self._stops:
+            return True
+        return actor.waits_for is not None and actor.waits_for.until is not None
+
+    def step(self, identity: str) -> Step | None:
+        """Whom this actor waits for; None where that is nobody, or not one alone."""
+        wait = self.waits.get(identity)
+        if wait is None:
+            return None
+        waiter = self.actors.by_id[identity]
+        if wait.to in self.actors.by_id:
+            return Step(waiter, wait.to, wait)
+        holds = self.holds.get(wait.to, [])
+        return Step(waiter, holds[0].origin, wait, holds[0]) if len(holds) == 1 else None
+
+    def chain(self, identity: str) -> Chain:
+        """From this actor to the one that waits for nobody, or round a cycle."""
+        steps: list[Step] = []
+        seen: dict[str, int] = {}
+        while identity not in seen and (step := self.step(identity)) is not None:
+            seen[identity] = len(steps)
+            steps.append(step)
+            identity = step.holder
+        return Chain(tuple(steps), identity, tuple(steps[seen[identity] :]) if identity in seen else ())
+
+    def cycles(self) -> Iterator[tuple[Step, ...]]:
+        """Each cycle once; it begins with the actor that is first in the report."""
+        told: set[str] = set()
+        for first in self.actors.by_id:
+            identity, path = first, dict[str, Step]()
+            while identity not in told and (step := self.step(identity)) is not None:
+                told.add(identity)
+                path[identity] = step
+                identity = step.holder
+            if identity in path:
+                steps = list(path.values())
+                yield tuple(steps[list(path).index(identity) :])
+
+    def waiting_for(self, identities: set[str]) -> list[Actor]:
+        """The actors outside `identities` that wait, step by step, for one inside."""
+        found: dict[str, Actor] = {}
+        behind = list(identities)
+        while behind:
+            for waiter in self._waiters.get(behind.pop(), []):
+                if waiter.id not in identities and waiter.id not in found:
+                    found[waiter.id] = waiter
+                    behind.append(waiter.id)
+        return list(found.values())
+
+    @cached_property
+    def _waiters(self) -> dict[str, list[Actor]]:
+        """By the actor whom they wait for."""
+        waiters: dict[str, list[Actor]] = {}
+        for identity in self.actors.by_id:
+            if (step := self.step(identity)) is not None:
+                waiters.setdefault(step.holder, []).append(step.waiter)
+        return waiters
+
+
+def describe_step(graph: WaitGraph, step: Step) -> list[Evidence]:
+    """Where the waiter stands, and by which line the holder took it."""
+    name, holder = graph.actors.name(step.waiter.id), graph.actors.name(step.holder)
+    if step.hold is None:
+        return [stand(step.waiter, f"{name} waits for the end of {holder}")]
+    target = graph.actors.objects.get(step.wait.to)
+    address = target.address if target else None
+    waits = stand(step.waiter, f"{name} waits for {graph.actors.name(step.wait.to)}", address)
+    taken = step.hold.at or Frame(kind="python")
+    who = "the same" if step.holder == step.waiter.id else holder
+    text = f"{who} holds it ({step.hold.certainty})"
+    return [waits, Evidence(text=text, file=taken.file, line=taken.line, value=step.hold.evidence)]

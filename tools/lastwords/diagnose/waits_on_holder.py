@@ -1,0 +1,63 @@
+"""`waits-on-holder`: no deadlock, but whoever holds the lock is itself waiting, for something else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from lastwords.diagnose.actors import Actor, stand
+from lastwords.diagnose.wait_graph import CERTAINTIES, Chain, WaitGraph, describe_step
+from lastwords.model import Certainty, Finding, Report, Thread, WaitsFor
+
+CODE = "waits-on-holder"
+LONG = 1.0  # seconds that both must have slept: a lock that is about to change hands is none of our business
+
+EXPLANATION = (
+    "Nobody is deadlocked: the lock will be given back when its holder goes on. But the holder waits itself, with the "
+    "lock in its hands, and so everybody who needs the lock waits for that, too."
+)
+FIX = (
+    "Do not wait (for the network, a child, a queue, a sleep) while holding a lock: take it only around what it guards."
+)
+
+
+def diagnose(report: Report) -> Iterator[Finding]:
+    """One finding for each holder that waits while others wait for it, step by step: a main thread where it is one."""
+    graph = WaitGraph(report)
+    for end in graph.actors.by_id.values():
+        wait = end.waits_for
+        if wait is None or wait.kind == "gil" or graph.step(end.id) is not None or not _is_long(end):
+            continue
+        behind = sorted(graph.waiting_for({end.id}), key=lambda one: not getattr(one, "is_main", False))
+        chain = graph.chain(behind[0].id) if behind else Chain((), end.id)
+        if any(step.hold for step in chain.steps) and _is_long(behind[0]):
+            yield _make_finding(graph, chain, end, wait)
+
+
+def _is_long(actor: Actor) -> bool:
+    """Whether it has slept for long; of greenlets and tasks nobody keeps that account."""
+    return (actor.idle_s or 0.0) >= LONG if isinstance(actor, Thread) else True
+
+
+def _make_finding(graph: WaitGraph, chain: Chain, end: Actor, wait: WaitsFor) -> Finding:
+    first, name = graph.actors.name(chain.steps[0].waiter.id), graph.actors.name
+    lock = next(step for step in reversed(chain.steps) if step.hold)
+    process = graph.actors.process(end.id)
+    what = wait.detail or wait.kind.replace("_", " ")
+    return Finding(
+        code=CODE,
+        title=f"{first} waits for {name(lock.wait.to)}, held by {name(end.id)}, which itself waits: {what}",
+        certainty=_certainty(chain, wait),
+        process=process.id if process else None,
+        subjects=[graph.actors.subject(one) for one in (end.id, chain.steps[0].waiter.id, lock.wait.to)],
+        evidence=[
+            *(one for step in chain.steps for one in describe_step(graph, step)),
+            stand(end, f"{name(end.id)} itself waits: {what}"),
+        ],
+        explanation=EXPLANATION,
+        fix=FIX,
+    )
+
+
+def _certainty(chain: Chain, wait: WaitsFor) -> Certainty:
+    certainties = [step.certainty for step in chain.steps] + [wait.certainty]
+    return CERTAINTIES[max(CERTAINTIES.index(one) for one in certainties)]
