@@ -13,7 +13,7 @@ from typing import Literal
 
 import msgspec
 
-from lastwords.capture.memory import PAGE, Memory, ProcessMemory
+from lastwords.capture.memory import PAGE, Memory, open_process_memory
 from lastwords.capture.procfs import PROC, Mapping
 from lastwords.capture.target_paths import open_path
 
@@ -40,7 +40,7 @@ def find_file(pid: int, mapping: Mapping, proc: Path = PROC, memory: Memory | No
     """
     directory = proc / str(pid)
     if memory is None and proc == PROC:
-        memory = ProcessMemory(pid)
+        memory = open_process_memory(pid)
     for path in _find_ways(directory, mapping):
         try:
             found = _stat(directory, path)

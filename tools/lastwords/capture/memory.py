@@ -128,6 +128,11 @@ class ProcessMemory:
         """
         return max(self._readv(ranges, into, sum(size for _, size in ranges)), 0)
 
+    def is_allowed(self) -> bool:
+        """Whether the kernel makes this call for us: containers have filters that refuse it. Reads nothing."""
+        buffer = ctypes.create_string_buffer(1)
+        return self._readv([(0, 1)], ctypes.addressof(buffer), 1) not in (-errno.EPERM, -errno.ENOSYS)
+
     def _readv(self, ranges: Sequence[Range], into: int, size: int) -> int:
         """Bytes read, or the negative errno."""
         local = _IoVec(into, size)
@@ -231,18 +236,25 @@ def _is_sane(address: int, size: int) -> bool:
 def open_process_memory(pid: int, address: int | None = None) -> Memory:
     """The memory of a live process by whichever way works; `address` is one that must be readable.
 
-    Raises ReadError where neither does, with the kernel's reason.
+    Raises ReadError where neither does, with the kernel's reason; without an address nothing is raised.
     """
     memory = ProcessMemory(pid)
     if address is None:
-        return memory
+        return memory if memory.is_allowed() else _open_mem(pid) or memory
     try:
         memory.read(address, 1)
     except ReadError as error:
         if ctypes.get_errno() not in (errno.ENOSYS, errno.EPERM):
             raise
-        try:
-            return ProcMemMemory(pid)
-        except OSError:
+        other = _open_mem(pid)
+        if other is None:
             raise error from None
+        return other
     return memory
+
+
+def _open_mem(pid: int) -> Memory | None:
+    try:
+        return ProcMemMemory(pid)
+    except OSError:
+        return None

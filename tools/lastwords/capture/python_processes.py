@@ -16,7 +16,7 @@ from lastwords.capture import procfs
 from lastwords.capture.elf import ROOTS, Image, open_image
 from lastwords.capture.elf_tables import find_all
 from lastwords.capture.kernel.peers import list_pids
-from lastwords.capture.memory import ProcessMemory, ReadError
+from lastwords.capture.memory import ReadError, open_process_memory
 from lastwords.capture.permission import Obstacle, Tracee, Tracer, find_obstacles, make_tracee, read_rights
 from lastwords.capture.procfs import PROC, ProcessGoneError
 from lastwords.hexversion import format_version
@@ -173,7 +173,7 @@ class _Files:
     def _open(self, pid: int, text: bytes, path: bytes) -> Image | None:
         lines = b"\n".join(line for line in text.split(b"\n") if line.endswith(b" " + path))
         maps = procfs.parse_maps(os.fsdecode(lines))
-        return open_image(pid, maps, os.fsdecode(path).replace("\\012", "\n"), self._proc, ProcessMemory(pid))
+        return open_image(pid, maps, os.fsdecode(path).replace("\\012", "\n"), self._proc, open_process_memory(pid))
 
 
 def _is_named_python(path: bytes) -> bool:
@@ -203,7 +203,7 @@ def _find_version(image: Image, pid: int) -> str | None:
     try:
         if address is None:
             return _find_version_text(image, minor.group(1) if minor else None)
-        data = _read_file(image, address, 8) or ProcessMemory(pid).read(address + image.bias, 8)
+        data = _read_file(image, address, 8) or open_process_memory(pid).read(address + image.bias, 8)
         return format_version(int.from_bytes(data, "little"))
     except (OSError, ReadError):
         return minor.group(1) if minor else None
