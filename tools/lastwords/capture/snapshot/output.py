@@ -85,7 +85,7 @@ def _replacing(target: Path) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
             if not is_named:
-                os.link(f"/proc/self/fd/{file.fileno()}", draft, follow_symlinks=True)
+                os.link(f"/proc/self/fd/{descriptor}", draft, src_dir_fd=descriptor)  # or it would link the link
         draft.replace(target)
     except BaseException:
         draft.unlink(missing_ok=True)
