@@ -32,6 +32,7 @@ from lastwords.cpython.interpreter import Interpreter, open_image
 from lastwords.cpython.threads import read_threads
 from lastwords.errors import SetupError, TargetError
 from lastwords.examine.core import load_core, read_core_report
+from lastwords.frames import python_frames
 from lastwords.model import Stack
 from lastwords.watch.gdb_memory import GdbMemory
 from needs import need
@@ -173,7 +174,7 @@ def test_the_thread_that_faulted_comes_first(interpreter: Python, tmp_path: Path
     assert core.argv == [str(word) for word in command]
     report = read_core_report(path)
     assert report.threads[0].name == "faulty"
-    assert [frame.function for frame in report.threads[0].stack[:5]] == [
+    assert [frame.function for frame in python_frames(report.threads[0].stack)[:5]] == [
         "string_at", "fault", "fault", "fault", "wait_and_fault"
     ]  # fmt: skip
     assert report.exceptions[0].message == "signal SIGSEGV: address 0x10"

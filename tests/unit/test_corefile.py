@@ -25,6 +25,7 @@ from lastwords.capture.memory import PAGE, ReadError
 from lastwords.errors import LastwordsError, TargetError
 from lastwords.examine.core import describe_signal, load_core, read_core_report
 from lastwords.examine.read import Options
+from lastwords.frames import python_frames
 from lastwords.model import ExceptionValue, Frame
 
 CORES = Path(__file__).parents[1] / "cores"
@@ -105,7 +106,7 @@ def test_the_report_begins_with_the_thread_that_died(name: str) -> None:
     assert report.threads[0].tid == (core.crashed_tid or core.pid)
     assert {thread.tid for thread in report.threads} == {thread.tid for thread in core.threads}
     assert [caught.how for caught in report.exceptions] == (["fatal"] if core.signal else [])
-    assert [frame.function for frame in report.threads[0].stack][:1] == ["block"]
+    assert [frame.function for frame in python_frames(report.threads[0].stack)][:1] == ["block"]
 
 
 @pytest.fixture(scope="module")

@@ -100,11 +100,9 @@ def test_a_torn_stack_is_merged_as_far_as_it_goes(made: Made, data: st.DataObjec
     assert (merged.error or "").startswith("the caller of 0x1 is not known")
     done = sum(at < length for at in made.loops)
     assert [one for one in labels(merged) if one.startswith("python")] == pythons(made.runs)
-    upto = len([one for one in made.merged if not one.startswith("C ") or int(one[2:]) < length])
     inner = [one for one in made.merged if is_before(one, length, pythons(made.runs[:done]))]
     assert labels(merged) == inner + pythons(made.runs[done:])
-    assert upto >= len(inner)
-    assert ("nothing is known" in (merged.error or "")) == (bool(length) and done < len(made.runs))
+    assert ("nothing is known" in (merged.error or "")) == (0 < done < len(made.runs))
 
 
 def is_before(one: str, length: int, done: list[str]) -> bool:

@@ -93,7 +93,7 @@ def merge(
     missing = len(runs) - len(found or ())
     if found is None or (missing and problem is None):
         return Merged(python, fits=False, error=_explain(bodies, runs, problem))
-    if missing:
+    if missing and found:
         problem = f"{problem}; so nothing is known of the C frames of its {missing} outermost calls from C to Python"
     hidden = len(found) - len(set(found))  # of two runs in one C frame, one belongs to a C frame that was stepped over
     if hidden and problem is None:

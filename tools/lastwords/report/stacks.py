@@ -49,16 +49,19 @@ def format_frame(page: Page, frame: Frame) -> Iterator[str]:
 
 
 def describe_native(page: Page, frame: Frame) -> str:
-    """`list_sort (listobject.c:2471)`, `sem_clockwait (libc.so.6)`, `_queue.so+0x1a2b`."""
-    library = PurePath(frame.library).name if frame.library else None
-    guessed = ", guessed" if frame.guessed else ""
-    if not frame.function:
-        at = frame.offset if library else frame.address
-        return f"{library or 'no file'}{f'+{at:#x}' if at is not None else ''}{f' ({guessed[2:]})' if guessed else ''}"
-    name = frame.function if page.details else shorten_name(frame.function)
+    """`list_sort (listobject.c:2471)`, `sem_clockwait (libc.so.6)`, `_queue.so+0x1a2b`, `0x7f12 (no file)`."""
+    library = PurePath(frame.library).name if frame.library else "no file"
     line = f":{frame.line}" if frame.line else ""
-    place = f"{PurePath(frame.file).name}{line}" if frame.file else library or "no file"
-    return f"{name} ({place}{guessed})"
+    place = f"{PurePath(frame.file).name}{line}" if frame.file else library
+    name = frame.function if page.details else shorten_name(frame.function or "")
+    if not name and frame.library and frame.offset is not None:
+        return f"{library}+{frame.offset:#x}{' (guessed)' if frame.guessed else ''}"
+    return f"{name or hexadecimal(frame.address)} ({place}{', guessed' if frame.guessed else ''})"
+
+
+def hexadecimal(address: int | None) -> str:
+    """An address, or `?`."""
+    return "?" if address is None else f"{address:#x}"
 
 
 def shorten_name(name: str) -> str:

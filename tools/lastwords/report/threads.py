@@ -36,9 +36,17 @@ def _group(page: Page, report: Report, threads: list[Thread]) -> list[list[Threa
     groups: dict[object, list[Thread]] = {}
     for thread in threads:
         places = tuple(_format_stacks(page, thread))
-        has_own = thread.is_main or thread.holds or thread.error or any(frame.locals for frame in thread.stack)
+        has_own = thread.is_main or thread.holds or any(frame.locals for frame in thread.stack)
         exceptions = tuple(describe_exception(one) for one in (thread.handled, thread.pending) if one)
-        same = (places, describe_wait(report, thread), thread.state, thread.daemon, thread.finishing, exceptions)
+        same = (
+            places,
+            describe_wait(report, thread),
+            thread.state,
+            thread.daemon,
+            thread.finishing,
+            thread.error,
+            exceptions,
+        )
         groups.setdefault(thread.id if has_own else same, []).append(thread)
     return list(groups.values())
 
