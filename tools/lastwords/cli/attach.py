@@ -38,8 +38,10 @@ def command(  # noqa: PLR0913, PLR0917 (one for each option)
 
     The process is stopped for milliseconds, read from outside, and left as it was; no code runs in it.
     """
-    from lastwords.examine import Options, attach_process, attach_tree  # noqa: PLC0415 (start-up time of `attach -h`)
+    from lastwords.cpython.refusals import refuse_ourselves  # noqa: PLC0415 (start-up time of `attach -h`)
+    from lastwords.examine import Options, attach_process, attach_tree  # noqa: PLC0415
 
+    refuse_ourselves(pid)
     attach = attach_tree if tree else attach_process
     report = attach(pid, Options(locals=with_locals, native=native != "none"), pause=not no_pause)
     deliver(report, replace(outputs, default="stdout", native=native))

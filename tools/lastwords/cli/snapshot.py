@@ -41,9 +41,11 @@ def command(pid: int, output: str | None, bundle: bool, with_locals: bool, no_pa
     from lastwords.capture.snapshot import bundle as bundles  # noqa: PLC0415 (start-up time of `snapshot -h`)
     from lastwords.capture.snapshot.output import check_output, check_stdout, writing  # noqa: PLC0415
     from lastwords.capture.snapshot.write import write_snapshot  # noqa: PLC0415
+    from lastwords.cpython.refusals import refuse_ourselves  # noqa: PLC0415
     from lastwords.examine import Options  # noqa: PLC0415
     from lastwords.examine.snapshot import take_snapshot  # noqa: PLC0415
 
+    refuse_ourselves(pid)
     path = None if output == STDOUT else Path(output or time.strftime(f"lastwords-{pid}-%Y%m%dT%H%M%S.core"))
     check_stdout() if path is None else check_output(path)
     taken = take_snapshot(pid, Options(locals=with_locals), pause=not no_pause)

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 
 from msgspec.structs import replace
 
 from lastwords.capture import elf, procfs
 from lastwords.capture.elf_tables import ElfError, ElfTables
+from lastwords.capture.machine.elsewhere import (
+    SHOWN,
+    find_inside,
+    format_attach,
+    format_attach_as,
+    is_contained,
+    read_own_namespaces,
+)
 from lastwords.capture.memory import Memory
 from lastwords.capture.permission import find_obstacles, read_rights, read_tracee
 from lastwords.errors import LastwordsError, SetupError, TargetError
@@ -18,6 +27,7 @@ SUPPORTED = "CPython 2.7 and 3.6 to 3.15"
 PYPY_ROOTS = ("rpython_startup_code", "pypy_main_startup")
 ELF_32 = b"\x7fELF\x01"
 LIST = "lastwords ps"
+NOBODY_MAY = 3  # yama's ptrace_scope
 PF_KTHREAD = 0x00200000  # include/linux/sched.h; in the flags of /proc/PID/stat
 
 
@@ -25,9 +35,29 @@ class NotPythonError(TargetError):
     """The process runs another program."""
 
 
-def explain_gone(pid: int) -> TargetError:
-    """No such process."""
-    return TargetError(f"There is no process {pid}.", LIST)
+def explain_gone(pid: int, proc: Path = procfs.PROC) -> TargetError:
+    """No such process, here: pid namespaces number their processes each for itself."""
+    ours = read_own_namespaces(proc)
+    if ours is None or ours.sees_machine:
+        inside = list(islice(find_inside(pid, proc), SHOWN))
+        if not inside:
+            return TargetError(f"There is no process {pid}.", LIST)
+        fact = f"There is no process {pid} here; in a container one calls itself {pid}."
+        return TargetError(fact, "\n".join(f"lastwords attach {number}    # {name}" for number, name in inside))
+    fact = f"There is no process {pid} in this pid namespace, which has {ours.processes}"
+    if not ours.began_here:
+        return TargetError(f"{fact}.", LIST)
+    return TargetError(f"{fact} and is this container's own.", f"{format_attach(1, proc)}    # in that of NAME")
+
+
+def refuse_ourselves(pid: int, proc: Path = procfs.PROC) -> None:
+    """Raises TargetError where `pid` is the command itself, as the first process of a container of its own is."""
+    if pid == os.getpid():
+        fact = f"Process {pid} is lastwords itself"
+        if pid == 1:
+            where = "it is the first process of this container, which has a pid namespace of its own"
+            raise TargetError(f"{fact}: {where}.", f"{format_attach(1, proc)}    # in that of NAME")
+        raise TargetError(f"{fact}.", LIST)
 
 
 def refuse_thread(pid: int, proc: Path = procfs.PROC) -> None:
@@ -61,7 +91,11 @@ def explain_no_python(
     _check_that_all_were_looked_at(pid, maps, proc, memory)
     files = {mapping.path for mapping in maps if mapping.path.startswith("/")}
     fact = f"{name} is not Python: none of its {len(files)} mapped files holds CPython."
-    return NotPythonError(fact, f"lastwords attach --tree {pid}    # is it one of its children?")
+    ours = read_own_namespaces(proc)
+    is_our_own = pid == 1 and ours is not None and ours.began_here and not ours.sees_machine
+    elsewhere = f"{format_attach(1, proc)}    # is it in another container?"
+    child = f"lastwords attach --tree {pid}    # is it one of its children?"
+    return NotPythonError(fact, elsewhere if is_our_own else child)
 
 
 def _c_stack(pid: int) -> str:
@@ -139,7 +173,15 @@ def explain_refusal(pid: int, error: Exception, proc: Path = procfs.PROC) -> Las
 def _explain_permission(pid: int, proc: Path) -> SetupError:
     """The first reason that the kernel has; that somebody else traces it keeps nobody from reading."""
     tracee = replace(read_tracee(pid, proc), tracer_pid=0)
-    obstacle = next(find_obstacles(read_rights(proc, os.getpid()), tracee), None)
+    rights, ours = read_rights(proc, os.getpid()), read_own_namespaces(proc)
+    obstacle = next(find_obstacles(rights, tracee), None)
     fact = obstacle.fact if obstacle else "the kernel does not show why (a security module, a process not dumpable)"
-    mend = obstacle.mend if obstacle and "doctor" not in obstacle.mend else f"sudo lastwords attach {pid}"
+    mend = f"sudo lastwords attach {pid}"
+    if ours is not None and not ours.is_first_user and (obstacle is None or tracee.other_user_namespace):
+        fact = "lastwords is in a user namespace of its own, where capabilities count for what is inside alone"
+        mend += "    # outside"
+    elif is_contained(proc) and not rights.has_sys_ptrace and (rights.ptrace_scope or 0) < NOBODY_MAY:
+        mend = "\n".join(filter(None, (format_attach(pid, proc), format_attach_as(tracee, proc))))
+    elif obstacle is not None and "doctor" not in obstacle.mend:
+        mend = obstacle.mend
     return SetupError(f"The memory of process {pid} may not be read: {fact}.", mend)
