@@ -15,6 +15,7 @@ from lastwords.report.greenlets import format_greenlets
 from lastwords.report.layout import Native, Page, format_number, shorten
 from lastwords.report.processes import format_tree, format_tree_headline, is_tree
 from lastwords.report.threads import format_headline, format_moment
+from lastwords.signals import signal_name
 
 HEALTHY = "healthy"
 IMPLEMENTATIONS = {"cpython": "CPython", "pypy": "PyPy"}
@@ -27,13 +28,19 @@ def format_report(
     page = Page(width=width, colour=colour, details=details, native=native)
     if not report.findings:
         headline = format_tree_headline(report) if is_tree(report) else format_headline(report)
-        yield from page.wrap(headline or "no findings", style=page.bold)
+        yield from page.wrap(f"{_cause_of_death(report)}{headline or 'no findings'}", style=page.bold)
     elif all(finding.code == HEALTHY for finding in report.findings):
         yield page.bold(clean(report.findings[0].title))
     else:
         yield from _format_answer(page, report)
     yield from format_tree(page, report, _format_process) if is_tree(report) else _format_processes(page, report)
     yield from _format_problems(page, report)
+
+
+def _cause_of_death(report: Report) -> str:
+    """For a core of a process that was killed, but did not crash: SIGQUIT, say."""
+    end = report.processes[0].exit if report.mode == "core" and report.processes else None
+    return f"killed by {signal_name(end.signal)}: " if end and end.signal else ""
 
 
 def _format_answer(page: Page, report: Report) -> Iterator[str]:
