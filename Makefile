@@ -69,7 +69,7 @@ bench: setup ## what `lastwords run` and `lastwords attach` cost a program, besi
 
 .PHONY: image
 image: setup ## lastwords:3.13, CPython with debug symbols, gdb and lastwords (PYTHON=2.7, 3.11, 3.13, 3.14 or 3.15)
-	@$(PY) tools/setup/images.py build $(PYTHON)
+	@$(PY) tools/setup/images.py build $(PYTHON) $(if $(PACKAGES),--build-arg='PACKAGES=$(PACKAGES)')
 
 .PHONY: images
 images: setup ## the images of all five CPythons

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from docker.harness import Docker
 
 PROGRAM = "def outer(asked):\n    inner(asked)\ndef inner(asked):\n    id(asked)\nouter('a question')\n"
+FRAMES = [("4", "inner"), ("2", "outer"), ("5", "<module>")]
 # Stops in the C function of `id`, three Python frames deep.
 SESSION = (
     "set breakpoint pending on", "set confirm off", "break builtin_id", "run", "echo \\n== bt\\n", "bt",
@@ -42,12 +43,8 @@ class Shown:
     @property
     def has_python_stack(self) -> bool:
         """py-bt: the three Python frames, with their lines."""
-        lines = re.findall(r'File "/app/asks\.py", line (\d+), in (\S+)', self.part("py-bt"))
-        return [(line, name.partition("(")[0]) for line, name in lines] == [
-            ("4", "inner"),
-            ("2", "outer"),
-            ("5", "<module>"),
-        ]
+        lines = re.findall(r'File "(?:/app/)?asks\.py", line (\d+), in (\S+)', self.part("py-bt"))
+        return [(line, name.partition("(")[0]) for line, name in lines] == FRAMES
 
     @property
     def has_source(self) -> bool:

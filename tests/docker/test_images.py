@@ -117,7 +117,7 @@ def _find_in_layers(docker: Docker, name: str, needles: set[bytes]) -> Iterator[
 def _find_in_layer(layer: IO[bytes], needles: set[bytes]) -> Iterator[str]:
     with tarfile.open(fileobj=layer, mode="r|") as files:
         for one in files:
-            content = files.extractfile(one)
+            content = files.extractfile(one) if one.isreg() else None
             if content and _contains(content.read(), needles):
                 yield one.name
 
