@@ -33,7 +33,8 @@ def is_contained(proc: Path = procfs.PROC) -> bool:
     if ours is not None and not ours.sees_machine:
         return True
     bounding = procfs.read_fields(os.getpid(), proc).get("CapBnd")
-    return bounding is not None and not int(bounding, 16) & SYS_PTRACE
+    is_bound = bounding is not None and not int(bounding, 16) & SYS_PTRACE
+    return is_bound and find_container(os.getpid(), proc) is not None
 
 
 def format_attach(pid: int, proc: Path = procfs.PROC) -> str:
