@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
@@ -11,10 +12,13 @@ import msgspec
 from lastwords.capture.architectures import Architecture, Registers
 from lastwords.capture.captured import KernelThread
 from lastwords.capture.core.files import MappedFiles
+from lastwords.capture.memory import ReadError
 from lastwords.capture.procfs import PROC
 from lastwords.cpython import Interpreter
 from lastwords.cpython.threads import PythonThread
 from lastwords.examine.read import Source
+from lastwords.greenlets.greenlet import read_greenlet
+from lastwords.greenlets.module import find_module
 from lastwords.model import Frame, Moment, Report, Thread
 from lastwords.native.images import list_images
 from lastwords.native.merge import LOOP, OLD_LOOP, Run, merge, to_frame
@@ -28,7 +32,8 @@ def add_native_stacks(
 ) -> None:
     """Adds C frames to the stacks of the moment's threads, in the order in which they were added to the report."""
     own = [thread for thread in report.threads if thread.moment == moment.id]
-    stacks = _Stacks(source, unwinder, is_shared=_has_greenlets(report, moment))
+    stops = _find_stops(report, source)
+    stacks = _Stacks(source, unwinder, stops, is_shared=_has_greenlets(report, moment))
     pythons = [thread for thread in own if thread.interpreter is not None]
     for thread, found in zip(pythons, threads, strict=True):
         stacks.add(thread, found.kernel, read_segments(source.interp, found.tstate))
@@ -48,11 +53,27 @@ def _has_greenlets(report: Report, moment: Moment) -> bool:
     return "greenlet" in process.libraries or "greenlet" in process.modules
 
 
+def _find_stops(report: Report, source: Source) -> dict[str, int]:
+    """For each thread that runs a greenlet other than its main one, where on the C stack that one begins."""
+    if source.greenlets is None:
+        return {}
+    running = {one.id: one.address for one in report.greenlets if one.state == "running" and not one.is_main}
+    stops: dict[str, int] = {}
+    with suppress(ReadError):
+        module = find_module(source.interp, source.greenlets.find_image) if running else None
+        for thread in report.threads:
+            address = running.get(thread.greenlet or "")
+            if module is not None and address:
+                stops[thread.id] = read_greenlet(module, address).stack.stop
+    return stops
+
+
 class _Stacks(msgspec.Struct):
     """What all stacks of a moment are made with."""
 
     source: Source
     unwinder: Unwinder
+    stops: dict[str, int]
     is_shared: bool
 
     @property
@@ -66,9 +87,11 @@ class _Stacks(msgspec.Struct):
         registers = find_registers(kernel, self.source.captured.architecture) if kernel else {}
         if not registers:  # it runs, and was not stopped
             return
-        native = self.unwinder.unwind(registers)
+        stop = self.stops.get(thread.id)
+        native = self.unwinder.unwind(registers, stop=stop)
         runs = list(_make_runs(segments, thread.stack))
-        merged = merge(native.frames, runs, native.error, loop=self.loop, is_shared=self.is_shared)
+        is_shared = self.is_shared and stop is None
+        merged = merge(native.frames, runs, native.error, loop=self.loop, is_shared=is_shared)
         if merged.fits:
             thread.stack = merged.frames
             fold(thread.stack, self.source.interp)

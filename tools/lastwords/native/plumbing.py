@@ -3,7 +3,7 @@
 Told by the library that a frame is in (the interpreter's own, the C library), then by its function. What stays:
 
 - all frames of extensions and other libraries; of the C library only the function that was called from outside of it;
-  of libffi none: it stands between an extension and the function that this names
+  of libffi and greenlet none: they stand between functions that say more
 - of the interpreter's functions (and those of the standard library's extension modules) those that the call machinery
   called (`list_sort`, `lock_acquire`), not those that these call in turn, but for a few that say what it does besides
   (`take_gil`, `gc_collect_main`)
@@ -19,14 +19,15 @@ from typing import Literal
 from lastwords.model import Frame
 from lastwords.native.merge import base_name
 
-Owner = Literal["python", "interpreter", "libc", "libffi", "other"]
+Owner = Literal["python", "interpreter", "libc", "switchboard", "other"]
 
 # glibc (to 2.33 in several files), musl
 LIBC = re.compile(
     r"(libc|libpthread|libdl|librt|libm|ld|ld-linux-x86-64|ld-linux-aarch64)(-2\.\d+)?\.so(\.\d+)*"
     r"|(ld-musl|libc\.musl)-\w+\.so\.1|\[vdso\]"
 )
-FFI = re.compile(r"libffi[-.].*so[.\d]*|_cffi_backend\..*so")  # what only passes calls on
+# What only passes calls on, or switches stacks: greenlet's own module (gevent's are called _gevent_c...)
+SWITCHBOARD = re.compile(r"libffi[-.].*so[.\d]*|_cffi_backend\..*so|_?greenlet\.(.*\.)?so")
 EXTENSIONS = "lib-dynload"  # the directory of those that are not built into the interpreter
 
 # How CPython calls something: the functions between two Python frames, or a Python frame and a built-in function.
@@ -81,7 +82,7 @@ def _owner(frame: Frame, interpreter: str | None) -> Owner:
         return "interpreter"
     if LIBC.fullmatch(path.name):
         return "libc"
-    return "libffi" if FFI.fullmatch(path.name) else "other"
+    return "switchboard" if SWITCHBOARD.fullmatch(path.name) else "other"
 
 
 def _is_plumbing(frames: Sequence[Frame], owners: Sequence[Owner], at: int) -> bool:
@@ -92,7 +93,7 @@ def _is_plumbing(frames: Sequence[Frame], owners: Sequence[Owner], at: int) -> b
     name = base_name(frame.function)
     if owner == "libc":  # what nobody called is where a thread starts; what has no name is no entry
         return not name or outer == len(frames) or owners[outer] == "libc" or bool(STARTS.fullmatch(name))
-    if owner == "libffi":
+    if owner == "switchboard":
         return True
     if owner == "interpreter":
         return not TELLING.fullmatch(name) and (_is_call(name) or not _is_called(frames, owners, outer))
