@@ -42,6 +42,19 @@ GEVENT = {
     "3.12": ("gevent==26.9.0",),
     "3.13": ("gevent==26.9.0",),
 }
+# Another one: of the oldest that have a wheel for this Python, with the greenlet of their time (2.7: without gevent).
+OTHER_GEVENT = {
+    "2.7": ("greenlet==0.4.17",),
+    "3.6": ("gevent==1.3.7", "greenlet==0.4.17"),
+    "3.7": ("gevent==1.4.0", "greenlet==0.4.17"),
+    "3.8": ("gevent==20.9.0", "greenlet==0.4.17"),
+    "3.9": ("gevent==20.12.1", "greenlet==1.1.3"),
+    "3.10": ("gevent==21.12.0", "greenlet==1.1.3"),
+    "3.11": ("gevent==22.10.2", "greenlet==2.0.2"),
+    "3.12": ("gevent==23.9.1", "greenlet==3.0.3"),
+    "3.13": ("gevent==24.11.1", "greenlet==3.1.1"),
+    "3.14": ("gevent==25.9.1", "greenlet==3.2.4"),
+}
 HUNTER = {"2.7": ("hunter==3.3.8",)}
 
 
@@ -61,6 +74,11 @@ class EnvironmentFailedError(Exception):
 def gevent_for(interpreter: Interpreter) -> tuple[str, ...]:
     """The requirements that bring gevent to this interpreter."""
     return GEVENT.get(interpreter.minor, ("gevent",))
+
+
+def other_gevent_for(interpreter: Interpreter) -> tuple[str, ...] | None:
+    """Another gevent and greenlet than `gevent_for` brings; None where there is no other."""
+    return OTHER_GEVENT.get(interpreter.minor)
 
 
 def hunter_for(interpreter: Interpreter) -> tuple[str, ...]:

@@ -120,12 +120,19 @@ class _Reader:
         self._add_stack(greenlet, found, thread)
         return greenlet
 
-    def _state(self, found: GreenletState) -> State:
-        """What runs in a thread is told by the thread; a greenlet's own fields do not tell one that has no frames."""
-        current = self.owners.current.get(self.mains[found.address])
-        if found.state in ("unstarted", "dead") or not current:
+    def _state(self, found: GreenletState) -> State | None:
+        """What runs in a thread is told by the thread; a greenlet's own fields do not tell one that has no frames.
+
+        What was running in a thread that has ended never goes on. None: it runs, or its thread has ended.
+        """
+        main = self.mains[found.address]
+        if found.state in ("unstarted", "dead"):
             return found.state
-        return "running" if current == found.address else "suspended"
+        current = self.owners.current.get(main)
+        is_running = current == found.address if current else found.state == "running"
+        if is_running and main not in self.owners.threads:
+            return "suspended" if self.owners.are_all else None
+        return "running" if is_running else "suspended"
 
     def _kind(self, found: GreenletState) -> Kind:
         return read_kind(self.interp, found.kind)

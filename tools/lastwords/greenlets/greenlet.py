@@ -68,6 +68,8 @@ def read_greenlet(module: Module, address: int) -> GreenletState:
         raise ReadError(f"the greenlet at {address:#x} is not alive")
     found = _read_split(module, address) if module.is_split else _read_whole(module, address)
     _check_links(module, found)
+    if not found.parent and not found.is_main and found.state != "dead":
+        raise ReadError(f"the greenlet at {address:#x} has no parent")
     return found
 
 

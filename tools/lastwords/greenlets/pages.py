@@ -16,9 +16,9 @@ import msgspec
 from lastwords.capture.memory import PAGE, Range
 from lastwords.capture.procfs import PROC, Mapping
 
-ENTRY = 8  # bytes of pagemap for each page; its last byte has the bits 63 (present) and 62 (swapped)
+ENTRY = 8  # bytes of pagemap for each page; its last byte has the bits 63 (present), 62 (swapped), 58 (a guard)
 PRESENT = re.compile(rb"[\x80-\xff]+")
-SWAPPED = re.compile(rb"[\x40-\x7f]")
+SWAPPED = re.compile(rb"[\x40-\x43\x48-\x4b\x50-\x53\x58-\x5b\x60-\x63\x68-\x6b\x70-\x73\x78-\x7b]")
 BATCH = 1 << 20  # pages asked for at once
 VIRTUAL_LIMIT = 1 << 40  # bytes of mappings that are looked at
 SEARCH_LIMIT = 64 << 30  # bytes of memory

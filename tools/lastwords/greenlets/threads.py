@@ -22,10 +22,14 @@ from lastwords.greenlets.module import Module
 
 
 class Owners(msgspec.Struct):
-    """threads: the thread of each main greenlet; current: the greenlet that runs there; both by main greenlet."""
+    """threads: the thread of each main greenlet; current: the greenlet that runs there; both by main greenlet.
+
+    are_all: whether a main greenlet that is not among them is of no thread that lives
+    """
 
     threads: dict[int, PythonThread] = {}
     current: dict[int, int] = {}
+    are_all: bool = True
 
 
 def find_owners(
@@ -37,8 +41,10 @@ def find_owners(
         _find_by_dict(module, known, threads, owners)
         return owners
     for thread in threads:
-        for main in _main_of(module, thread):
-            owners.threads[main] = thread
+        try:
+            owners.threads.update((main, thread) for main in _mains_of(module, thread))
+        except ReadError:
+            owners.are_all = False
     _find_by_stacks(known, threads, maps, owners)
     for main in {find_main(known, found) for found in known.values()}:
         state = known[main].thread_state if main in known else 0
@@ -63,13 +69,14 @@ def _find_by_dict(
                 owners.threads.setdefault(main, by_dict[found.thread_dict])
 
 
-def _main_of(module: Module, thread: PythonThread) -> Iterator[int]:
-    """The main greenlet of a thread; none for one that has not used greenlets, and where its words cannot be read."""
-    if module.image is None or not thread.ident or thread.alive is False:
-        return
-    with suppress(ReadError):
-        for state in find_thread_states(module.interp, thread.ident, module.image):
-            yield module.pointer(state, "ThreadState", "main_greenlet")
+def _mains_of(module: Module, thread: PythonThread) -> list[int]:
+    """The main greenlet of a thread; none for one that has not used greenlets. Raises ReadError."""
+    if not thread.ident or thread.alive is False:
+        return []
+    if module.image is None:
+        raise ReadError("the file of greenlet's module was not found")
+    states = find_thread_states(module.interp, thread.ident, module.image)
+    return [module.pointer(state, "ThreadState", "main_greenlet") for state in states]
 
 
 def _find_by_stacks(

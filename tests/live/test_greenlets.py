@@ -1,0 +1,129 @@
+"""All greenlets of a process, against what the process says of them from inside; on two releases of greenlet each."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from environments import Environment, EnvironmentFailedError, environment_for, other_gevent_for
+from harness import TARGETS, running
+from interpreters import Interpreter
+from lastwords.capture import procfs
+from lastwords.examine import Options, attach_process
+from lastwords.frames import python_frames
+from lastwords.model import Greenlet, Report
+from needs import lack
+
+Facts = dict[str, Any]
+WITHOUT_C = Options(native=False)
+pytestmark = pytest.mark.interpreters("!free_threaded")
+
+
+@pytest.fixture(params=["usual main", "usual forked", "other inside"])
+def release(request: pytest.FixtureRequest) -> str:
+    """Which environment, and where in the program the greenlets are told of."""
+    return str(request.param)
+
+
+@pytest.fixture
+def environment(release: str, interpreter: Interpreter, gevent_environment: Environment) -> Environment:
+    """The interpreter's environment with gevent, or another one with an older or newer greenlet."""
+    other = other_gevent_for(interpreter)
+    if release.startswith("usual") or other is None:
+        return gevent_environment
+    try:
+        return environment_for(interpreter, *other)
+    except EnvironmentFailedError as error:
+        lack(f"another greenlet for {interpreter.name}: {error}")
+
+
+@pytest.fixture
+def plain(release: str, environment: Environment) -> Iterator[Facts]:
+    """A program with greenlets of every kind: what it says of them."""
+    command = [environment.python, TARGETS / "greenlets_plain.py", release.split()[1]]
+    with running(command, env=environment.env) as target:
+        facts = json.loads(target.wait_for("facts ").removeprefix("facts "))
+        target.wait_for("ready")
+        yield facts
+
+
+def test_every_greenlet_is_as_it_says_itself(plain: Facts) -> None:
+    facts = plain
+    before = read_kept(facts["pid"])
+    report = attach_process(facts["pid"], WITHOUT_C)
+    assert read_kept(facts["pid"]) == before
+    assert report.moments[0].capture.problems == []
+    assert compare(report, facts) == []
+    assert len(facts["greenlets"]) > 30
+
+
+@pytest.mark.interpreters(minors=("2.7", "3.12"))
+@pytest.mark.parametrize("release", ["usual main"], indirect=True)
+def test_a_reader_that_is_wrong_is_found_out(plain: Facts) -> None:
+    facts = plain
+    report = attach_process(facts["pid"], WITHOUT_C)
+    suspended = next(one for one in report.greenlets if one.state == "suspended" and one.parent)
+    suspended.stack[0].line = -1
+    suspended.parent = suspended.name = suspended.thread = "another"
+    report.greenlets.remove(next(one for one in report.greenlets if one.state == "dead"))
+    next(one for one in report.greenlets if one.state == "unstarted").state = "suspended"
+    found = "\n".join(compare(report, facts))
+    for what in ("not found", "line -1", "parent", "name", "thread", "state"):
+        assert what in found, found
+
+
+def compare(report: Report, facts: Facts) -> list[str]:
+    """What differs between the two, in words."""
+    known = {one.address: one for one in report.greenlets}
+    wanted = {fact["address"]: fact for fact in facts["greenlets"]}
+    differences = [f"{wanted[one]['type']} at {one:#x} was not found" for one in wanted.keys() - known.keys()]
+    differences += [f"{known[one].type} at {one:#x} is none" for one in known.keys() - wanted.keys()]
+    for address in wanted.keys() & known.keys():
+        differences += compare_one(report, known[address], wanted[address], facts)
+    return differences
+
+
+def compare_one(report: Report, found: Greenlet, fact: Facts, facts: Facts) -> Iterator[str]:
+    ident = facts["threads"].get(str(fact["main"]))
+    threads = {thread.id: thread.ident for thread in report.threads}
+    parent = next((one.address for one in report.greenlets if one.id == found.parent), None)
+    pairs = {
+        "type": (found.type, fact["type"]),
+        "name": (found.name, fact["name"]),
+        "parent": (parent, fact["parent"]),
+        "main": (found.is_main, fact["parent"] is None),
+        "thread": (threads.get(found.thread or ""), ident),
+        "state": (found.state, state_of(fact, facts)),
+        "error": (found.error, None),
+    }
+    for what, (is_there, should_be) in pairs.items():
+        if is_there != should_be:
+            yield f"{what} of {fact['type']} at {fact['address']:#x} is {is_there!r}, not {should_be!r}"
+    if found.state == "suspended":
+        stack = [[frame.function, frame.file, frame.line] for frame in python_frames(found.stack)]
+        for number, (one, other) in enumerate(zip(stack, fact["stack"], strict=False)):
+            if one != other:
+                yield f"frame {number} of {fact['address']:#x} is {one[0]} line {one[2]}, not {other}"
+        if len(stack) != len(fact["stack"]):
+            yield f"stack of {fact['address']:#x} has {len(stack)} frames, not {len(fact['stack'])}"
+
+
+def state_of(fact: Facts, facts: Facts) -> str:
+    """A main greenlet of another thread runs there; of a thread that a fork did not take along nothing runs."""
+    if fact["dead"] or not fact["started"]:
+        return "dead" if fact["dead"] else "unstarted"
+    is_other_main = (
+        fact["parent"] is None
+        and str(fact["main"]) in facts["threads"]
+        and not any(one["running"] and one["main"] == fact["main"] for one in facts["greenlets"])
+    )
+    return "running" if fact["running"] or is_other_main else "suspended"
+
+
+def read_kept(pid: int) -> dict[str, str]:
+    """What a search could have changed: page tables, swap."""
+    lines = dict(line.split(":", 1) for line in procfs.read_text(pid, "status").splitlines())
+    return {name: lines[name].strip() for name in ("VmPTE", "VmSwap")}
