@@ -24,8 +24,8 @@ REGISTERS = (
 )  # fmt: skip
 # A greenlet's command would be one more line here, and one in lastwords/report/parts.py.
 COMMANDS = {
-    "report": "The whole report of lastwords: findings, threads, what they wait for. Options: -v, --locals",
-    "stacks": "The stack of each thread, Python and C as one, with what it waits for and holds. Options: -v, --locals",
+    "report": "The whole report: findings, threads, what they wait for. Options: -v, --locals, --native=all|none",
+    "stacks": "Each thread's stack, Python and C as one, with what it waits for and holds. Options as of lw-report",
     "locks": "Each lock that a thread waits for or holds: who holds it, who waits. The GIL too.",
     "exception": "The exceptions that threads handle or are about to raise, the selected thread's first.",
 }

@@ -118,7 +118,10 @@ def test_in_a_terminal(deadlocked: Target) -> None:
         assert "lw-report  lw-stacks  lw-locks  lw-exception" in greeting
         assert procfs.read_status(deadlocked.pid).tracer_pid
         check_locks(ask(there, "lw-locks"))
-        assert "in nap" in ask(there, "lw-stacks")
+        stacks = ask(there, "lw-stacks")
+        assert "in nap" in stacks
+        assert "C: " in stacks
+        assert "C: " not in ask(there, "lw-stacks --native=none")
         assert "No thread handles an exception" in ask(there, "lw-exception")
         report = ask(there, "lw-report -v --locals")
         assert "second_lock, held by worker-1" in " ".join(report.split())
@@ -305,7 +308,9 @@ def test_the_commands_without_a_process(tmp_path: Path) -> None:
 @ONE
 def test_what_the_commands_refuse(deadlocked: Target) -> None:
     gdb = ["gdb", "-nx", "-q", "-x", str(COMMANDS), "-p", str(deadlocked.pid)]
-    assert "lastwords: lw-stacks knows no --all; there are -v and --locals" in talk(gdb, "lw-stacks --all")
+    assert "lastwords: lw-stacks knows no --all; there are -v, --locals, --native=all and --native=none" in talk(
+        gdb, "lw-stacks --all"
+    )
     said = talk(gdb, "continue &\nlw-stacks\ninterrupt")
     assert re.search(r"lastwords: thread \d+ runs: interrupt it first", said), said
 

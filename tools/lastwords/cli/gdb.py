@@ -15,6 +15,7 @@ import click
 from lastwords.cli.commands import help_settings
 from lastwords.cli.output import print_result, verbosity_options
 from lastwords.errors import LastwordsError, SetupError, TargetError, UsageError
+from lastwords.report.layout import Native
 
 if TYPE_CHECKING:
     from lastwords.capture.interactive import Session
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from lastwords.examine.held import Order
 
 NARROWEST, WIDEST = 60, 200
+NATIVE: dict[str, Native] = {"--native=all": "all", "--native=none": "none"}
+WITH_STACKS = ("report", "stacks")
 EPILOG = """
 \b
 In gdb: lw-report, lw-stacks, lw-locks, lw-exception; `help lw-report` ...
@@ -178,13 +181,15 @@ def _make_text(order: Order) -> str:
     from lastwords.report.layout import Page  # noqa: PLC0415
     from lastwords.report.parts import format_part  # noqa: PLC0415
 
-    unknown = [word for word in order.words if word not in ("-v", "--locals")]
+    unknown = [word for word in order.words if word not in ("-v", "--locals", *NATIVE)]
     if unknown:
-        raise TargetError(f"lw-{order.what} knows no {unknown[0]}; there are -v and --locals")
-    report = read_held(order, Options(locals="--locals" in order.words), _ask)
+        raise TargetError(f"lw-{order.what} knows no {unknown[0]}; there are -v, --locals, {' and '.join(NATIVE)}")
+    native: Native = next((NATIVE[word] for word in order.words if word in NATIVE), "fold")
+    options = Options(locals="--locals" in order.words, native=native != "none" and order.what in WITH_STACKS)
+    report = read_held(order, options, _ask)
     report.findings = diagnose(report)
     width = order.width if NARROWEST <= order.width <= WIDEST else 80
-    page = Page(width=width, details="-v" in order.words)
+    page = Page(width=width, details="-v" in order.words, native=native)
     return "".join(f"{line}\n" for line in format_part(report, order.what, page, order.selected))
 
 

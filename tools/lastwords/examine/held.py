@@ -20,6 +20,7 @@ from lastwords.examine.core import read_core_report
 from lastwords.examine.describe import describe_process, new_moment, new_report
 from lastwords.examine.process import explained
 from lastwords.examine.read import Options, Source, read_moment
+from lastwords.examine.stacks import add_native_stacks, open_stacks
 from lastwords.model import Report
 
 Ask = Callable[[Sequence[Range]], list[bytes | None]]
@@ -88,7 +89,10 @@ def _read_process(order: Order, options: Options, ask: Ask) -> Report:
     report = new_report("attach")
     report.processes.append(describe_process(pid, facts))
     report.moments.append(new_moment("moment-1", report.processes[0].id, "attach", captured))
-    read_moment(report, report.moments[0], Source(interp, captured, facts), options)
+    source = Source(interp, captured, facts)  # greenlets: see Attached._search
+    threads = read_moment(report, report.moments[0], source, options)
+    if options.native:
+        add_native_stacks(report, report.moments[0], source, threads, open_stacks(source))
     return report
 
 
