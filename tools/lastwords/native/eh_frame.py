@@ -5,24 +5,27 @@ Read from the file, or from the memory it is mapped in; only the one FDE that is
 
 from __future__ import annotations
 
+import struct
 from array import array
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 
 import msgspec
 
 from lastwords.native.eh_frame_bytes import FORMS, INDIRECT, OMITTED, CfiError, Cursor
 from lastwords.native.eh_frame_program import CfaProgram, Row, Terms
-from lastwords.native.images import NativeImage
+from lastwords.native.images import Key, NativeImage
 
 PT_GNU_EH_FRAME = 0x6474E550
 HEADER_LIMIT = 16 << 20  # bytes of .eh_frame_hdr
+SECTION_LIMIT = 64 << 20  # bytes of .eh_frame
 ENTRY_LIMIT = 1 << 20  # bytes of one FDE
 TABLE_ENCODING = 0x3B  # four bytes with a sign, relative to .eh_frame_hdr: the only one that linkers write
 LENGTH = FORMS[0x03]
-EXTENDED = 0xFFFF_FFFF
+PAIR = struct.Struct("<II")
 CIE_VERSIONS = (1, 3, 4)
+KNOWN_LIMIT = 512  # files
 
 
 class Cie(msgspec.Struct, frozen=True):
@@ -49,23 +52,34 @@ class EhFrame:
         return self._read_row(entry, address) if entry is not None else None
 
     @cached_property
-    def _table(self) -> tuple[array[int], array[int], int]:
-        """Where FDEs begin, where they are, both relative to the third: the address of .eh_frame_hdr."""
+    def _index(self) -> tuple[Sequence[int], Sequence[int], int]:
+        """Where FDEs begin, rising, and where they are, both relative to the third."""
         header = next((one for one in self._image.programs if one.type == PT_GNU_EH_FRAME), None)
-        nothing = array("i"), array("i"), 0
-        if header is None or not 12 <= header.memory_size <= HEADER_LIMIT:
-            return nothing
-        cursor = Cursor(self._image.read(header.address, header.memory_size), header.address)
-        version, place, count, table = cursor.take(4)
-        if version != 1 or table != TABLE_ENCODING or OMITTED in (place, count):
-            raise CfiError(f"the table of {self._image.path} is of a kind that is not known")
-        cursor.pointer(place, header.address)
-        size = cursor.pointer(count, header.address) * 8
-        numbers = array("i", cursor.take(size))
-        return numbers[::2], numbers[1::2], header.address
+        if header is not None and 12 <= header.memory_size <= HEADER_LIMIT:
+            cursor = Cursor(self._image.read(header.address, header.memory_size), header.address)
+            version, place, count, table = cursor.take(4)
+            if version == 1 and table == TABLE_ENCODING and OMITTED not in (place, count):
+                cursor.pointer(place, header.address)
+                numbers = array("i", cursor.take(cursor.pointer(count, header.address) * 8))
+                return numbers[::2], numbers[1::2], header.address
+        found = sorted(self._scan())
+        return [start for start, _ in found], [entry for _, entry in found], 0
+
+    def _scan(self) -> Iterator[tuple[int, int]]:
+        """(its first address, where it is) of each FDE: for files without a table, as musl-gcc links them."""
+        section = self._image.tables.sections.get(".eh_frame") if self._image.tables else None
+        if section is None or section.size > SECTION_LIMIT:
+            return
+        data, at = self._image.read(section.address, section.size), 0
+        while at + 8 <= len(data):
+            length, distance = PAIR.unpack_from(data, at)
+            if distance and 4 < length <= ENTRY_LIMIT:
+                cie = self._cie(section.address + at + 4 - distance)
+                yield Cursor(data, section.address, at + 8).pointer(cie.fde_encoding), section.address + at
+            at += 4 + length
 
     def _find_entry(self, address: int) -> int | None:
-        starts, entries, base = self._table
+        starts, entries, base = self._index
         index = bisect_right(starts, address - base) - 1
         return entries[index] + base if index >= 0 else None
 
@@ -143,3 +157,17 @@ def _read_augmentation(cursor: Cursor, letters: bytes) -> tuple[int, bool]:
 
 def _reader_of(encoding: int) -> Callable[[Cursor], int]:
     return lambda cursor: cursor.pointer(encoding)
+
+
+_known: dict[Key, EhFrame] = {}
+
+
+def open_eh_frame(image: NativeImage) -> EhFrame:
+    """The unwind tables of an image's file, the same for all who have mapped it."""
+    if image.key is None:
+        return EhFrame(image)
+    if image.key not in _known:
+        if len(_known) >= KNOWN_LIMIT:
+            _known.clear()
+        _known[image.key] = EhFrame(image)
+    return _known[image.key]

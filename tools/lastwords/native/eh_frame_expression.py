@@ -41,7 +41,8 @@ BINARY: dict[int, Callable[[int, int], int]] = {
 UNARY: dict[int, Callable[[int], int]] = {
     0x19: lambda value: abs(signed(value)), 0x1F: operator.neg, 0x20: operator.invert,
 }  # fmt: skip
-STACK: dict[int, tuple[int, ...]] = {  # the new topmost ones, the first on top; 0 was on top before: dup, drop, over, swap, rot
+# the new topmost ones, the first on top; 0 is what was on top before: dup, drop, over, swap, rot
+STACK: dict[int, tuple[int, ...]] = {
     0x12: (0, 0), 0x13: (), 0x14: (1, 0, 1), 0x16: (1, 0), 0x17: (1, 2, 0),
 }  # fmt: skip
 

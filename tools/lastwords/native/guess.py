@@ -7,7 +7,8 @@ or the stack is searched for the address behind a call that may have led here; b
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from enum import Enum
 from functools import cache
 
 import msgspec
@@ -16,11 +17,23 @@ from lastwords.capture.architectures import Architecture, Registers
 from lastwords.capture.memory import PAGE, Memory, ReadError
 from lastwords.native.eh_frame_bytes import MASK
 from lastwords.native.images import Images
+from lastwords.native.prologue import LOOKED_AT, restore_pushed
 
 SEARCHED = 512  # words of the stack
 CALL_SIZE = 7  # bytes of the longest call instruction
 REACH = 1 << 16  # a function is no longer
+ENTRY_SIZE = 64  # bytes of a C library's _start
+STACK_SIZE = 16 << 20  # a usual stack is no larger
 DISTANCE = struct.Struct("<i")
+FindStart = Callable[[int], int | None]
+
+
+class Leads(Enum):
+    """Where a call leads, as far as its code tells."""
+
+    HERE = 1
+    ANYWHERE = 2
+    ELSEWHERE = 3
 
 
 class Guess(msgspec.Struct, frozen=True):
@@ -32,27 +45,36 @@ class Guess(msgspec.Struct, frozen=True):
     is_signal: bool = False
 
 
-class Guesser:
-    """Looks for callers in the stacks of one moment."""
+OUTERMOST = Guess(0, 0, {})
 
-    def __init__(self, images: Images, architecture: Architecture) -> None:
+
+class Guesser:
+    """Looks for callers in the stacks of one moment. `find_start`: where the function begins that an address is in."""
+
+    def __init__(self, images: Images, architecture: Architecture, find_start: FindStart) -> None:
         self._images = images
         self._architecture = architecture
+        self._find_start = find_start
         self._call_before = cache(self._find_call)
 
     def follows_call(self, address: int) -> bool:
         """Whether the code before `address` is a call instruction."""
         return self._call_before(address) is not None
 
-    def find_caller(self, pc: int, sp: int, registers: Registers, memory: Memory, *, is_exact: bool) -> Guess | None:
-        """The caller of the frame at `pc`; None where nothing speaks for one."""
+    def find_caller(self, pc: int, sp: int, registers: Registers, memory: Memory) -> Guess | None:
+        """The caller of the frame at `pc`; None where nothing speaks for one. Raises ReadError."""
         code = self._architecture.signal_return
         if self._read_code(pc, len(code)) == code:
             return self._find_interrupted(sp, memory)
+        if self._is_entry(pc):
+            return OUTERMOST
         pointed = self._follow_pointer(sp, registers, memory)
-        if pointed and (not is_exact or self._images.find(pc) is None):
+        if pointed and (self._images.find(pc) is None or self._leads_to(pointed.pc, pc) is Leads.HERE):
             return pointed
-        return self._search(pc, sp, registers, memory) or pointed
+        found = self._search(pc, sp, registers, memory) or pointed
+        if found is None and registers.get(self._architecture.frame_pointer) == 0:
+            return OUTERMOST  # System V ABI, 3.4.1: so the outermost frame is marked
+        return found
 
     def _find_interrupted(self, sp: int, memory: Memory) -> Guess | None:
         """What a signal interrupted: its registers are in the frame that the kernel has made. Raises ReadError."""
@@ -71,13 +93,20 @@ class Guesser:
             older, pc = struct.unpack("<QQ", memory.read(pointer, 16))
         except ReadError:
             return None
-        if not older > pointer or not (self.follows_call(pc) or self._is_elsewhere(pc)):
+        if not older > pointer or not (self.follows_call(pc) or self._is_elsewhere(pc, sp)):
             return None
         return Guess(pc, pointer + 16, {**self._kept(registers), name: older, **self._at(pointer + 16)})
 
-    def _is_elsewhere(self, pc: int) -> bool:
-        """Whether it may be code that no file has."""
-        return PAGE < pc < 1 << 47 and self._images.find(pc) is None
+    def _is_elsewhere(self, pc: int, sp: int) -> bool:
+        """Whether it may be code that no file has: an address that is not on the stack."""
+        return PAGE < pc < 1 << 47 and not sp <= pc < sp + STACK_SIZE and self._images.find(pc) is None
+
+    def _is_entry(self, pc: int) -> bool:
+        """Whether it is the code that a program begins with, which nobody calls."""
+        image = self._images.find(pc)
+        if image is None or image.bias is None or not image.entry:
+            return False
+        return 0 < pc - image.bias - image.entry < ENTRY_SIZE
 
     def _search(self, pc: int, sp: int, registers: Registers, memory: Memory) -> Guess | None:
         for address in range(sp, sp + 8 * SEARCHED, 8):
@@ -85,18 +114,23 @@ class Guesser:
                 word = int.from_bytes(memory.read(address, 8), "little")
             except ReadError:
                 return None
-            if self._may_call(word, pc):
-                return Guess(word, address + 8, {**self._kept(registers), **self._at(address + 8)})
+            if self._leads_to(word, pc) is not Leads.ELSEWHERE:
+                start = self._call_before(word) if self._leads_to(word, pc) is Leads.HERE else self._find_start(pc)
+                code = self._read_code(start, min(LOOKED_AT, pc - start)) if start else b""
+                kept = restore_pushed(code, self._architecture, self._kept(registers), address, memory)
+                return Guess(word, address + 8, {**kept, **self._at(address + 8)})
         return None
 
-    def _may_call(self, back: int, pc: int) -> bool:
-        """Whether a call before `back` may have led to the function that `pc` is in."""
+    def _leads_to(self, back: int, pc: int) -> Leads:
+        """Whether the call before `back` leads to the function that `pc` is in."""
         target = self._call_before(back)
         if target is None:
-            return False
-        if target and self._images.find(back) is self._images.find(pc):
-            return target <= pc < target + REACH
-        return True  # from another file, or to where a register says
+            return Leads.ELSEWHERE
+        if not target or self._images.find(back) is not self._images.find(pc):
+            return Leads.ANYWHERE  # by a register, or from another file by way of its table
+        start = self._find_start(pc)
+        is_here = target == start if start else target <= pc < target + REACH
+        return Leads.HERE if is_here else Leads.ELSEWHERE
 
     def _find_call(self, back: int) -> int | None:
         """Where the call instruction before `back` leads: 0 where the code does not tell, None where there is none."""

@@ -6,6 +6,8 @@ A listing takes microseconds. A file that is not to be had any more, and the vds
 from __future__ import annotations
 
 import io
+import os
+import struct
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
@@ -25,6 +27,7 @@ PT_NOTE = 4
 HEADERS_LIMIT = 256
 NOTES_LIMIT = 64 << 10  # bytes
 VDSO = "[vdso]"
+Key = tuple[int, int, int, int]
 
 
 class Part(Protocol):
@@ -105,6 +108,26 @@ class NativeImage:
             return list(_read_programs(self.memory, self.start)) if self.parts[0].offset == 0 else []
         except ReadError:
             return []
+
+    @cached_property
+    def key(self) -> Key | None:
+        """What is the same for all who have mapped this file; None where there is no file."""
+        try:
+            found = os.fstat(self.file.fileno()) if self.file else None
+        except OSError:  # the vdso's is in memory
+            return None
+        return (found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size) if found else None
+
+    @cached_property
+    def entry(self) -> int:
+        """Where a program begins, by its own addresses; 0 where it does not say."""
+        try:
+            if self.file is not None:
+                self.file.seek(0)
+                return int(HEADER.unpack(self.file.read(HEADER.size))[4])
+            return int(HEADER.unpack(self.memory.read(self.start, HEADER.size))[4])
+        except (OSError, ReadError, struct.error):
+            return 0
 
     @cached_property
     def bias(self) -> int | None:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 
 from lastwords.native.debug_files import find_debug_file
 from lastwords.native.drgn_lines import Lines, Location, open_lines
-from lastwords.native.images import NativeImage
+from lastwords.native.images import Key, NativeImage
 from lastwords.native.symbols import Symbols, read_mapped_tables, read_tables
 
 KNOWN_LIMIT = 512  # files
-Key = tuple[int, int, int, int]
 
 
 class Names:
@@ -29,6 +27,11 @@ class Names:
         if address not in self._found:
             self._found[address] = self._find(address)
         return self._found[address]
+
+    def find_start(self, address: int) -> int | None:
+        """Where the function begins that covers `address`, by the symbols; None where none of them does."""
+        symbol = self._read_symbols().find(address)
+        return symbol.address if symbol else None
 
     def _find(self, address: int) -> Sequence[Location]:
         found = list(self._lines.find(address)) if self._lines else []
@@ -53,13 +56,9 @@ _known: dict[Key, Names] = {}
 
 def open_names(image: NativeImage) -> Names:
     """The names of an image's file, the same for all who have mapped it."""
-    try:
-        found = os.fstat(image.file.fileno()) if image.file else None
-    except OSError:  # the vdso is no file
-        found = None
-    if found is None:
+    key = image.key
+    if key is None:
         return Names(image)
-    key = (found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size)
     if key not in _known:
         if len(_known) >= KNOWN_LIMIT:
             _known.clear()

@@ -78,6 +78,8 @@ def _read_entries(table: Table, number: int) -> Iterator[_Entry]:
     data = table.symbols
     for name, info, _, place, value, size in SYMBOL.iter_unpack(data[: len(data) // SYMBOL.size * SYMBOL.size]):
         kind = info & 15
+        if not size and not table.is_whole:
+            continue  # how far it reaches is not known, and what lies behind it may have no symbol
         if place != SHN_UNDEF and (kind in FUNCTIONS or (kind == NO_TYPE and table.is_whole and place < RESERVED)):
             yield value, BINDINGS.get(info >> 4, 2) + 4 * (kind == NO_TYPE), name, size, number
 

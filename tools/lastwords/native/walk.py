@@ -13,11 +13,11 @@ import msgspec
 
 from lastwords.capture.architectures import Architecture, Registers
 from lastwords.capture.memory import Memory, Range, ReadError
-from lastwords.native.eh_frame import EhFrame
+from lastwords.native.eh_frame import EhFrame, open_eh_frame
 from lastwords.native.eh_frame_bytes import MASK, CfiError
 from lastwords.native.eh_frame_expression import ReadWord, evaluate
 from lastwords.native.eh_frame_program import Row, Rule
-from lastwords.native.guess import Guesser
+from lastwords.native.guess import FindStart, Guesser
 from lastwords.native.images import Images, NativeImage
 from lastwords.native.unwind import Overlay
 
@@ -62,10 +62,10 @@ class _Plain(msgspec.Struct, frozen=True):
 
 
 class Walker:
-    """Walks the stacks of one moment."""
+    """Walks the stacks of one moment. `find_start`: where the function begins that covers an address, if known."""
 
-    def __init__(self, memory: Memory, images: Sequence[NativeImage], architecture: Architecture) -> None:
-        self.images = Images(images)
+    def __init__(self, memory: Memory, images: Images, architecture: Architecture, find_start: FindStart) -> None:
+        self.images = images
         self.architecture = architecture
         self._memory = memory
         self._numbers = {name: number for number, name in enumerate(architecture.dwarf_registers)}
@@ -75,7 +75,7 @@ class Walker:
         self._rows: dict[int, Row | None] = {}
         self._plain: dict[int, _Plain] = {}
         self._problems: dict[int, str] = {}
-        self._guesser = Guesser(self.images, architecture)
+        self._guesser = Guesser(images, architecture, find_start)
 
     def walk(self, registers: Registers, stop: int | None, overlay: Overlay) -> Iterator[Step]:
         """The frames from the innermost on, each once. Raises EndError, ReadError or CfiError where they end early."""
@@ -135,7 +135,9 @@ class Walker:
         if image is None or image.bias is None:
             return None
         try:
-            return self._tables.setdefault(image, EhFrame(image)).find_row(place - image.bias)
+            if image not in self._tables:
+                self._tables[image] = open_eh_frame(image)
+            return self._tables[image].find_row(place - image.bias)
         except (CfiError, struct.error) as error:
             self._problems[place] = str(error)
             return None
@@ -179,7 +181,7 @@ class Walker:
 
     def _guess(self, step: Step, memory: Memory) -> Step | None:
         named = {self.architecture.dwarf_registers[number]: value for number, value in step.registers.items()}
-        found = self._guesser.find_caller(step.pc, step.sp, named, memory, is_exact=step.is_exact)
+        found = self._guesser.find_caller(step.pc, step.sp, named, memory)
         if found is None:
             why = self._problems.get(step.place, "there is no unwind table for it")
             raise EndError(f"the caller of {step.pc:#x} is not known: {why}")

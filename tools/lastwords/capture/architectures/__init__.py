@@ -33,6 +33,8 @@ class Architecture(msgspec.Struct, frozen=True):
     signal_return: the code that the kernel lets a signal's handler return to
     signal_registers: names of what is saved at `signal_context` bytes above the stack pointer there, 8 bytes each
     calls: what a call instruction looks like; the code before a return address ends in it, its group 1 the distance
+    prologue: what an instruction at a function's beginning may look like; group 1: it pushes a register
+    pushed: names of registers by the number that a push has of them
     """
 
     name: str
@@ -54,6 +56,8 @@ class Architecture(msgspec.Struct, frozen=True):
     signal_context: int
     signal_registers: tuple[str, ...]
     calls: re.Pattern[bytes]
+    prologue: re.Pattern[bytes]
+    pushed: tuple[str, ...]
 
     def ident(self, registers: Registers) -> int | None:
         """`pthread_self()` of the thread with these registers."""

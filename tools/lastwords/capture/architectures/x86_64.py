@@ -49,4 +49,11 @@ X86_64 = Architecture(
     # call to a distance; call of what a register or a place in memory says
     calls=re.compile(rb"(?:\xe8(.{4})|\xff[\xd0-\xd7]|\xff[\x10-\x13\x16\x17]|\xff[\x50-\x53\x55-\x57].|\xff\x54..|"
                      rb"\xff[\x90-\x93\x95-\x97].{4}|\xff\x94.{5}|\xff\x15.{4}|\xff\x14.(?:.{4})?)\Z", re.DOTALL),
+    # push; endbr64; mov, xor, test between registers; mov of a constant; lea with a short distance, or of the code
+    prologue=re.compile(rb"(\x41?[\x50-\x57])|\xf3\x0f\x1e\xfa|[\x40-\x4f]?[\x31\x85\x89\x8b][\xc0-\xff]|"
+                        rb"\x41?[\xb8-\xbf].{4}|[\x48-\x4f]\x8d[\x40-\x43\x45-\x7f].|[\x48-\x4f]\x8d[\x05\x0d\x15\x1d\x25"
+                        rb"\x2d\x35\x3d].{4}", re.DOTALL),
+    pushed=(
+        "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15",
+    ),
 )  # fmt: skip
