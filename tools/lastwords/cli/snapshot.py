@@ -52,18 +52,19 @@ def command(pid: int, output: str | None, bundle: bool, with_locals: bool, no_pa
     with writing(path) as file:
         size = write_snapshot(taken.captured, taken.owner, taken.note, file, bundled=bundle)
         missing = bundles.pack(pid, taken.captured.maps, file) if bundle else []
+    written = path.stat().st_size if path and path.is_file() else size
     problems = taken.report.moments[0].capture.problems + [f"{one} is not to be had, and not packed" for one in missing]
     if verbosity() >= 0:
-        print_messages(describe(path, size, taken.note.method, problems, is_bundled=bundle))
+        print_messages(describe(path, written, taken.note.method, problems, size if bundle else None))
     return complete_code(is_complete(taken.report) and not missing)
 
 
-def describe(path: Path | None, size: int, method: str, problems: list[str], *, is_bundled: bool) -> Iterator[str]:
-    """What was written, what is missing in it, and what to do with it."""
+def describe(path: Path | None, size: int, method: str, problems: list[str], bundle: int | None) -> Iterator[str]:
+    """What was written, what is missing in it, and what to do with it; `bundle` is where that begins."""
     name = shlex.quote(str(path or "FILE"))
     yield f"{path or 'stdout'}: {size / 1e6:.1f} MB, {method}"
     for problem in problems:
         yield f"  {problem}"
     yield f"  lastwords core {name}"
-    if is_bundled:
-        yield f"  tail -c +{size + 1} {name} | tar xz -C DIRECTORY    # for gdb: set sysroot DIRECTORY"
+    if bundle is not None:
+        yield f"  tail -c +{bundle + 1} {name} | tar xz -C DIRECTORY    # for gdb: set sysroot DIRECTORY"

@@ -16,10 +16,12 @@ from lastwords.capture.snapshot.facts import RecordedFacts
 from lastwords.cpython.interpreter import Interpreter, open_image
 from lastwords.errors import SetupError, TargetError
 from lastwords.examine.describe import new_moment, new_report
+from lastwords.examine.greenlet_search import GREENLETS, GreenletSearch, search_core
 from lastwords.examine.read import Options, Source, read_moment
 from lastwords.examine.recorded import KeptSources, add_recorded, describe_capture, recorded_process, recorded_report
 from lastwords.examine.stacks import add_native_stacks, open_stacks
 from lastwords.frames import python_frames
+from lastwords.greenlets.search import Found
 from lastwords.model import Caught, Exit, Moment, Process, Report
 from lastwords.signals import CRASHES, signal_name
 
@@ -74,11 +76,13 @@ def read_core_report(path: Path, executable: Path | None = None, options: Option
     """What every thread in the core was doing, the one that died first. Raises TargetError and SetupError."""
     core = open_core(path, executable)
     try:
-        return make_report(find_interpreter(core), options)
+        report = make_report(find_interpreter(core), options)
     except (SetupError, TargetError) as error:
         if core.snapshot is None:
             raise
         return recorded_report(core.snapshot, error.fact)
+    lacks = list(dict.fromkeys([*core.problems, *core.files.missing()]))
+    return recorded_report(core.snapshot, "; ".join(lacks[:3])) if core.snapshot and lacks else report
 
 
 def make_report(loaded: Loaded, options: Options) -> Report:
@@ -91,7 +95,7 @@ def make_report(loaded: Loaded, options: Options) -> Report:
     report.moments.append(moment)
     known = len(loaded.core.problems)
     facts = RecordedFacts(process.pid, snapshot.answers) if snapshot else None
-    source = Source(loaded.interp, loaded.captured, facts)
+    source = Source(loaded.interp, loaded.captured, facts, _find_greenlets(loaded))
     threads = read_moment(report, moment, source, options)
     if options.native:
         add_native_stacks(report, moment, source, threads, open_stacks(source, loaded.core.files))
@@ -101,6 +105,19 @@ def make_report(loaded: Loaded, options: Options) -> Report:
     moment.capture.complete = not moment.capture.problems
     _add_death(report, moment, process, loaded.core)
     return report
+
+
+def _find_greenlets(loaded: Loaded) -> GreenletSearch:
+    """Of a snapshot, which has not all of the memory, those that its maker found."""
+    core = loaded.core
+
+    def find_image(address: int) -> Image | None:
+        file = core.files.find_file(address)
+        return file.image() if file else None
+
+    if core.snapshot:
+        return GreenletSearch(find_image, Found(core.snapshot.found.get(GREENLETS, [])))
+    return search_core(loaded.interp, core.memory, core.maps, find_image)
 
 
 def _describe_remedy(core: Core) -> Iterator[str]:

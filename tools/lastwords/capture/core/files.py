@@ -244,6 +244,10 @@ class MappedFiles:
         if file and file.problem and file.problem not in self.problems:
             self.problems.append(file.problem)
 
+    def missing(self) -> list[str]:
+        """Why files that were asked for cannot be used."""
+        return [one.problem for one in self.by_path.values() if one.is_opened and not one.file and one.problem]
+
     def unusable(self, program: str | None) -> list[str]:
         """Why the program, or a file named after Python, is neither here nor, with its symbols, in the core."""
         files = (one for path, one in self.by_path.items() if path == program or is_named_after_python(path))

@@ -6,6 +6,7 @@ be taken for code. A tar, because `tail -c +OFFSET SNAPSHOT | tar xz` is all tha
 
 from __future__ import annotations
 
+import gzip
 import os
 import shutil
 import tarfile
@@ -27,7 +28,10 @@ DELETED = " (deleted)"
 def pack(pid: int, maps: Iterable[Mapping], file: BinaryIO, proc: Path = PROC) -> list[str]:
     """Writes the code files of a live process to `file`. Those that are not to be had any more. Raises OSError."""
     missing = []
-    with tarfile.open(fileobj=file, mode="w|gz", compresslevel=LEVEL) as packed:
+    with (
+        gzip.GzipFile("", "wb", LEVEL, file, mtime=0) as stream,
+        tarfile.open(fileobj=stream, mode="w|") as packed,
+    ):
         for path, mapping in {one.path: one for one in maps if is_code_file(one)}.items():
             found = find_mapped(pid, mapping, proc)
             if found is None:

@@ -25,9 +25,11 @@ class Answers(msgspec.Struct):
     processes: dict[int, str] = {}
     there: dict[int, bool] = {}
     groups: dict[int, int | None] = {}
+    outer_pids: dict[int, int | None] = {}
     children: list[Child] = []
     lock_blockers: dict[int, dict[str, list[FileLock]]] = {}
     sharers: dict[int, list[int]] = {}
+    accepted: dict[int, bool] = {}
     clocks: dict[int, float | None] = {}
 
 
@@ -44,8 +46,10 @@ class RecordingFacts(Facts):
         for fd in list(self.all_descriptors())[:ENDS_LIMIT]:
             self.descriptor(fd)
             self.other_end(fd)
+            self.was_accepted(fd)
         self.group_of(self.pid)
-        assert self.children is not None
+        for one in self.children:
+            self.describe_process(one.pid)
 
     def descriptor(self, fd: int) -> DescriptorFacts | None:  # noqa: D102 - as in Facts, all of these
         return self.answers.descriptors.setdefault(fd, self._facts.descriptor(fd))
@@ -56,6 +60,9 @@ class RecordingFacts(Facts):
 
     def other_end(self, fd: int) -> OtherEnd | None:  # noqa: D102
         return self.answers.other_ends.setdefault(fd, self._facts.other_end(fd))
+
+    def was_accepted(self, fd: int) -> bool:  # noqa: D102
+        return self.answers.accepted.setdefault(fd, self._facts.was_accepted(fd))
 
     def describe_process(self, pid: int) -> str:  # noqa: D102
         return self.answers.processes.setdefault(pid, self._facts.describe_process(pid))
@@ -68,6 +75,9 @@ class RecordingFacts(Facts):
 
     def group_of(self, pid: int) -> int | None:  # noqa: D102
         return self.answers.groups.setdefault(pid, self._facts.group_of(pid))
+
+    def outer_pid(self, pid: int) -> int | None:  # noqa: D102
+        return self.answers.outer_pids.setdefault(pid, self._facts.outer_pid(pid))
 
     @cached_property
     def children(self) -> list[Child]:  # noqa: D102
@@ -98,6 +108,9 @@ class RecordedFacts(Facts):
     def other_end(self, fd: int) -> OtherEnd | None:  # noqa: D102
         return self.answers.other_ends.get(fd)
 
+    def was_accepted(self, fd: int) -> bool:  # noqa: D102
+        return self.answers.accepted.get(fd, False)
+
     def describe_process(self, pid: int) -> str:  # noqa: D102
         return self.answers.processes.get(pid, f"process {pid}")
 
@@ -109,6 +122,13 @@ class RecordedFacts(Facts):
 
     def group_of(self, pid: int) -> int | None:  # noqa: D102
         return self.answers.groups.get(pid)
+
+    def outer_pid(self, pid: int) -> int | None:  # noqa: D102
+        return self.answers.outer_pids.get(pid)
+
+    @cached_property
+    def shares_clocks(self) -> bool:  # noqa: D102
+        return False
 
     @cached_property
     def children(self) -> list[Child]:  # noqa: D102
