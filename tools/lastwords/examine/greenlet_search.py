@@ -16,6 +16,8 @@ from lastwords.greenlets.pages import Areas, all_of, find_present
 from lastwords.greenlets.recheck import Words, read_words, touch_changed
 from lastwords.greenlets.search import Found, find_greenlets
 
+GREENLETS = "greenlets"  # what a snapshot's note calls them
+
 
 class GreenletSearch(msgspec.Struct):
     """What was found, and how the file of greenlet's module is found; `words` is how the greenlets were then."""

@@ -20,6 +20,7 @@ from lastwords.capture.snapshot.write import Owner
 from lastwords.capture.stop.copied import CompletingMemory, CopiedMemory
 from lastwords.cpython import Interpreter
 from lastwords.cpython.interpreter import open_image
+from lastwords.examine.greenlet_search import GREENLETS
 from lastwords.examine.process import Attached, explained
 from lastwords.examine.read import Options, Source
 from lastwords.model import Report
@@ -65,6 +66,7 @@ class _Kept(Attached):
         note.answers = facts.answers
         note.gaps = len(captured.memory.misses) if isinstance(captured.memory, CopiedMemory) else 0
         note.monotonic_start = time.time() - time.monotonic()
+        note.found = {GREENLETS: self._greenlets.found.addresses} if self._greenlets else {}
         note.report = msgspec.to_builtins(report)
         for file, line, text in _find_sources(note.report):
             note.sources.setdefault(file, {})[line] = text
@@ -78,7 +80,7 @@ class _Kept(Attached):
         source = super()._source(captured)
         assert source.facts is not None
         self._captured, self._facts = captured, RecordingFacts(source.facts)
-        return Source(source.interp, captured, self._facts)
+        return replace(source, facts=self._facts)
 
     def _open(self, memory: Memory) -> Interpreter:
         """The copy is asked for what is needed and no more: that is what will be kept.
