@@ -49,6 +49,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "PyFrameObject": (
         "f_back",
         "f_frame",
+        "_f_frame_data",
         "f_code",
         "f_lasti",
         "f_globals",
@@ -70,6 +71,8 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "stackpointer",
         "stacktop",
         "owner",
+        "is_entry",
+        "frame_obj",
         "localsplus",
     ),
     "PyCodeObject": (
