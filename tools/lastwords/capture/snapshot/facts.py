@@ -30,6 +30,7 @@ class Answers(msgspec.Struct):
     lock_blockers: dict[int, dict[str, list[FileLock]]] = {}
     sharers: dict[int, list[int]] = {}
     accepted: dict[int, bool] = {}
+    parent: int | None = None
     clocks: dict[int, float | None] = {}
 
 
@@ -48,6 +49,8 @@ class RecordingFacts(Facts):
             self.other_end(fd)
             self.was_accepted(fd)
         self.group_of(self.pid)
+        if self.parent is not None:
+            self.describe_process(self.parent)
         for one in self.children:
             self.describe_process(one.pid)
 
@@ -83,6 +86,11 @@ class RecordingFacts(Facts):
     def children(self) -> list[Child]:  # noqa: D102
         self.answers.children = self._facts.children
         return self.answers.children
+
+    @cached_property
+    def parent(self) -> int | None:  # noqa: D102
+        self.answers.parent = self._facts.parent
+        return self.answers.parent
 
     def lock_blockers(self, fd: int, kind: str) -> list[FileLock]:  # noqa: D102
         found = self._facts.lock_blockers(fd, kind)
@@ -133,6 +141,10 @@ class RecordedFacts(Facts):
     @cached_property
     def children(self) -> list[Child]:  # noqa: D102
         return self.answers.children
+
+    @cached_property
+    def parent(self) -> int | None:  # noqa: D102
+        return self.answers.parent
 
     def lock_blockers(self, fd: int, kind: str) -> list[FileLock]:  # noqa: D102
         return self.answers.lock_blockers.get(fd, {}).get(kind, [])
