@@ -16,12 +16,12 @@ from lastwords.capture.snapshot.facts import RecordedFacts
 from lastwords.cpython.interpreter import Interpreter, open_image
 from lastwords.errors import SetupError, TargetError
 from lastwords.examine.describe import new_moment, new_report
-from lastwords.examine.greenlet_search import GREENLETS, GreenletSearch, search_core
+from lastwords.examine.greenlet_search import GREENLETS, GreenletSearch, known_greenlets, search_core
+from lastwords.examine.greenlet_stacks import add_greenlet_stacks
 from lastwords.examine.read import Options, Source, read_moment
 from lastwords.examine.recorded import KeptSources, add_recorded, describe_capture, recorded_process, recorded_report
 from lastwords.examine.stacks import add_native_stacks, open_stacks
 from lastwords.frames import python_frames
-from lastwords.greenlets.search import Found
 from lastwords.model import Caught, Exit, Moment, Process, Report
 from lastwords.signals import CRASHES, signal_name
 
@@ -98,7 +98,9 @@ def make_report(loaded: Loaded, options: Options) -> Report:
     source = Source(loaded.interp, loaded.captured, facts, _find_greenlets(loaded))
     threads = read_moment(report, moment, source, options)
     if options.native:
-        add_native_stacks(report, moment, source, threads, open_stacks(source, loaded.core.files))
+        unwinder = open_stacks(source, loaded.core.files)
+        add_native_stacks(report, moment, source, threads, unwinder)
+        add_greenlet_stacks(source, unwinder)
     moment.capture.problems += [*loaded.core.problems[known:], *_describe_remedy(loaded.core)]
     if snapshot:
         add_recorded(report, snapshot)
@@ -116,7 +118,7 @@ def _find_greenlets(loaded: Loaded) -> GreenletSearch:
         return file.image() if file else None
 
     if core.snapshot:
-        return GreenletSearch(find_image, Found(core.snapshot.found.get(GREENLETS, [])))
+        return known_greenlets(loaded.interp, core.memory, find_image, core.snapshot.found.get(GREENLETS, []))
     return search_core(loaded.interp, core.memory, core.maps, find_image)
 
 

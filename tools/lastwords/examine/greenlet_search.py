@@ -11,20 +11,45 @@ import msgspec
 from lastwords.capture.memory import Memory, ReadError
 from lastwords.capture.procfs import PROC, Mapping
 from lastwords.cpython import Interpreter
-from lastwords.greenlets.module import FindImage, find_module
+from lastwords.greenlets.greenlet import GreenletState
+from lastwords.greenlets.module import FindImage, Module, find_module
 from lastwords.greenlets.pages import Areas, all_of, find_present
 from lastwords.greenlets.recheck import Words, read_words, touch_changed
 from lastwords.greenlets.search import Found, find_greenlets
+from lastwords.greenlets.segments import read_suspended
+from lastwords.greenlets.switch import Switch, find_switch
+from lastwords.model import Greenlet
 
 GREENLETS = "greenlets"  # what a snapshot's note calls them
 
 
+class Suspended(msgspec.Struct):
+    """A suspended greenlet of the report whose C stack is wanted, as it was read."""
+
+    greenlet: Greenlet
+    found: GreenletState
+
+
+class Wanted(msgspec.Struct):
+    """Those of one moment."""
+
+    module: Module
+    suspended: list[Suspended]
+
+
 class GreenletSearch(msgspec.Struct):
-    """What was found, and how the file of greenlet's module is found; `words` is how the greenlets were then."""
+    """What was found, and how the file of greenlet's module is found.
+
+    words: how the greenlets were then
+    switch: where those that are suspended stand in C; None where that is not known
+    wanted: whose C stacks are wanted, in the moment that was read last
+    """
 
     find_image: FindImage
     found: Found = msgspec.field(default_factory=Found)
     words: Words = {}
+    switch: Switch | None = None
+    wanted: Wanted | None = None
 
     def note(self, interp: Interpreter) -> None:
         """Remembers how they are while the process runs."""
@@ -37,6 +62,27 @@ class GreenletSearch(msgspec.Struct):
         module = find_module(interp, self.find_image) if self.words else None
         if module is not None:
             touch_changed(module, self.words)
+
+
+def choose(module: Module, pairs: Sequence[tuple[Greenlet, GreenletState]], *, each: bool) -> Wanted:
+    """Which suspended greenlets are to have a C stack: each, or the first of those that stand alike."""
+    chosen: dict[object, Suspended] = {}
+    for greenlet, found in pairs:
+        if greenlet.state == "suspended" and found.stack.start:
+            stack = tuple((frame.file, frame.line, frame.function) for frame in greenlet.stack)
+            chosen.setdefault(greenlet.id if each else (greenlet.type, stack), Suspended(greenlet, found))
+    return Wanted(module, list(chosen.values()))
+
+
+def touch(wanted: Wanted, memory: Memory) -> None:
+    """Read what their C stacks take, so that it is captured."""
+    stacks = [one.found.stack for one in wanted.suspended]
+    memory.read_many([(stack.copy, stack.saved) for stack in stacks if stack.saved])
+    for one in wanted.suspended:
+        try:
+            read_suspended(wanted.module, one.found)
+        except ReadError:
+            continue
 
 
 def search_process(
@@ -52,10 +98,21 @@ def search_core(interp: Interpreter, memory: Memory, maps: Sequence[Mapping], fi
     return _search(interp, memory, find_image, lambda: all_of(maps))
 
 
+def known_greenlets(
+    interp: Interpreter, memory: Memory, find_image: FindImage, addresses: Sequence[int]
+) -> GreenletSearch:
+    """Those whose addresses are known, in a snapshot. Raises nothing."""
+    search = GreenletSearch(find_image, Found(list(addresses)))
+    with suppress(ReadError):
+        module = find_module(interp, find_image)
+        search.switch = find_switch(module.image, memory) if module and module.image else None
+    return search
+
+
 def _search(
     interp: Interpreter, memory: Memory, find_image: FindImage, find_areas: Callable[[], Areas]
 ) -> GreenletSearch:
-    search = GreenletSearch(find_image)
+    search = known_greenlets(interp, memory, find_image, ())
     try:
         module = find_module(interp, find_image)
     except ReadError:  # it is asked for again in the moment itself, and is said then

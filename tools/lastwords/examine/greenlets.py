@@ -12,6 +12,7 @@ from lastwords.cpython.frame import Place
 from lastwords.cpython.threads import PythonThread
 from lastwords.cpython.types import Kind, read_kind, type_name
 from lastwords.examine.entities import Entities, tolerated
+from lastwords.examine.greenlet_search import choose, touch
 from lastwords.greenlets.all import Census, read_all
 from lastwords.greenlets.gevent import Gevent, find_gevent, read_loop, read_name, read_run, read_spawned_at
 from lastwords.greenlets.greenlet import GreenletState, State, find_main, read_places
@@ -39,7 +40,11 @@ def add_greenlets(entities: Entities, source: Source, options: Options, threads:
         census = read_all(module, source.greenlets.found.addresses)
         owners = find_owners(module, census.known, threads, source.captured.maps)
         gevent = find_gevent(source.interp)
-        _Reader(entities, module, gevent, _complete(module, census, owners), owners, options.locals).add_all()
+        reader = _Reader(entities, module, gevent, _complete(module, census, owners), owners, options.locals)
+        pairs = reader.add_all()
+        if options.native:
+            source.greenlets.wanted = choose(module, pairs, each=options.native_each)
+            touch(source.greenlets.wanted, source.captured.memory)
 
 
 def _complete(module: Module, census: Census, owners: Owners) -> Census:
@@ -77,14 +82,15 @@ class _Reader:
         self.places = {main: number for number, main in enumerate(self.owners.threads)}
         self.mains = {address: find_main(self.known, found) for address, found in self.known.items()}
 
-    def add_all(self) -> None:
+    def add_all(self) -> list[tuple[Greenlet, GreenletState]]:
         """By thread; the main greenlet of each first, then its hub, then the others by address."""
         found = sorted(self.known.values(), key=self._order)
         made = [(one, self._make(one)) for one in found]
         self.entities.report.greenlets += [greenlet for _, greenlet in made]
         for one, greenlet in made:
             self._add_hub(one, greenlet)
-            self._link_thread(one, greenlet)
+            self._link_thread(greenlet)
+        return [(greenlet, one) for one, greenlet in made]
 
     def _order(self, found: GreenletState) -> tuple[int, bool, bool, int]:
         place = self.places.get(self.mains[found.address], len(self.places))
@@ -159,7 +165,7 @@ class _Reader:
             with suppress(ReadError):
                 hub.loop = read_loop(self.interp, found.address)
 
-    def _link_thread(self, found: GreenletState, greenlet: Greenlet) -> None:
+    def _link_thread(self, greenlet: Greenlet) -> None:
         if greenlet.state == "running":
             for thread in self.entities.threads():
                 if thread.id == greenlet.thread:

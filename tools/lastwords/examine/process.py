@@ -27,6 +27,7 @@ from lastwords.cpython.threads import PythonThread
 from lastwords.errors import TargetError
 from lastwords.examine.describe import describe_process, new_moment, new_report
 from lastwords.examine.greenlet_search import GreenletSearch, search_process
+from lastwords.examine.greenlet_stacks import add_greenlet_stacks
 from lastwords.examine.read import Options, Source, read_moment
 from lastwords.examine.recheck import Recheck
 from lastwords.examine.stacks import add_native_stacks, open_stacks
@@ -109,7 +110,9 @@ class Attached:
         for thread in report.threads:
             thread.idle_s = slept.get(thread.tid or 0)
         if self.options.native:  # of this moment alone, and what that reads is no gap: see capture/stop/stacks.py
-            add_native_stacks(report, report.moments[0], source, threads, open_stacks(source, proc=self.proc))
+            unwinder = open_stacks(source, proc=self.proc)
+            add_native_stacks(report, report.moments[0], source, threads, unwinder)
+            add_greenlet_stacks(source, unwinder)
         if gaps:
             report.moments[0].capture.problems.append(f"{gaps} pages that reading asked for were not captured")
             report.moments[0].capture.complete = False

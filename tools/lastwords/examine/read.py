@@ -22,10 +22,14 @@ LIBRARIES = ("gevent", "greenlet", "eventlet", "gunicorn", "celery", "uwsgi")
 
 
 class Options(msgspec.Struct, frozen=True):
-    """What to read beside threads and their Python stacks. native: the C stacks."""
+    """What to read beside threads and their Python stacks.
+
+    native: the C stacks; of greenlets that stand alike only the first's, without `native_each`
+    """
 
     locals: bool = False
     native: bool = True
+    native_each: bool = False
 
 
 class Source(msgspec.Struct, frozen=True):

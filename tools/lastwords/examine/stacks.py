@@ -21,10 +21,10 @@ from lastwords.greenlets.greenlet import read_greenlet
 from lastwords.greenlets.module import find_module
 from lastwords.model import Frame, Moment, Report, Thread
 from lastwords.native.images import list_images
-from lastwords.native.merge import LOOP, OLD_LOOP, Run, merge, to_frame
+from lastwords.native.merge import LOOP, OLD_LOOP, Merged, Run, merge, to_frame
 from lastwords.native.plumbing import find_plumbing
 from lastwords.native.segments import Segment, read_segments
-from lastwords.native.unwind import Unwinder, open_unwinder
+from lastwords.native.unwind import NativeStack, Unwinder, open_unwinder
 
 
 def add_native_stacks(
@@ -76,12 +76,6 @@ class _Stacks(msgspec.Struct):
     stops: dict[str, int]
     is_shared: bool
 
-    @property
-    def loop(self) -> str:
-        """The name of the interpreter's loop, by what its file has."""
-        symbols = self.source.interp.image.elf.symbols
-        return OLD_LOOP if OLD_LOOP in symbols and LOOP not in symbols else LOOP
-
     def add(self, thread: Thread, kernel: KernelThread | None, segments: Sequence[Segment]) -> None:
         """Makes a thread's stack one of C and Python frames."""
         registers = find_registers(kernel, self.source.captured.architecture) if kernel else {}
@@ -89,16 +83,28 @@ class _Stacks(msgspec.Struct):
             return
         stop = self.stops.get(thread.id)
         native = self.unwinder.unwind(registers, stop=stop)
-        runs = list(_make_runs(segments, thread.stack))
+        runs = list(make_runs(segments, thread.stack))
         is_shared = self.is_shared and stop is None
-        merged = merge(native.frames, runs, native.error, loop=self.loop, is_shared=is_shared)
-        if merged.fits:
-            thread.stack = merged.frames
-            fold(thread.stack, self.source.interp)
-        else:
+        merged = self._merge(native, runs, is_shared=is_shared)
+        if not merged.fits:
             thread.native_stack = [to_frame(frame) for frame in native.frames]
             fold(thread.native_stack, self.source.interp)
-        thread.error = thread.error or merged.error
+            merged = self._merge(without_guesses(native), runs, is_shared=is_shared)
+        thread.stack, thread.error = merged.frames, thread.error or merged.error
+        fold(thread.stack, self.source.interp)
+
+    def _merge(self, native: NativeStack, runs: Sequence[Run], *, is_shared: bool) -> Merged:
+        return merge(native.frames, runs, native.error, loop=self.loop, is_shared=is_shared)
+
+
+def without_guesses(native: NativeStack) -> NativeStack:
+    """The stack up to the first frame that was guessed, if there is one."""
+    first = next((at for at, frame in enumerate(native.frames) if frame.guessed), None)
+    if not first:
+        return native
+    return NativeStack(
+        native.frames[:first], f"from {native.frames[first].pc:#x} on its C frames are guesses that do not fit"
+    )
 
 
 def find_registers(kernel: KernelThread, architecture: Architecture) -> Registers:
@@ -108,7 +114,7 @@ def find_registers(kernel: KernelThread, architecture: Architecture) -> Register
     return {architecture.stack_pointer: kernel.sp, architecture.program_counter: kernel.pc}
 
 
-def _make_runs(segments: Sequence[Segment], frames: Sequence[Frame]) -> Iterator[Run]:
+def make_runs(segments: Sequence[Segment], frames: Sequence[Frame]) -> Iterator[Run]:
     """The segments with their frames; a stack of which not all could be read ends early."""
     rest = iter(frames)
     for segment in segments:

@@ -1,0 +1,44 @@
+"""The C stacks of suspended greenlets, merged with their Python frames like those of threads."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lastwords.capture.memory import ReadError
+from lastwords.examine.greenlet_search import Suspended
+from lastwords.examine.stacks import find_loop, fold, make_runs
+from lastwords.greenlets.module import Module
+from lastwords.greenlets.segments import read_suspended
+from lastwords.greenlets.switch import Switch, read_stopped
+from lastwords.native.merge import merge, to_frame
+from lastwords.native.unwind import Unwinder
+
+if TYPE_CHECKING:
+    from lastwords.examine.read import Source
+
+
+def add_greenlet_stacks(source: Source, unwinder: Unwinder) -> None:
+    """Makes the stacks of the moment's suspended greenlets ones of C and Python frames, where these are wanted."""
+    search = source.greenlets
+    if search is None or search.wanted is None or search.switch is None:
+        return
+    for one in search.wanted.suspended:
+        try:
+            _add(source, search.wanted.module, one, search.switch, unwinder)
+        except ReadError as error:
+            one.greenlet.error = one.greenlet.error or f"its C stack: {error}"
+
+
+def _add(source: Source, module: Module, one: Suspended, switch: Switch, unwinder: Unwinder) -> None:
+    greenlet = one.greenlet
+    stopped = read_stopped(switch, one.found.stack, source.captured.memory)
+    native = unwinder.unwind(stopped.registers, stop=stopped.stop, overlay=stopped.saved)
+    runs = list(make_runs(read_suspended(module, one.found), greenlet.stack))
+    merged = merge(native.frames, runs, native.error, loop=find_loop(source.interp))
+    if merged.fits:
+        greenlet.stack = merged.frames
+        fold(greenlet.stack, source.interp)
+    else:
+        greenlet.native_stack = [to_frame(frame) for frame in native.frames]
+        fold(greenlet.native_stack, source.interp)
+    greenlet.error = greenlet.error or merged.error
