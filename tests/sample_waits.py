@@ -42,9 +42,11 @@ class Scene:
     def thread(self, name: str, line: int = 1, *outer: Frame, **fields: Any) -> Thread:
         """A thread that stands at this line of the program, and has slept for a minute."""
         at = Frame(kind="python", function=name, module="__main__", file=APP, line=line, source=f"line {line}")
-        known: dict[str, Any] = {"consistent": True, "idle_s": 60.0, "state": "sleeping", "interpreter": 0, **fields}
-        is_main = name == "MainThread"
-        one = Thread(id=f"t-{name}", moment="moment-1", name=name, is_main=is_main, stack=[at, *outer], **known)
+        known: dict[str, Any] = {
+            "id": f"t-{name}", "moment": "moment-1", "consistent": True, "idle_s": 60.0, "state": "sleeping",
+            "interpreter": 0, **fields,
+        }  # fmt: skip
+        one = Thread(name=name, is_main=name == "MainThread", stack=[at, *outer], **known)
         self.report.threads.append(one)
         return one
 
@@ -90,9 +92,8 @@ def frame(module: str, function: str) -> Frame:
 
 def every_hang() -> list[Report]:
     """Reports of hangs: each code that is about waits is in one of them."""
-    return [
-        build().report for build in (_cycle, _imports, _orphan, _fork, _held, _gil, _thread, _pool, _child, _atexit)
-    ]
+    scenes = (_cycle, _imports, _orphan, _fork, _held, _gil, _thread, _pool, _child, _atexit, _io, _wait)
+    return [build().report for build in scenes]
 
 
 def _cycle() -> Scene:
@@ -164,4 +165,16 @@ def _atexit() -> Scene:
     scene = Scene()
     scene.waits(scene.thread("MainThread"), scene.lock("jobs", "queue"))
     scene.leaves("atexit")
+    return scene
+
+
+def _io() -> Scene:
+    scene = Scene()
+    scene.waits(scene.thread("MainThread"), None, serves=False, call="recvfrom")
+    return scene
+
+
+def _wait() -> Scene:
+    scene = Scene()
+    scene.waits(scene.thread("MainThread"), None, "process", call="wait4")
     return scene

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from lastwords.diagnose import diagnose
 from lastwords.diagnose.wait_graph import WaitGraph
-from lastwords.model import Certainty, Finding, Thread
+from lastwords.model import Capture, Certainty, Edge, Finding, Moment, Process, Thread, WaitsFor
 from sample_waits import Scene, frame
 
 
@@ -20,14 +20,14 @@ def first(scene: Scene) -> Finding:
     return diagnose(scene.report)[0]
 
 
-def cross(scene: Scene, certainty: Certainty = "certain", until: float | None = None) -> list[Thread]:
+def cross(scene: Scene, certainty: Certainty = "certain", has_timeout: bool = False) -> list[Thread]:
     """Two threads that take two locks in two orders."""
     save, evict = scene.thread("save", 6), scene.thread("evict", 10)
     db, cache = scene.lock("db"), scene.lock("cache")
     scene.holds(save, db, 4)
     scene.holds(evict, cache, 8, certainty)
     scene.waits(save, cache)
-    scene.waits(evict, db, until=until)
+    scene.waits(evict, db, has_timeout=has_timeout)
     return [save, evict]
 
 
@@ -65,7 +65,7 @@ def test_a_cycle_is_as_certain_as_its_least_certain_step() -> None:
 
 def test_a_wait_with_a_timeout_makes_no_cycle() -> None:
     scene = Scene()
-    cross(scene, until=1_800_000_000.0)
+    cross(scene, has_timeout=True)
     assert judge(scene) == [("waits-on-holder", "certain")]
 
 
@@ -158,7 +158,7 @@ def test_the_exit_waits_for_a_thread() -> None:
     assert judge(scene) == []  # join() in the program
     scene.leaves()
     assert judge(scene) == [("exit-waits-for-thread", "certain")]
-    assert first(scene).title == "the exit waits for thread worker, which waits: reads from fd 0"
+    assert first(scene).title == "the exit waits for thread worker, which reads from fd 0"
     assert ("/srv/app.py", 7) in [(one.file, one.line) for one in first(scene).evidence]
 
 
@@ -229,11 +229,72 @@ def test_nobody_is_left_to_wake_anybody() -> None:
 @pytest.mark.parametrize("change", ["timeout", "signal", "reader", "unknown"])
 def test_something_is_left_that_may_wake_it(change: str) -> None:
     scene = Scene(signals_caught={"signal": ["SIGINT", "SIGTERM"], "unknown": None}.get(change, []))
-    until = 1_800_000_000.0 if change == "timeout" else None
-    scene.waits(scene.thread("MainThread", 7), scene.lock("result", "event"), until=until)
+    scene.waits(scene.thread("MainThread", 7), scene.lock("result", "event"), has_timeout=change == "timeout")
     if change == "reader":
         scene.waits(scene.thread("reader"), None)
     assert judge(scene) == []
+
+
+def test_a_client_waits_for_an_answer() -> None:
+    scene = Scene()
+    main, worker = scene.thread("MainThread", 3), scene.thread("worker", 9)
+    scene.waits(main, worker)
+    scene.waits(worker, None, detail="receives from fd 4", call="recvfrom", serves=False)
+    assert judge(scene) == [("waits-for-io", "certain")]
+    assert first(scene).title == "worker receives from fd 4, and MainThread waits for it"
+    assert [one.line for one in first(scene).evidence] == [3, 9, None]
+    wait = worker.waits_for
+    assert wait is not None
+    wait.has_timeout = True
+    assert judge(scene) == [("waits-for-io", "likely")]
+    worker.idle_s = 0.1
+    assert "waits-for-io" not in dict(judge(scene))
+    worker.idle_s, wait.serves = 60.0, True
+    assert "waits-for-io" not in dict(judge(scene))
+
+
+@pytest.mark.parametrize(("call", "code"), [("flock", "waits-for-io"), ("recvfrom", None)])
+def test_calls_of_which_it_is_not_known_whom_they_wait_for(call: str, code: str | None) -> None:
+    scene = Scene()
+    scene.waits(scene.thread("MainThread"), None, detail="...", call=call)
+    assert [found for found, _ in judge(scene)] == ([code] if code else [])
+
+
+def test_a_program_waits_for_its_child() -> None:
+    scene = Scene()
+    scene.waits(scene.thread("MainThread", 3), None, "process", detail="waits for the end of process 9", call="wait4")
+    assert judge(scene) == [("waits-for-process", "certain")]
+    assert first(scene).title == "MainThread waits for the end of process 9"
+
+
+def families(detail: str = "writes to fd 1") -> Scene:
+    """A parent that waits for its child, which waits until the parent reads what it writes."""
+    scene = Scene()
+    child = Process(id="process-9", pid=9, ppid=7, argv=["python", "child.py"], signals_caught=[], forked=False)
+    scene.report.processes.append(child)
+    capture = Capture(method="test")
+    scene.report.moments.append(Moment(id="moment-2", process="process-9", reason="attach", capture=capture))
+    scene.report.edges.append(Edge(origin="process-9", to="process-7", kind="parent", certainty="certain"))
+    parent, writer = scene.thread("MainThread", 3), scene.thread("MainThread", 9, moment="moment-2", id="t-child")
+    for one, pid, wait in (
+        (parent, 9, WaitsFor(kind="process", detail="waits for the end of process 9", call="wait4", pid=9)),
+        (writer, 7, WaitsFor(kind="io", detail=detail, call="write", pid=7)),
+    ):
+        one.waits_for = wait
+        edge = Edge(origin=one.id, to=f"process-{pid}", kind="waits", certainty="certain", evidence=wait.detail)
+        scene.report.edges.append(edge)
+    return scene
+
+
+def test_a_parent_and_a_child_wait_for_each_other() -> None:
+    scene = families()
+    assert judge(scene) == [("lock-cycle", "certain")]
+    assert first(scene).title == (
+        "deadlock: MainThread of process 7 waits for the end of process 9, "
+        "which waits for MainThread of process 7 (write)"
+    )
+    scene.thread("reader")  # another thread of the parent may read
+    assert judge(scene)[0] == ("lock-cycle", "likely")
 
 
 def find_cycles(waits: dict[int, int], holders: dict[int, int]) -> set[frozenset[int]]:

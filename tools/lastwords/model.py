@@ -172,6 +172,9 @@ class WaitsFor(Entity, kw_only=True):
     """What a thread, greenlet or task waits for; `target` is the id of an entity of this report.
 
     `call` is the system call in which it waits; `until` seconds of the epoch, None: for ever, or not known.
+    has_timeout: whether it ends by itself, at `until` or after a time whose beginning is not known
+    serves: whether it waits as servers do when nobody wants anything of them: for a connection, for the next request
+        on one that was accepted, for what somebody types, for its parent; None where that is not to be told
     pid: of the process whose end it waits for, or that alone has the other end of what it reads or writes
     """
 
@@ -183,6 +186,8 @@ class WaitsFor(Entity, kw_only=True):
     certainty: Certainty = "certain"
     call: str | None = None
     until: float | None = None
+    has_timeout: bool = False
+    serves: bool | None = None
     pid: int | None = None
 
 

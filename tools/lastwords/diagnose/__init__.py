@@ -23,6 +23,8 @@ from lastwords.diagnose import (
     output_closed,
     thread_stranded,
     too_late,
+    waits_for_io,
+    waits_for_process,
     waits_on_holder,
 )
 from lastwords.model import Finding, Report
@@ -43,6 +45,8 @@ DIAGNOSES: dict[str, Diagnosis] = {
     "exit-callback-blocked": exit_callback_blocked.diagnose,
     "thread-stranded": thread_stranded.diagnose,
     "waits-on-holder": waits_on_holder.diagnose,
+    "waits-for-process": waits_for_process.diagnose,
+    "waits-for-io": waits_for_io.diagnose,
     "fatal-exit": fatal_exit.diagnose,
     "interrupt-lost": interrupt_lost.diagnose,
     "too-late": too_late.diagnose,

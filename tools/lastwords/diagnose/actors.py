@@ -26,20 +26,32 @@ class Actors:
         self.objects: dict[str, Object] = {one.id: one for one in report.objects}
         self._processes = {one.id: one for one in report.processes}
         self._moments = {one.id: one.process for one in report.moments}
+        self._threads: dict[str, list[Thread]] = {}  # by process
+        for thread in report.threads:
+            self._threads.setdefault(self._moments.get(thread.moment, ""), []).append(thread)
 
     def name(self, identity: str) -> str:
         """What the program calls it: `worker-1`, `lock __main__.cache_lock`, `process 4711`."""
         if (actor := self.by_id.get(identity)) is not None:
-            return actor_name(actor)
+            process = self.process(identity) if len(self._processes) > 1 else None
+            return actor_name(actor) + (f" of process {process.pid}" if process else "")
         if (found := self.objects.get(identity)) is not None:
             return object_name(found)
-        process = self._processes.get(identity)
-        return f"process {process.pid}" if process else identity
+        named = self._processes.get(identity)
+        return f"process {named.pid}" if named else identity
 
     def process(self, identity: str) -> Process | None:
         """The process of an actor or an object."""
         one = self.by_id.get(identity) or self.objects.get(identity)
         return self._processes.get(self._moments.get(one.moment, "")) if one else None
+
+    def main_thread(self, process: str) -> Thread | None:
+        """The main thread of the process with this id."""
+        return next((thread for thread in self._threads.get(process, []) if thread.is_main), None)
+
+    def is_alone(self, thread: Thread) -> bool:
+        """Whether its process has no other thread."""
+        return len(self._threads.get(self._moments.get(thread.moment, ""), [])) == 1
 
     def subject(self, identity: str) -> Subject:
         """The actor with the line where it stands, or the object."""

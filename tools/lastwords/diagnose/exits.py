@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from lastwords.diagnose.actors import actor_name, is_in, stand
+from lastwords.diagnose.actors import Actor, actor_name, is_in, stand
 from lastwords.diagnose.wait_graph import CERTAINTIES, Chain, WaitGraph, describe_step
 from lastwords.model import Certainty, Evidence, Moment, Report, Thread
 
@@ -55,20 +55,23 @@ def find_exits(report: Report) -> Iterator[Exit]:
     moments = {one.id: one for one in report.moments}
     for thread in report.threads:
         moment = moments.get(thread.moment)
-        if thread.is_main and thread.waits_for is not None and moment is not None and _is_leaving(moment):
+        if thread.is_main and thread.waits_for is not None and moment is not None and is_leaving(moment):
             yield Exit(moment, thread, graph.chain(thread.id), graph)
 
 
-def _is_leaving(moment: Moment) -> bool:
-    """Not where the program was stopped as it dropped an exception: there it is held by us."""
+def is_leaving(moment: Moment) -> bool:
+    """Whether the program is done. Not where it was stopped as it dropped an exception: there it is held by us."""
     is_stop = moment.reason in ("unraisable", "fatal")
     return moment.shutdown is not None and moment.shutdown.phase == "shutdown" and not is_stop
 
 
-def describe_activity(thread: Thread) -> str:
-    """`waits: Queue.get: 0 items`, or `runs`."""
-    wait = thread.waits_for
-    return f"waits: {wait.detail or wait.kind.replace('_', ' ')}" if wait else "runs"
+def describe_activity(actor: Actor) -> str:
+    """`waits: Queue.get: 0 items`, `reads from fd 5`, or `runs`."""
+    wait = actor.waits_for
+    if wait is None:
+        return "runs"
+    what = wait.detail or wait.kind.replace("_", " ")
+    return what if wait.detail and wait.kind in ("io", "process", "sleep") else f"waits: {what}"
 
 
 def describe_stand(thread: Thread) -> Evidence:

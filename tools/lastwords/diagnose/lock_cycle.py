@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from lastwords.diagnose.wait_graph import CERTAINTIES, Step, WaitGraph, describe_step
+from lastwords.diagnose.wait_graph import CERTAINTIES, Step, WaitGraph, describe_step, describe_wait
 from lastwords.model import Evidence, Finding, Report, Subject
 
 CODE = "lock-cycle"
@@ -76,14 +76,8 @@ def _make_finding(graph: WaitGraph, cycle: tuple[Step, ...], code: str) -> Findi
 
 def _describe(graph: WaitGraph, cycle: tuple[Step, ...]) -> str:
     """`deadlock: save waits for lock db, held by evict, which waits for lock cache, held by save`."""
-    parts = [graph.actors.name(cycle[0].waiter.id)]
-    for step in cycle:
-        holder = graph.actors.name(step.holder)
-        if step.hold is None:
-            parts.append(f"waits for the end of {holder}, which")
-        else:
-            parts.append(f"waits for {graph.actors.name(step.wait.to)}, held by {holder}, which")
-    return "deadlock: " + " ".join(parts).removesuffix(", which")
+    steps = ", which ".join(describe_wait(graph, step) for step in cycle)
+    return f"deadlock: {graph.actors.name(cycle[0].waiter.id)} {steps}"
 
 
 def _describe_own(graph: WaitGraph, step: Step) -> str:

@@ -49,7 +49,7 @@ def _is_told(thread: Thread) -> bool:
 
 def _is_inside(thread: Thread, shared: set[str]) -> bool:
     wait = thread.waits_for
-    if wait is None or wait.until is not None or thread.consistent is False:
+    if wait is None or wait.has_timeout or thread.consistent is False:
         return False
     return wait.kind in INSIDE and wait.target not in shared
 

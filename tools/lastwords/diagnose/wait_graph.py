@@ -18,18 +18,22 @@ CERTAINTIES: tuple[Certainty, ...] = ("certain", "likely", "possible")
 
 
 class Step(msgspec.Struct, frozen=True):
-    """`waiter` cannot go on before `holder` has done something: ended, or given back what `hold` is about."""
+    """`waiter` cannot go on before `holder` has done something: ended, or given back what `hold` is about.
+
+    alone: False where another thread of the holder's process could do it as well
+    """
 
     waiter: Actor
     holder: str
     wait: Edge
     hold: Edge | None = None
+    alone: bool = True
 
     @property
     def certainty(self) -> Certainty:
         """As certain as what is least so."""
         least = max(CERTAINTIES.index(edge.certainty) for edge in (self.wait, self.hold) if edge)
-        if getattr(self.waiter, "consistent", None) is False:  # it may have run while it was read
+        if not self.alone or getattr(self.waiter, "consistent", None) is False:  # or it may have run since
             least = max(least, 1)
         return CERTAINTIES[least]
 
@@ -59,11 +63,15 @@ class WaitGraph:
             elif edge.kind == "holds":
                 self.holds.setdefault(edge.to, []).append(edge)
 
+    def judges(self, actor: Actor) -> bool:
+        """Whether what it does at that moment is its own doing."""
+        return actor.moment not in self._stops
+
     def _ends_by_itself(self, identity: str) -> bool:
         actor = self.actors.by_id.get(identity)
-        if actor is None or actor.moment in self._stops:
+        if actor is None or not self.judges(actor):
             return True
-        return actor.waits_for is not None and actor.waits_for.until is not None
+        return actor.waits_for is not None and actor.waits_for.has_timeout
 
     def step(self, identity: str) -> Step | None:
         """Whom this actor waits for; None where that is nobody, or not one alone."""
@@ -73,6 +81,10 @@ class WaitGraph:
         waiter = self.actors.by_id[identity]
         if wait.to in self.actors.by_id:
             return Step(waiter, wait.to, wait)
+        if (main := self.actors.main_thread(wait.to)) is not None:
+            return (
+                None if main.moment == waiter.moment else Step(waiter, main.id, wait, alone=self.actors.is_alone(main))
+            )
         holds = self.holds.get(wait.to, [])
         return Step(waiter, holds[0].origin, wait, holds[0]) if len(holds) == 1 else None
 
@@ -120,15 +132,26 @@ class WaitGraph:
         return waiters
 
 
+def describe_wait(graph: WaitGraph, step: Step) -> str:
+    """`waits for lock db, held by evict`, `waits for the end of worker`, `waits for process 8 (write)`."""
+    wait = step.waiter.waits_for
+    if step.hold is not None:
+        return f"waits for {graph.actors.name(step.wait.to)}, held by {graph.actors.name(step.holder)}"
+    if wait is not None and wait.kind == "io":
+        return f"waits for {graph.actors.name(step.holder)} ({wait.call})"
+    return f"waits for the end of {graph.actors.name(step.wait.to)}"
+
+
 def describe_step(graph: WaitGraph, step: Step) -> list[Evidence]:
     """Where the waiter stands, and by which line the holder took it."""
-    name, holder = graph.actors.name(step.waiter.id), graph.actors.name(step.holder)
+    name, wait = graph.actors.name(step.waiter.id), step.waiter.waits_for
     if step.hold is None:
-        return [stand(step.waiter, f"{name} waits for the end of {holder}")]
+        said = wait.detail if wait is not None and wait.kind in ("io", "process") else None
+        return [stand(step.waiter, f"{name} {said or describe_wait(graph, step)}")]
     target = graph.actors.objects.get(step.wait.to)
     address = target.address if target else None
     waits = stand(step.waiter, f"{name} waits for {graph.actors.name(step.wait.to)}", address)
     taken = step.hold.at or Frame(kind="python")
-    who = "the same" if step.holder == step.waiter.id else holder
+    who = "the same" if step.holder == step.waiter.id else graph.actors.name(step.holder)
     text = f"{who} holds it ({step.hold.certainty})"
     return [waits, Evidence(text=text, file=taken.file, line=taken.line, value=step.hold.evidence)]

@@ -73,6 +73,8 @@ def _add_wait(entities: Entities, interp: Interpreter, thread: Thread, wait: Wai
         certainty=wait.certainty,
         call=wait.call,
         until=wait.until,
+        has_timeout=wait.has_timeout,
+        serves=wait.serves,
         pid=wait.target if wait.kind in ("process", "io") else None,
     )
     if target is None:

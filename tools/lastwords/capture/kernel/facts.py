@@ -88,6 +88,12 @@ class Facts:
             self._other_ends[fd] = None if found is None else self._find_other_end(found)
         return self._other_ends[fd]
 
+    def was_accepted(self, fd: int) -> bool:
+        """Whether this descriptor is a connection that came in by a listening socket of this host."""
+        found = self.descriptor(fd)
+        socket = found.socket if found is not None else None
+        return socket is not None and socket.state != "listening" and self._sockets.find_acceptor(socket) is not None
+
     def describe_process(self, pid: int) -> str:
         """ "process 1234 (python worker.py)"."""
         return "this process itself" if pid == self.pid else describe_process(pid, self.proc)
@@ -142,6 +148,12 @@ class Facts:
             for pid, stat in found
             if stat[1] == self.pid
         ]
+
+    @cached_property
+    def parent(self) -> int | None:
+        """The pid of its parent."""
+        found = self._read_stat(self.pid)
+        return found[1] if found else None
 
     def child(self, pid: int) -> Child | None:
         """The child with this pid."""

@@ -14,9 +14,11 @@ from lastwords.capture.memory import Memory
 class KernelWait(msgspec.Struct, frozen=True):
     """What a thread waits for, as far as the kernel knows.
 
-    call: the system call's name; detail: all of it in words; fd: where it is one descriptor
+    call: the system call's name; detail: all of it in words
+    fd: where it is one descriptor; fds: all of those that are waited for
     peer: who is at the other end, in words; pid: the one process it waits for: a child, the other end, a lock's holder
     until: seconds of the epoch, None: for ever, or for a time whose beginning nobody knows
+    has_timeout: whether it ends by itself, at `until` or after such a time
     """
 
     kind: Literal["io", "process", "sleep", "futex", "unknown"]
@@ -26,6 +28,8 @@ class KernelWait(msgspec.Struct, frozen=True):
     peer: str | None = None
     pid: int | None = None
     until: float | None = None
+    fds: tuple[int, ...] = ()
+    has_timeout: bool = False
 
 
 class Call(msgspec.Struct, frozen=True):
@@ -48,4 +52,5 @@ class Call(msgspec.Struct, frozen=True):
         """A wait for one descriptor, with who is at its other end."""
         other = self.facts.other_end(fd) if self.facts is not None else None
         pid = other.pids[0] if other is not None and len(other.pids) == 1 and other.is_complete else None
-        return KernelWait("io", self.name, detail, fd=fd, peer=other.text if other is not None else None, pid=pid)
+        peer = other.text if other is not None else None
+        return KernelWait("io", self.name, detail, fd=fd, peer=peer, pid=pid, fds=(fd,))

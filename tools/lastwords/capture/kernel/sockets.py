@@ -82,25 +82,35 @@ class Sockets:
 
     def find_listener(self, one: Socket) -> Socket | None:
         """Who listens at the address that this TCP socket is connected to."""
-        port = (one.remote or "").rpartition(":")[2]
-        listening = [other for other in self._all if other.protocol == "TCP" and other.state == "listening"]
-        exact = [other for other in listening if other.local == one.remote]
+        return self._find_listening(one.remote)
+
+    def find_acceptor(self, one: Socket) -> Socket | None:
+        """The listening socket at this connection's own address: the connection came in there."""
+        if one.protocol == "unix":
+            return next((other for other in self._all if _listens(other, "unix") and other.local == one.local), None)
+        return self._find_listening(one.local)
+
+    def _find_listening(self, address: str | None) -> Socket | None:
+        port = (address or "").rpartition(":")[2]
+        listening = [other for other in self._all if _listens(other, "TCP")]
+        exact = [other for other in listening if other.local == address]
         every = [other for other in listening if other.local in (f"0.0.0.0:{port}", f"[::]:{port}")]
         return next(iter([*exact, *every]), None)
 
     def _find_unix_peer(self, one: Socket) -> int | None:
         """By netlink, which answers for our own network namespace only."""
-        if one.state != "connected" or self._proc != PROC or not self._is_ours:
+        if one.state != "connected" or self._proc != PROC or self.is_closed:
             return None
         return ask_unix_peer(one.inode)
 
     @cached_property
-    def _is_ours(self) -> bool:
+    def is_closed(self) -> bool:
+        """Whether it is another network namespace than ours."""
         try:
             ours = (self._proc / "self/ns/net").readlink()
-            return ours == (self._proc / str(self._pid) / "ns/net").readlink()
+            return ours != (self._proc / str(self._pid) / "ns/net").readlink()
         except OSError:
-            return False
+            return self._proc == PROC
 
     @cached_property
     def _all(self) -> list[Socket]:
@@ -115,6 +125,10 @@ class Sockets:
     @cached_property
     def _by_addresses(self) -> dict[tuple[str, str | None, str | None], Socket]:
         return {(one.protocol, one.local, one.remote): one for one in self._all if one.state != "time-wait"}
+
+
+def _listens(one: Socket, protocol: str) -> bool:
+    return one.protocol == protocol and one.state == "listening" and one.local is not None
 
 
 def _lines(path: Path) -> Iterator[list[str]]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from msgspec.structs import replace
+
 from lastwords.capture.kernel.descriptors import format_events
 from lastwords.capture.kernel.facts import Facts
 from lastwords.capture.kernel.kernel_wait import Call, KernelWait
@@ -59,7 +61,7 @@ def describe_copy(call: Call) -> KernelWait:
     """`sendfile(out, in)`, `splice(in, offset, out)`: which of both it waits for is not known."""
     source, target = (1, 0) if call.name == "sendfile" else (0, 2)
     detail = f"copies from {call.describe(call.number(source))}, to {call.describe(call.number(target))}"
-    return KernelWait("io", call.name, detail)
+    return KernelWait("io", call.name, detail, fds=(call.number(source), call.number(target)))
 
 
 def describe_open(call: Call) -> KernelWait:
@@ -122,11 +124,13 @@ def _tell_watched(call: Call, watched: Iterable[tuple[int, int]], timeout: float
     limit = "" if timeout is None else f", for {timeout:g} s at most"
     if not several:
         text = "waits for ever, for no descriptor" if timeout is None else f"sleeps for {timeout:g} s"
-        return KernelWait("sleep", call.name, f"{text} ({call.name})")
+        return KernelWait("sleep", call.name, f"{text} ({call.name})", has_timeout=timeout is not None)
     text = "; ".join(f"to {format_events(events)}: {call.describe(fd)}" for fd, events in several[:SHOWN])
     more = f"; and {len(several) - SHOWN} more" if len(several) > SHOWN else ""
     detail = f"{call.name}{limit}, {text}{more}"
-    return call.io(several[0][0], detail) if len(several) == 1 else KernelWait("io", call.name, detail)
+    fds = tuple(fd for fd, _ in several)
+    wait = call.io(fds[0], detail) if len(fds) == 1 else KernelWait("io", call.name, detail, fds=fds)
+    return replace(wait, has_timeout=timeout is not None)
 
 
 def describe_epoll(call: Call) -> KernelWait:
@@ -139,7 +143,7 @@ def describe_epoll(call: Call) -> KernelWait:
     found = call.facts.descriptor(fd) if call.facts is not None else None
     limit = "" if timeout is None else f", for {timeout:g} s at most"
     if found is None:
-        return KernelWait("io", call.name, f"{call.name} on fd {fd}{limit}", fd=fd)
+        return KernelWait("io", call.name, f"{call.name} on fd {fd}{limit}", fd=fd, has_timeout=timeout is not None)
     shown = [
         f"to {format_events(one.events)}: fd {one.fd}, closed since" if one.is_stale
         else f"to {format_events(one.events)}: {call.describe(one.fd)}"
@@ -147,4 +151,6 @@ def describe_epoll(call: Call) -> KernelWait:
     ]  # fmt: skip
     more = f"; and {len(found.watched) - SHOWN} more" if len(found.watched) > SHOWN else ""
     text = "; ".join(shown) or "no descriptor at all"
-    return KernelWait("io", call.name, f"{call.name} on fd {fd}{limit}, which watches {text}{more}", fd=fd)
+    fds = tuple(one.fd for one in found.watched if not one.is_stale)
+    detail = f"{call.name} on fd {fd}{limit}, which watches {text}{more}"
+    return KernelWait("io", call.name, detail, fd=fd, fds=fds, has_timeout=timeout is not None)

@@ -25,12 +25,14 @@ def describe_clock_nanosleep(call: Call) -> KernelWait:
         return _tell_sleep(call, seconds)
     until = _since_epoch(call, clock, seconds)
     if until is None:
-        return KernelWait("sleep", call.name, f"sleeps until its clock {clock} shows {seconds:.2f} s")
-    return KernelWait("sleep", call.name, f"sleeps until {format_time(until)}", until=until)
+        detail = f"sleeps until its clock {clock} shows {seconds:.2f} s"
+        return KernelWait("sleep", call.name, detail, has_timeout=True)
+    return KernelWait("sleep", call.name, f"sleeps until {format_time(until)}", until=until, has_timeout=True)
 
 
 def _tell_sleep(call: Call, seconds: float) -> KernelWait:
-    return KernelWait("sleep", call.name, f"sleeps for {seconds:g} s; since when is not known")
+    detail = f"sleeps for {seconds:g} s; since when is not known"
+    return KernelWait("sleep", call.name, detail, has_timeout=True)
 
 
 def _since_epoch(call: Call, clock: int, seconds: float) -> float | None:

@@ -17,6 +17,7 @@ from lastwords.capture.captured import Captured, KernelThread
 from lastwords.capture.kernel.facts import Facts
 from lastwords.capture.kernel.futex import Futex, read_futex
 from lastwords.capture.kernel.kernel_wait import KernelWait
+from lastwords.capture.kernel.serving import is_serving
 from lastwords.capture.kernel.syscall_waits import describe_syscall_wait
 from lastwords.capture.memory import ReadError
 from lastwords.cpython.frame import Place
@@ -60,6 +61,7 @@ class Wait(msgspec.Struct, frozen=True):
     target: the ident of the thread that is waited for (join, gil, import_lock) or the pid of the process (process,
             io: the only one at the other end)
     call: the system call; until: seconds of the epoch, None: for ever, or not known
+    has_timeout: whether it ends by itself; serves: see kernel/serving.py
     """
 
     tid: int | None
@@ -72,6 +74,8 @@ class Wait(msgspec.Struct, frozen=True):
     certainty: Certainty = "certain"
     call: str | None = None
     until: float | None = None
+    has_timeout: bool = False
+    serves: bool | None = None
 
 
 class Sleeper(msgspec.Struct, frozen=True):
@@ -230,6 +234,8 @@ class _Reader:
             target=kernel.pid if kernel.kind in ("process", "io") else None,
             detail=kernel.detail,
             until=kernel.until,
+            has_timeout=kernel.has_timeout,
+            serves=is_serving(kernel, self.facts) if self.facts is not None else None,
         )
 
     def _find_polling(self, sleeper: Sleeper) -> Wait | None:
@@ -241,7 +247,7 @@ class _Reader:
         if lowest is None:
             return None
         levels = read_levels(self.interp, self.functions, sleeper.places, lowest)
-        return replace(self._tell(self._start(sleeper, "condition"), levels), until=until)
+        return replace(self._tell(self._start(sleeper, "condition"), levels), until=until, has_timeout=True)
 
     def _find_child(self, sleeper: Sleeper, kernel: KernelWait) -> Wait | None:
         """A Popen that sleeps, or waits for a pidfd or sentinel, to wait for its process."""
@@ -252,11 +258,13 @@ class _Reader:
         ours = self.facts.outer_pid(pid) if self.facts is not None else pid
         name = f"process {ours}" if ours else f"process {pid} of its own pid namespace"
         detail = f"waits for the end of {name}: {kernel.detail}"
-        return replace(self._start(sleeper, "process"), target=ours, detail=detail, until=until)
+        return replace(
+            self._start(sleeper, "process"), target=ours, detail=detail, until=until, has_timeout=until is not None
+        )
 
 
 def _limit(wait: Wait, futex: Futex) -> Wait:
     """With when it ends, or how long it lasts."""
     if futex.seconds is None:
-        return replace(wait, until=futex.until)
-    return replace(wait, detail=f"{wait.detail}, for {futex.seconds:.4g} s at most")
+        return replace(wait, until=futex.until, has_timeout=futex.until is not None)
+    return replace(wait, detail=f"{wait.detail}, for {futex.seconds:.4g} s at most", has_timeout=True)

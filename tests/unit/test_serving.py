@@ -1,0 +1,81 @@
+"""A server's idleness and a client's wait, by descriptors of our own."""
+
+from __future__ import annotations
+
+import os
+import pty
+import select
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from lastwords.capture.kernel.facts import Facts
+from lastwords.capture.kernel.kernel_wait import KernelWait
+from lastwords.capture.kernel.serving import is_serving
+
+
+def serves(*fds: int, call: str = "recvfrom") -> bool | None:
+    return is_serving(KernelWait("io", call, "", fds=fds), Facts(os.getpid()))
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    with ExitStack() as stack:
+        yield stack
+
+
+@pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6, socket.AF_UNIX])
+def test_who_was_connected_to_serves_and_who_connected_does_not(family: socket.AddressFamily, stack: ExitStack) -> None:
+    server = stack.enter_context(socket.socket(family))
+    server.bind("\0lastwords-test-serving" if family == socket.AF_UNIX else ("", 0))
+    server.listen()
+    client = stack.enter_context(socket.socket(family))
+    client.connect(server.getsockname())
+    accepted = stack.enter_context(server.accept()[0])
+    assert serves(server.fileno(), call="poll") is True
+    assert serves(accepted.fileno()) is True
+    assert serves(client.fileno()) is (family == socket.AF_UNIX)  # a pair of our own may wake us
+
+
+def test_a_client_of_another_process(stack: ExitStack) -> None:
+    code = "import socket; s = socket.create_server(('127.0.0.1', 0)); print(s.getsockname()[1], flush=True); input()"
+    server = stack.enter_context(
+        subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    )
+    assert server.stdout is not None
+    client = stack.enter_context(socket.create_connection(("127.0.0.1", int(server.stdout.readline()))))
+    assert serves(client.fileno()) is False
+    assert serves(client.fileno(), call="sendto") is None
+    listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+    assert serves(client.fileno(), listener.fileno(), call="select") is True
+    assert serves(server.stdout.fileno(), call="read") is False  # a pipe from a child
+    server.communicate("\n")
+
+
+def test_pipes_terminals_and_loops(stack: ExitStack) -> None:
+    reader, writer = os.pipe()
+    master, terminal = pty.openpty()
+    for fd in (reader, writer, master, terminal):
+        stack.callback(os.close, fd)
+    epoll = stack.enter_context(select.epoll())
+    datagrams = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+    datagrams.bind(("127.0.0.1", 0))
+    assert serves(reader, call="read") is True  # we write to it ourselves
+    assert serves(terminal, call="read") is True
+    assert serves(epoll.fileno(), call="epoll_wait") is True
+    assert serves(datagrams.fileno()) is True
+    connected = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+    connected.connect(datagrams.getsockname())
+    assert serves(connected.fileno()) is False
+    assert serves(9999) is None
+    assert serves() is None
+
+
+def test_calls_that_are_about_nothing_that_others_send() -> None:
+    assert is_serving(KernelWait("sleep", "nanosleep", ""), Facts(os.getpid())) is None
+    assert is_serving(KernelWait("io", "accept4", "", fds=(3,)), Facts(os.getpid())) is True
+    assert serves(0, call="flock") is None

@@ -1,0 +1,60 @@
+"""Whether a wait for a descriptor is a server's idleness, or a client's wait for an answer."""
+
+from __future__ import annotations
+
+from lastwords.capture.kernel.facts import Facts
+from lastwords.capture.kernel.kernel_wait import KernelWait
+
+ACCEPTING = ("accept", "accept4")
+FOR_OTHERS = ("read", "readv", "recvfrom", "recvmsg", "recvmmsg", "poll", "ppoll", "select", "pselect6", "epoll_wait",
+              "epoll_pwait", "epoll_pwait2")  # fmt: skip
+FOR_ANYBODY = ("terminal", "pty master", "inotify", "signalfd", "timerfd", "eventfd", "epoll")
+
+
+def is_serving(wait: KernelWait, facts: Facts) -> bool | None:
+    """Whether it waits for what others may want: to connect, to ask on a connection that they made, to type.
+
+    True if any of its descriptors is one for that, False where each is the way to somebody whose answer it wants:
+    a connection that it made itself, a pipe from a child. None where that is not to be told, and for other calls.
+    """
+    if wait.call in ACCEPTING:
+        return True
+    if wait.kind != "io" or wait.call not in FOR_OTHERS or not wait.fds:
+        return None
+    found = [_is_for_others(fd, facts) for fd in wait.fds]
+    if any(found):
+        return True
+    return None if None in found else False
+
+
+def _is_for_others(fd: int, facts: Facts) -> bool | None:
+    found = facts.descriptor(fd)
+    if found is None:
+        return None
+    if found.kind in FOR_ANYBODY:
+        return True
+    if found.socket is not None:
+        return _is_asked(fd, facts)
+    return _comes_from_above(fd, facts) if found.kind in ("pipe", "fifo") else None
+
+
+def _is_asked(fd: int, facts: Facts) -> bool | None:
+    """A socket that listens, takes datagrams of anybody, or was connected to; or one of a pair that wakes a loop."""
+    found = facts.descriptor(fd)
+    socket = found.socket if found is not None else None
+    if socket is None:
+        return None
+    if socket.state in ("listening", "unconnected") or facts.was_accepted(fd):
+        return True
+    if socket.protocol in ("TCP", "UDP"):
+        return False
+    other = facts.other_end(fd)
+    return True if other is not None and other.pids == (facts.pid,) else None
+
+
+def _comes_from_above(fd: int, facts: Facts) -> bool | None:
+    """A pipe to which its parent writes, or the process itself, or nobody that we may see."""
+    other = facts.other_end(fd)
+    if other is None or not other.is_complete:
+        return None
+    return not other.pids or not {facts.pid, facts.parent}.isdisjoint(other.pids)
