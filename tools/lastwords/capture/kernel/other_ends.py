@@ -14,6 +14,7 @@ from lastwords.capture.kernel.peers import Holder, OpenFiles, describe_process
 from lastwords.capture.kernel.sockets import Socket, Sockets
 from lastwords.capture.procfs import PROC
 
+NOT_TOLD = "who has the other end is told only inside its network namespace"
 SHOWN = 3  # processes of many that are named
 
 
@@ -71,9 +72,12 @@ class OtherEnds:
             return OtherEnd("the other end was closed")
         if one.state == "syn-sent" or (other is not None and other.state == one.state == "established"):
             return self._tell_listener(one)
-        if other is not None and one.protocol == "unix":
-            return OtherEnd("not accepted yet")
-        return None if one.protocol == "unix" else OtherEnd("the other end is elsewhere", is_complete=False)
+        if one.protocol == "unix":
+            return OtherEnd("not accepted yet") if other is not None else self._tell_closed()
+        return OtherEnd("the other end is elsewhere", is_complete=False)
+
+    def _tell_closed(self) -> OtherEnd | None:
+        return OtherEnd(NOT_TOLD, is_complete=False) if self._sockets.is_closed else None
 
     def _tell_listener(self, one: Socket) -> OtherEnd:
         """Who should accept a connection that is still in the queue of a listening socket, or not even there."""
