@@ -136,7 +136,8 @@ def test_more_c_frames_than_python_ones_to_310() -> None:
     assert labels(merge(native, runs)) == ["C 1", "C 2", "f", "C 4"]
     merged = merge(native, runs, is_shared=True)
     assert (merged.fits, labels(merged)) == (False, ["f"])
-    assert merged.error == ("its C frames do not fit the Python ones: 2 C frames run Python code, 1 is to be expected")
+    why = "2 of them run Python code, for 1 call from C to Python"
+    assert merged.error == f"its C frames do not fit the Python ones: {why}"
 
 
 def test_the_loop_of_27() -> None:

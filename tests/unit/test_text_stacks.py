@@ -78,7 +78,7 @@ def test_none_of_them() -> None:
 def test_what_does_not_fit_is_shown_as_two_stacks() -> None:
     python = [frame for frame in STACK if frame.kind == "python"]
     native = [frame for frame in STACK if frame.kind == "native"]
-    error = "its C frames do not fit the Python ones: 3 C frames run Python code, 2 are to be expected"
+    error = "its C frames do not fit the Python ones: 1 of its 2 calls from C to Python lie in them"
     shown = lines_of(report_of(thread(python, native, error)))
     assert shown[3:] == [
         "  Its C stack, which does not fit the Python one (innermost last):",
@@ -86,8 +86,8 @@ def test_what_does_not_fit_is_shown_as_two_stacks() -> None:
         "    C: _fast.so+0x1a2b",
         "    C: lock_acquire (_threadmodule.c:146)",
         "    C: sem_wait (libc.so.6)",
-        "  not all of it could be read: its C frames do not fit the Python ones: 3 C",
-        "    frames run Python code, 2 are to be expected",
+        "  not all of it could be read: its C frames do not fit the Python ones: 1 of its",
+        "    2 calls from C to Python lie in them",
         "",
         "3 C frames of the interpreter's and the C library's machinery are not shown:",
         "  --native=all does",

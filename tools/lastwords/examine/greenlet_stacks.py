@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING
 
 from lastwords.capture.memory import ReadError
 from lastwords.examine.greenlet_search import Suspended
-from lastwords.examine.stacks import find_loop, fold, make_runs
+from lastwords.examine.stacks import add_merged
 from lastwords.greenlets.module import Module
 from lastwords.greenlets.segments import read_suspended
 from lastwords.greenlets.switch import Switch, read_stopped
-from lastwords.native.merge import merge, to_frame
 from lastwords.native.unwind import Unwinder
 
 if TYPE_CHECKING:
@@ -33,12 +32,4 @@ def _add(source: Source, module: Module, one: Suspended, switch: Switch, unwinde
     greenlet = one.greenlet
     stopped = read_stopped(switch, one.found.stack, source.captured.memory)
     native = unwinder.unwind(stopped.registers, stop=stopped.stop, overlay=stopped.saved)
-    runs = list(make_runs(read_suspended(module, one.found), greenlet.stack))
-    merged = merge(native.frames, runs, native.error, loop=find_loop(source.interp))
-    if merged.fits:
-        greenlet.stack = merged.frames
-        fold(greenlet.stack, source.interp)
-    else:
-        greenlet.native_stack = [to_frame(frame) for frame in native.frames]
-        fold(greenlet.native_stack, source.interp)
-    greenlet.error = greenlet.error or merged.error
+    add_merged(greenlet, native, read_suspended(module, one.found), source.interp)

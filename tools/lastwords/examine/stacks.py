@@ -19,9 +19,9 @@ from lastwords.cpython.threads import PythonThread
 from lastwords.examine.read import Source
 from lastwords.greenlets.greenlet import read_greenlet
 from lastwords.greenlets.module import find_module
-from lastwords.model import Frame, Moment, Report, Thread
+from lastwords.model import Frame, Greenlet, Moment, Report, Thread
 from lastwords.native.images import list_images
-from lastwords.native.merge import LOOP, OLD_LOOP, Merged, Run, merge, to_frame
+from lastwords.native.merge import LOOP, OLD_LOOP, Run, merge, to_frame
 from lastwords.native.plumbing import find_plumbing
 from lastwords.native.segments import Segment, read_segments
 from lastwords.native.unwind import NativeStack, Unwinder, open_unwinder
@@ -83,18 +83,34 @@ class _Stacks(msgspec.Struct):
             return
         stop = self.stops.get(thread.id)
         native = self.unwinder.unwind(registers, stop=stop)
-        runs = list(make_runs(segments, thread.stack))
-        is_shared = self.is_shared and stop is None
-        merged = self._merge(native, runs, is_shared=is_shared)
-        if not merged.fits:
-            thread.native_stack = [to_frame(frame) for frame in native.frames]
-            fold(thread.native_stack, self.source.interp)
-            merged = self._merge(without_guesses(native), runs, is_shared=is_shared)
-        thread.stack, thread.error = merged.frames, thread.error or merged.error
-        fold(thread.stack, self.source.interp)
+        add_merged(thread, native, segments, self.source.interp, is_shared=self.is_shared and stop is None)
 
-    def _merge(self, native: NativeStack, runs: Sequence[Run], *, is_shared: bool) -> Merged:
-        return merge(native.frames, runs, native.error, loop=self.loop, is_shared=is_shared)
+
+def add_merged(
+    owner: Thread | Greenlet,
+    native: NativeStack,
+    segments: Sequence[Segment],
+    interp: Interpreter,
+    *,
+    is_shared: bool = False,
+) -> None:
+    """Makes the stack of a thread or greenlet one of C and Python frames; or gives it two, where these do not fit."""
+    runs = list(make_runs(segments, owner.stack))
+    loop = find_loop(interp)
+    merged = merge(native.frames, runs, native.error, loop=loop, is_shared=is_shared)
+    if not merged.fits:
+        owner.native_stack = [to_frame(frame) for frame in native.frames]
+        fold(owner.native_stack, interp)
+        proven = without_guesses(native)
+        merged = merge(proven.frames, runs, proven.error, loop=loop, is_shared=is_shared)
+    owner.stack, owner.error = merged.frames, owner.error or merged.error
+    fold(owner.stack, interp)
+
+
+def find_loop(interp: Interpreter) -> str:
+    """The name of the interpreter's loop, by what its file has."""
+    symbols = interp.image.elf.symbols
+    return OLD_LOOP if OLD_LOOP in symbols and LOOP not in symbols else LOOP
 
 
 def without_guesses(native: NativeStack) -> NativeStack:
@@ -105,6 +121,12 @@ def without_guesses(native: NativeStack) -> NativeStack:
     return NativeStack(
         native.frames[:first], f"from {native.frames[first].pc:#x} on its C frames are guesses that do not fit"
     )
+
+
+def find_loop(interp: Interpreter) -> str:
+    """The name of the interpreter's loop, by what its file has."""
+    symbols = interp.image.elf.symbols
+    return OLD_LOOP if OLD_LOOP in symbols and LOOP not in symbols else LOOP
 
 
 def find_registers(kernel: KernelThread, architecture: Architecture) -> Registers:

@@ -136,10 +136,12 @@ def _find_by_order(bodies: Sequence[Body], runs: Sequence[Run], *, is_torn: bool
 
 
 def _explain(bodies: Sequence[Body], runs: Sequence[Run], problem: str | None) -> str:
-    loops = sum(body.loop is not None for body in bodies)
-    ran = "1 C frame runs" if loops == 1 else f"{loops} C frames run"
-    expected = "1 is" if len(runs) == 1 else f"{len(runs)} are"
-    why = f"{ran} Python code, {expected} to be expected"
+    calls = "1 call" if len(runs) == 1 else f"{len(runs)} calls"
+    if any(run.entry is not None for run in runs):
+        placed = sum(any(run.entry is not None and _holds(body, run.entry) for body in bodies) for run in runs)
+        why = f"{placed} of its {calls} from C to Python lie in them"
+    else:
+        why = f"{sum(body.loop is not None for body in bodies)} of them run Python code, for {calls} from C to Python"
     return f"its C frames do not fit the Python ones: {why}{f'; {problem}' if problem else ''}"
 
 
