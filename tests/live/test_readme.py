@@ -36,8 +36,12 @@ def test_a_command_of_the_readme(command: str, running_python: Interpreter, tmp_
         other.wait_for("ready")
         words = [str(other.pid) if word == "4711" else word for word in shlex.split(command)]
         with running(words, env={"PATH": path}, cwd=tmp_path) as target:
+            if words[1] == "gdb":
+                target.send_line("lw-stacks")
+                target.send_line("quit")
             code = target.wait()
             said = target.describe()
     assert code == (5 if words[1] == "core" else 0), said  # that core's libraries are not on this machine
     expected = {"ps": str(other.pid), "attach": "MainThread waits", "core": "MainThread", "doctor": ""}
+    expected |= {"gdb": ": MainThread (tid"} | ({"attach": ": MainThread (tid"} if "--tree" in words else {})
     assert expected.get(words[1], "done") in target.stdout.text, said

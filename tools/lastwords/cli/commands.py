@@ -18,7 +18,7 @@ COMMANDS = {
     "attach": "Show what a live process is doing, from outside.",
     "snapshot": "Keep one moment of a live process in a small core file.",
     "core": "Show what a process was doing when it died, from its core file.",
-    "gdb": "Open a process or a core in gdb, with commands that show its Python.",
+    "gdb": "Open a process or a core in gdb, with what lastwords reads.",
     "report": "Show a saved report again.",
     "explain": "Explain a finding's code.",
     "doctor": "Say what is here, what is missing, and what mends it.",

@@ -21,7 +21,7 @@ Examples:
   lastwords core core.4711
   lastwords core core.4711.zst --json report.json
   lastwords core core ./python3.11     a core of another machine
-  lastwords core                       the newest that systemd or the kernel kept
+  lastwords core                       the newest that was kept here
   lastwords core 4711                  the newest of process 4711
 """
 
