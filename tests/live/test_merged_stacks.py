@@ -8,18 +8,24 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 import lastwords
 from gdb_stacks import GdbFrame, read_gdb_stacks
 from harness import Target, wait_until
 from interpreters import Interpreter
 from lastwords.capture import procfs
+from lastwords.capture.architectures import Registers
+from lastwords.examine import process
+from lastwords.examine.stacks import open_stacks
 from lastwords.frames import python_frames
 from lastwords.model import Frame, Report
 from lastwords.native.merge import base_name
+from lastwords.native.unwind import NativeStack, Overlay, Unwinder
 from lastwords.report.text import format_report
 
 Start = Callable[..., Target]
+Change = Callable[[NativeStack], NativeStack]
 EXTENSION = Path(__file__).parents[1] / "targets" / "calls_back.c"
 LOOPS = ("_PyEval_EvalFrameDefault", "PyEval_EvalFrameEx")
 KINDS = 18  # at least, whatever the release
@@ -50,7 +56,9 @@ def all_wait(pid: int) -> bool:
 
 
 @pytest.mark.interpreters("ctypes", extra=True)
-def test_gdbs_frames_and_the_targets(calling: Target, interpreter: Interpreter, tmp_path: Path) -> None:
+def test_gdbs_frames_and_the_targets(
+    calling: Target, interpreter: Interpreter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     report = lastwords.attach(calling.pid)
     stacks = read_gdb_stacks(calling.pid, tmp_path)
     known = json.loads(calling.wait_for("frames ").removeprefix("frames "))
@@ -64,6 +72,8 @@ def test_gdbs_frames_and_the_targets(calling: Target, interpreter: Interpreter, 
         assert_same_names(thread.stack, gdb, interpreter)
     check_python_frames(report, known)
     check_text(report, interpreter)
+    check_torn(calling.pid, report, monkeypatch)
+    check_misfits(calling.pid, report, monkeypatch)
 
 
 def outline(frames: list[Frame]) -> list[int | str]:
@@ -153,3 +163,49 @@ def check_text(report: Report, interpreter: Interpreter) -> None:
     frames = [frame for thread in report.threads for frame in thread.stack if frame.kind == "native"]
     assert count == {"fold": sum(not frame.plumbing for frame in frames), "all": len(frames), "none": 0}
     assert any(line.startswith(f"{count['all'] - count['fold']} C frames") for line in text["fold"])
+
+
+class Changed:
+    """An unwinder whose stacks are changed before they are merged."""
+
+    def __init__(self, inner: Unwinder, change: Change) -> None:
+        self.inner, self.change = inner, change
+
+    def unwind(self, registers: Registers, *, stop: int | None = None, overlay: Overlay = ()) -> NativeStack:
+        return self.change(self.inner.unwind(registers, stop=stop, overlay=overlay))
+
+
+def attach_changed(pid: int, change: Change, monkeypatch: pytest.MonkeyPatch) -> Report:
+    with monkeypatch.context() as patched:
+        patched.setattr(process, "open_stacks", lambda source, proc: Changed(open_stacks(source, proc=proc), change))
+        return lastwords.attach(pid)
+
+
+def check_torn(pid: int, whole: Report, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half of the C frames: the inner part as before, then Python frames alone, and why."""
+    report = attach_changed(pid, lambda stack: NativeStack(stack.frames[: len(stack.frames) // 2], "torn"), monkeypatch)
+    for thread, before in zip(report.threads, whole.threads, strict=True):
+        assert thread.native_stack is None
+        assert (thread.error or "").startswith("torn")
+        assert describe(python_frames(thread.stack)) == describe(python_frames(before.stack))
+        last = max(at for at, frame in enumerate(thread.stack) if frame.kind == "native")
+        assert describe(thread.stack[: last + 1]) == describe(before.stack[: last + 1])
+        assert last >= len(before.stack) // 4
+
+
+def check_misfits(pid: int, whole: Report, monkeypatch: pytest.MonkeyPatch) -> None:
+    """C frames that are nobody's: both stacks are kept."""
+
+    def change(stack: NativeStack) -> NativeStack:
+        others = [frame for frame in stack.frames if base_name(frame.function) not in LOOPS]
+        return NativeStack([replace(frame, sp=frame.sp + (1 << 32)) for frame in others])
+
+    for thread, before in zip(attach_changed(pid, change, monkeypatch).threads, whole.threads, strict=True):
+        assert describe(thread.stack) == describe(python_frames(before.stack))
+        assert "do not fit" in (thread.error or "")
+        own = [frame for frame in before.stack if frame.kind == "native"]
+        assert [frame.address for frame in thread.native_stack or [] if frame.address in {one.address for one in own}]
+
+
+def describe(frames: list[Frame]) -> list[tuple[str, str | None, int | None, int | None]]:
+    return [(frame.kind, frame.function, frame.line, frame.address) for frame in frames]
