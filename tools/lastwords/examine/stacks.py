@@ -123,12 +123,6 @@ def without_guesses(native: NativeStack) -> NativeStack:
     )
 
 
-def find_loop(interp: Interpreter) -> str:
-    """The name of the interpreter's loop, by what its file has."""
-    symbols = interp.image.elf.symbols
-    return OLD_LOOP if OLD_LOOP in symbols and LOOP not in symbols else LOOP
-
-
 def find_registers(kernel: KernelThread, architecture: Architecture) -> Registers:
     """All that are known of a thread; where it was not interrupted, these are what /proc/PID/task/TID/syscall tells."""
     if kernel.registers or kernel.sp is None or kernel.pc is None:
