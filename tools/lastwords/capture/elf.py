@@ -236,7 +236,10 @@ def find_image_at(
 
 
 def loaded_parts(parts: Sequence[Mapping]) -> Sequence[Mapping]:
-    """Of all mappings of one file, by rising address, those that the loader made: a program may map it to read, too."""
+    """Of all mappings of one file, by rising address, those that the loader made.
+
+    A program may map it again, to read it, or a page of its code: libffi does that for closures.
+    """
     groups: list[list[Mapping]] = []
     reached = 0  # in the file; segments may share a page of it
     for one in parts:
@@ -244,7 +247,8 @@ def loaded_parts(parts: Sequence[Mapping]) -> Sequence[Mapping]:
             groups.append([])
         groups[-1].append(one)
         reached = one.offset + one.end - one.start
-    return next((group for group in groups if any("x" in one.permissions for one in group)), parts)
+    code = [group for group in groups if any("x" in one.permissions for one in group)]
+    return next((group for group in code if group[0].offset == 0), code[0] if code else parts)
 
 
 def find_bias(elf: ElfFile, parts: Sequence[Mapping]) -> int | None:
