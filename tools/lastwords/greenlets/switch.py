@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Callable
 
 import msgspec
 
@@ -20,10 +19,11 @@ from lastwords.greenlets.greenlet import MAIN_STOP, SavedStack
 FUNCTION = "slp_switch"
 SIZE = 256  # bytes of code that are looked at
 SAVED_LIMIT = 32 << 20
-FRAME_LIMIT = 512
+BEFORE = 32  # bytes from the function's beginning to where it stores the control words, at most
 TEXT_LIMIT = 4 << 20
 WORD = 8
 SAVES_RBP = re.compile(rb"\x48\x89\x6c\x24(.)|\x48\x89\x6d(.)", re.DOTALL)  # mov [rsp+n], rbp; mov [rbp+n], rbp
+SETS_FRAME = re.compile(rb"\x48\x89\xe5((?:\x41?[\x50-\x57])*)\x48\x83\xec(.)", re.DOTALL)  # mov rbp, rsp; push; sub
 LOADS_CONTROL = re.compile(rb"\x0f\xae(?:\x54\x24|\x55)", re.DOTALL)  # ldmxcsr [rsp+n], [rbp+n]
 STORES_CONTROL = re.compile(rb"\xd9[\x3c\x7c\x7d].{1,2}\x0f\xae[\x5c\x5d]", re.DOTALL)  # fstcw, stmxcsr
 CALL = b"\xe8"
@@ -31,11 +31,14 @@ CALL_SIZE = 5
 
 
 class Switch(msgspec.Struct, frozen=True):
-    """Where greenlets go on, and where rbp is kept: `offset` bytes from sp, or from what rbp itself is there."""
+    """Where greenlets go on, and where rbp is kept: `offset` bytes from sp.
+
+    depth: where the function has a frame pointer, how far above sp that is: the rbp that is kept is this
+    """
 
     pc: int
     offset: int
-    is_from_sp: bool
+    depth: int | None = None
 
 
 def find_switch(image: Image, memory: Memory) -> Switch | None:
@@ -47,12 +50,12 @@ def find_switch(image: Image, memory: Memory) -> Switch | None:
 
 
 def _search(image: Image, memory: Memory) -> int | None:
-    """A place just before that code, in a module without names."""
+    """A place before that code, in a module without names."""
     address, size = image.elf.sections.get(".text", (0, 0))
     if not size:
         return None
     found = STORES_CONTROL.search(memory.read(address + image.bias, min(size, TEXT_LIMIT)))
-    return address + image.bias + found.start() if found else None
+    return address + image.bias + max(found.start() - BEFORE, 0) if found else None
 
 
 def decode(code: bytes, address: int, low: int, high: int) -> Switch | None:
@@ -61,15 +64,27 @@ def decode(code: bytes, address: int, low: int, high: int) -> Switch | None:
     if save is None or load is None:
         return None
     from_sp, from_rbp = save.groups()
-    offset = struct.unpack("<b", from_sp or from_rbp)[0]
+    depth = None if from_sp else _find_depth(code)
+    if not from_sp and depth is None:
+        return None
+    offset = int.from_bytes(from_sp or from_rbp, "little", signed=True) + (depth or 0)
     at = code.rfind(CALL, 0, load.start())
     while at >= 0:
         behind = at + CALL_SIZE
         target = address + behind + int(struct.unpack_from("<i", code, at + 1)[0])
         if behind <= load.start() and low <= target < high:
-            return Switch(address + behind, int(offset), from_sp is not None)
+            return Switch(address + behind, offset, depth)
         at = code.rfind(CALL, 0, at)
     return None
+
+
+def _find_depth(code: bytes) -> int | None:
+    """How far below its frame pointer the function sets sp: by what it pushes, and by what it subtracts."""
+    found = SETS_FRAME.search(code)
+    if found is None:
+        return None
+    pushed = len(found[1].replace(b"\x41", b""))
+    return pushed * WORD + int(found[2][0])
 
 
 class Stopped(msgspec.Struct):
@@ -92,16 +107,8 @@ def read_stopped(switch: Switch, stack: SavedStack, memory: Memory) -> Stopped:
         return int.from_bytes(data, "little")
 
     registers = {"rsp": stack.start, "rip": switch.pc}
-    base = _find_base(switch, stack.start, read)
-    if base is not None:
+    base = read(stack.start + switch.offset)
+    if switch.depth is None or base == stack.start + switch.depth:
         registers["rbp"] = base
     stop = None if stack.stop == MAIN_STOP else stack.stop
     return Stopped(registers, [(stack.start, saved)] if saved else [], stop)
-
-
-def _find_base(switch: Switch, start: int, read: Callable[[int], int]) -> int | None:
-    """rbp as it was saved. By a frame pointer the variable holds its own frame's address, which proves it."""
-    if switch.is_from_sp:
-        return read(start + switch.offset)
-    candidates = range(start - switch.offset, start + FRAME_LIMIT, WORD)
-    return next((one for one in candidates if read(one + switch.offset) == one), None)
