@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -11,17 +13,20 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import psutil
 import pytest
 
 import lastwords
 from harness import PATIENCE, Target, wait_until
-from interpreters import Interpreter
+from interpreters import Interpreter, find_interpreters
 from lastwords.capture import procfs
 from lastwords.capture.core.corefile import open_core
 from lastwords.capture.which_gdb import find_gdb
+from lastwords.errors import TargetError
 from lastwords.examine.core import read_core_report
 from lastwords.model import Report
 from needs import need
+from stopping import states
 
 Start = Callable[..., Target]
 THREADS = 3
@@ -36,7 +41,7 @@ def snapshot(*words: object, code: int = 0) -> str:
     return done.stderr
 
 
-def without_occasion(report: Report) -> object:
+def without_occasion(report: object) -> object:
     """The report as JSON without what differs from one look to the next: findings are made of the rest."""
 
     def clean(value: object) -> object:
@@ -92,10 +97,10 @@ def test_it_tells_what_attach_told(deadlocked: Target, tmp_path: Path) -> None:
     check_with_drgn(path, stacks)
 
 
-def gdb_stacks(program: str, target: str) -> dict[int, list[tuple[str, str]]]:
+def gdb_stacks(program: str, target: str, *more: str) -> dict[int, list[tuple[str, str]]]:
     """By thread the address ("" for the first and for inlined ones) and the function of each of its C frames."""
     need(find_gdb(), "gdb")
-    words = ["gdb", "-nx", "-batch", "-iex", "set auto-load no", "-iex", "set debuginfod enabled off"]
+    words = ["gdb", "-nx", "-batch", "-iex", "set auto-load no", "-iex", "set debuginfod enabled off", *more]
     command = ["-ex", "thread apply all bt -frame-arguments none"]
     done = subprocess.run(
         [*words, program, target, *command], capture_output=True, text=True, check=False, timeout=PATIENCE
@@ -130,3 +135,97 @@ def program_counters(trace: Iterable[Any]) -> Iterator[int]:
     for frame in trace:
         with suppress(LookupError):
             yield frame.pc
+
+
+# Where the files are not
+
+
+@pytest.fixture
+def moved(start_target: Start, tmp_path: Path) -> tuple[Path, Path, Report]:
+    """Two snapshots of a program that is not there any more, with what it had mapped and without, and its report."""
+    static = [one for one in find_interpreters() if one.has("static") and one.path == Path("/usr/bin/python3.11")]
+    need(static, "a Python in one file")
+    program = tmp_path / "python3"
+    shutil.copy(static[0].path, program)
+    target = start_target(program, "attach_deadlock.py", env={"PYTHONHOME": "/usr"})
+    wait_until(rest(target.pid, THREADS), "all threads wait")
+    attached = lastwords.attach(target.pid)
+    snapshot(target.pid, "-o", tmp_path / "alone")
+    snapshot(target.pid, "-o", tmp_path / "bundled", "--bundle")
+    target.end()
+    program.rename(tmp_path / "moved")
+    return tmp_path / "alone", tmp_path / "bundled", attached
+
+
+def test_elsewhere(moved: tuple[Path, Path, Report], tmp_path: Path) -> None:
+    alone, bundled, attached = moved
+    assert without_occasion(read_core_report(bundled)) == without_occasion(attached)
+    assert without_occasion(read_core_report(alone, tmp_path / "moved")) == without_occasion(attached)
+    report = read_core_report(alone)
+    assert without_occasion(report.threads) == without_occasion(attached.threads)
+    (problem,) = report.moments[0].capture.problems
+    assert problem.startswith("shown is what was read when the snapshot was made, because here: ")
+    assert f"{tmp_path}/python3 is not to be had on this machine" in problem
+
+
+def test_a_bundle_is_a_tar_for_gdb(moved: tuple[Path, Path, Report], tmp_path: Path) -> None:
+    _, bundled, attached = moved
+    noted = open_core(bundled).snapshot
+    assert noted is not None
+    root = tmp_path / "root"
+    root.mkdir()
+    subprocess.run(f"tail -c +{noted.bundle + 1} {bundled} | tar xz -C {root}", shell=True, check=True)
+    program = f"{root}{tmp_path}/python3"
+    assert Path(program).read_bytes() == (tmp_path / "moved").read_bytes()
+    stacks = gdb_stacks(program, str(bundled), "-iex", f"set sysroot {root}")
+    assert set(stacks) == {thread.tid for thread in attached.threads}
+    assert all(len(frames) > 5 for frames in stacks.values()), stacks
+
+
+def test_a_bundle_that_was_cut_off(moved: tuple[Path, Path, Report]) -> None:
+    _, bundled, attached = moved
+    os.truncate(bundled, bundled.stat().st_size // 2)
+    report = read_core_report(bundled)
+    assert without_occasion(report.threads) == without_occasion(attached.threads)
+    assert "the files that came with the snapshot were not all unpacked" in report.moments[0].capture.problems[0]
+
+
+# Where it does not stand still
+
+
+def test_a_child_in_its_parents_memory(running_python: Interpreter, start_target: Start, tmp_path: Path) -> None:
+    """The parent's thread waits for it, uninterruptibly, and is read all the same; the child is no Python yet."""
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    target = start_target(running_python, "spawns_slowly.py", str(fifo))
+    wait_until(lambda: "D" in states(target.pid), "a thread waits for its child")
+    (child,) = psutil.Process(target.pid).children()
+    report = lastwords.attach(target.pid)
+    assert (report.moments[0].capture.pause_ms or 0) < 500
+    spawner = next(thread for thread in report.threads if thread.state == "in an uninterruptible sleep")
+    assert spawner.waits_for is not None
+    assert spawner.waits_for.kind == "process"
+    assert (spawner.waits_for.detail or "").startswith("waits for its new child to execute a program (process ")
+    assert all(thread.stack for thread in report.threads)
+    with pytest.raises(TargetError, match=f"has the memory of its parent, process {target.pid}"):
+        lastwords.attach(child.pid)
+    snapshot(target.pid, "-o", tmp_path / "snapshot")
+    again = read_core_report(tmp_path / "snapshot")
+    assert spawner.waits_for in [thread.waits_for for thread in again.threads]
+
+
+@pytest.mark.parametrize("program", ["execs_itself.py", "starts_processes.py"])
+def test_a_process_that_does_not_stay(
+    program: str, running_python: Interpreter, start_target: Start, tmp_path: Path
+) -> None:
+    """It ends or executes another program meanwhile: a whole snapshot, or an error that says so, never half a file."""
+    for number in range(3):
+        target = start_target(running_python, program, ready="")
+        path = tmp_path / str(number)
+        command = [sys.executable, "-m", "lastwords", "snapshot", str(target.pid), "-o", str(path)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE)
+        assert done.returncode in (0, 3, 5), done.stderr
+        assert "Traceback" not in done.stderr
+        assert path.exists() == (done.returncode != 3)
+        if path.exists():
+            assert read_core_report(path).threads

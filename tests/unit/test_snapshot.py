@@ -22,7 +22,15 @@ from lastwords.capture.memory import PAGE, ReadError
 from lastwords.capture.procfs import Mapping
 from lastwords.capture.snapshot import note as notes
 from lastwords.capture.snapshot.facts import Answers, RecordedFacts, RecordingFacts
-from lastwords.capture.snapshot.landmarks import DT_DEBUG, LINK_MAP, PAIR, PROGRAM_HEADER, R_DEBUG, read_libraries
+from lastwords.capture.snapshot.landmarks import (
+    DT_DEBUG,
+    LINK_MAP,
+    PAIR,
+    PROGRAM_HEADER,
+    R_DEBUG,
+    find_names,
+    read_libraries,
+)
 from lastwords.capture.snapshot.note import SnapshotNote, decode, encode, note_of
 from lastwords.capture.snapshot.write import Owner, cut_pieces, write_snapshot
 from lastwords.capture.stop.copied import PIECE, CopiedMemory
@@ -239,7 +247,8 @@ def ask(facts: Facts) -> list[object]:
     return [
         facts.descriptor(3), facts.all_descriptors(), facts.other_end(3), facts.describe(4), facts.describe_process(8),
         facts.is_there(5), facts.is_there(6), facts.clock_start(1), facts.group_of(7), facts.outer_pid(7),
-        facts.lock_blockers(3, "FLOCK"), facts.sharers(3), facts.children, facts.parent, facts.was_accepted(3), facts.was_accepted(4),
+        facts.lock_blockers(3, "FLOCK"), facts.sharers(3), facts.children, facts.parent,
+        facts.was_accepted(3), facts.was_accepted(4),
     ]  # fmt: skip
 
 
@@ -299,7 +308,9 @@ def make_libraries(following: int) -> tuple[Flat, bytes]:
 @pytest.mark.parametrize("following", [0, 0x1400, 0x1500, 0xDEAD0000])
 def test_the_list_of_libraries_ends(following: int) -> None:
     memory, auxv = make_libraries(following)
-    assert list(read_libraries(memory, auxv)) == ["", "/lib/libx.so.1"]
+    assert [name for name, _ in read_libraries(memory, auxv)] == ["", "/lib/libx.so.1"]
+    maps = [Mapping(0x1000, 0x2000, "r--p", 0, 1, 7, "/usr/lib/libx.so.1.2")]
+    assert find_names(memory, maps, auxv) == {"/lib/libx.so.1": "/usr/lib/libx.so.1.2"}
 
 
 @given(st.binary(max_size=200), st.binary(max_size=64))

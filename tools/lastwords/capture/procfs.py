@@ -211,6 +211,14 @@ def read_link(pid: int, name: str, proc: Path = PROC) -> str:
         raise ProcessGoneError(pid) from None
 
 
+def read_auxv(pid: int, proc: Path = PROC) -> bytes:
+    """The auxiliary vector that the kernel gave its program; empty where it has ended or is not shown."""
+    try:
+        return read_bytes(pid, "auxv", proc)
+    except (OSError, ProcessGoneError):
+        return b""
+
+
 def read_cmdline(pid: int, proc: Path = PROC) -> list[str]:
     """argv as it stands in the process's memory now."""
     data = read_bytes(pid, "cmdline", proc)

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from lastwords.capture import elf, procfs
 from lastwords.capture.elf_tables import ElfError, ElfTables
+from lastwords.capture.kernel.kcmp import share_memory
 from lastwords.capture.machine.elsewhere import (
     SHOWN,
     find_inside,
@@ -61,10 +62,18 @@ def refuse_ourselves(pid: int, proc: Path = procfs.PROC) -> None:
 
 
 def refuse_thread(pid: int, proc: Path = procfs.PROC) -> None:
-    """Raises TargetError where `pid` is a thread: /proc has directories for threads too, but does not list them."""
-    leader = procfs.read_status(pid, proc).leader
-    if leader != pid:
-        raise TargetError(f"{pid} is a thread of process {leader}.", f"lastwords attach {leader}")
+    """Raises TargetError where `pid` is a thread, or a child of vfork(2) that still runs in its parent's memory.
+
+    /proc has directories for threads too, but does not list them.
+    """
+    status = procfs.read_status(pid, proc)
+    if status.leader != pid:
+        raise TargetError(f"{pid} is a thread of process {status.leader}.", f"lastwords attach {status.leader}")
+    if status.ppid and proc == procfs.PROC and share_memory(pid, status.ppid):
+        fact = (
+            f"Process {pid} is just starting: it has the memory of its parent, process {status.ppid}, until it executes"
+        )
+        raise TargetError(f"{fact} a program (vfork).", f"lastwords attach {pid}    # again, in a moment")
 
 
 def explain_no_python(

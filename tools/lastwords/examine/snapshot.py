@@ -14,7 +14,7 @@ from lastwords.capture import procfs
 from lastwords.capture.captured import Captured, KernelThread
 from lastwords.capture.memory import CachedMemory, Memory, UncachedMemory
 from lastwords.capture.snapshot.facts import RecordingFacts
-from lastwords.capture.snapshot.landmarks import read_landmarks
+from lastwords.capture.snapshot.landmarks import find_names, read_landmarks
 from lastwords.capture.snapshot.note import SnapshotNote, ThreadNote, note_of
 from lastwords.capture.snapshot.write import Owner
 from lastwords.capture.stop.copied import CompletingMemory, CopiedMemory
@@ -27,12 +27,13 @@ from lastwords.model import Report
 
 
 class Snapshot(msgspec.Struct):
-    """A moment to be written: `report` is what was read in it."""
+    """A moment to be written: `report` is what was read in it, `names` what the loader calls files."""
 
     captured: Captured
     owner: Owner
     note: SnapshotNote
     report: Report
+    names: dict[str, str]
 
 
 def take_snapshot(pid: int, options: Options, *, pause: bool = True, proc: Path = procfs.PROC) -> Snapshot:
@@ -58,7 +59,8 @@ class _Kept(Attached):
         if len(status.ns_pids) > 1:
             note.threads = list(_add_inner_tids(note.threads, self.proc / str(self.pid) / "task"))
         owner = Owner(self.pid, status.ppid, status.uid, status.name, process.argv)
-        return Snapshot(captured, owner, note, report)
+        names = find_names(captured.memory, captured.maps, captured.auxv)
+        return Snapshot(captured, owner, note, report, names)
 
     def _describe(self, captured: Captured, facts: RecordingFacts, report: Report) -> SnapshotNote:
         note = note_of(captured, __version__)
@@ -74,7 +76,7 @@ class _Kept(Attached):
 
     def _dry_run(self, memory: Memory, threads: Sequence[KernelThread]) -> None:
         super()._dry_run(memory, threads)
-        read_landmarks(memory, self.maps, procfs.read_bytes(self.pid, "auxv", self.proc))
+        read_landmarks(memory, self.maps, procfs.read_auxv(self.pid, self.proc))
 
     def _source(self, captured: Captured) -> Source:
         source = super()._source(captured)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 
 from msgspec.structs import replace
@@ -29,6 +30,8 @@ from lastwords.capture.memory import Memory, ReadError
 __all__ = ["KernelWait", "describe_syscall_wait"]
 
 P_PID, P_PGID, P_PIDFD = 1, 2, 3
+CLONE_VFORK = 0x4000  # include/uapi/linux/sched.h
+FLAGS = struct.Struct("<Q")  # the first of struct clone_args
 SHOWN = 4  # children of many that are described
 
 
@@ -96,6 +99,19 @@ def _tell_children(call: Call, group: int | None = None, which: str = "") -> Ker
     return KernelWait("process", call.name, f"waits for the end of any child{which}{said}", pid=pid)
 
 
+def _describe_clone(call: Call) -> KernelWait:
+    """vfork, and clone or clone3 with CLONE_VFORK: uninterruptible, until the child executes a program or ends."""
+    flags = CLONE_VFORK if call.name == "vfork" else call.arguments[0]
+    if call.name == "clone3":
+        (flags,) = FLAGS.unpack(call.memory.read(flags, FLAGS.size))
+    if not flags & CLONE_VFORK:
+        return _describe_other(call)
+    children = call.facts.children if call.facts is not None else []
+    which = f" ({children[0].describe()})" if len(children) == 1 else ""
+    said = f"waits for its new child to execute a program{which}"
+    return KernelWait("process", call.name, said, pid=children[0].pid if len(children) == 1 else None)
+
+
 def _describe_signals(call: Call) -> KernelWait:
     mask = read_signals(call.memory, call.arguments[0]) if call.name != "pause" else 0
     if call.name in ("pause", "rt_sigsuspend"):
@@ -135,6 +151,7 @@ _DESCRIBED: dict[str, Callable[[Call], KernelWait]] = {
     **dict.fromkeys(("poll", "ppoll"), describe_poll),
     **dict.fromkeys(("select", "pselect6"), describe_select),
     **dict.fromkeys(("epoll_wait", "epoll_pwait", "epoll_pwait2"), describe_epoll),
+    **dict.fromkeys(("vfork", "clone", "clone3"), _describe_clone),
     "wait4": _describe_wait,
     "waitid": _describe_waitid,
     "nanosleep": describe_nanosleep,

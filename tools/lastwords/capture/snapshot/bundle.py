@@ -13,6 +13,7 @@ import tarfile
 import tempfile
 import zlib
 from collections.abc import Iterable
+from collections.abc import Mapping as ReadOnlyDict
 from pathlib import Path
 from typing import BinaryIO
 
@@ -25,8 +26,13 @@ LEVEL = 6  # of gzip
 DELETED = " (deleted)"
 
 
-def pack(pid: int, maps: Iterable[Mapping], file: BinaryIO, proc: Path = PROC) -> list[str]:
-    """Writes the code files of a live process to `file`. Those that are not to be had any more. Raises OSError."""
+def pack(
+    pid: int, maps: Iterable[Mapping], names: ReadOnlyDict[str, str], file: BinaryIO, proc: Path = PROC
+) -> list[str]:
+    """Writes the code files of a live process to `file`. Those that are not to be had any more. Raises OSError.
+
+    names: other names of files, under which debuggers look for them.
+    """
     missing = []
     with (
         gzip.GzipFile("", "wb", LEVEL, file, mtime=0) as stream,
@@ -39,6 +45,9 @@ def pack(pid: int, maps: Iterable[Mapping], file: BinaryIO, proc: Path = PROC) -
                 continue
             with found[0].open("rb") as content:
                 packed.addfile(_describe(path, content), content)
+        for name, path in names.items():
+            if path not in missing:
+                packed.addfile(_describe_link(name, path))
     return missing
 
 
@@ -47,6 +56,12 @@ def _describe(path: str, content: BinaryIO) -> tarfile.TarInfo:
     member = tarfile.TarInfo(path.removesuffix(DELETED).lstrip("/"))
     member.size = os.fstat(content.fileno()).st_size
     member.mode = 0o755
+    return member
+
+
+def _describe_link(name: str, path: str) -> tarfile.TarInfo:
+    member = tarfile.TarInfo(name.lstrip("/"))
+    member.type, member.linkname = tarfile.LNKTYPE, path.removesuffix(DELETED).lstrip("/")
     return member
 
 

@@ -50,8 +50,18 @@ def _read_build_ids(memory: Memory, maps: Sequence[Mapping]) -> dict[str, str]:
     return {path: build_id for path, build_id in found.items() if build_id}
 
 
-def read_libraries(memory: Memory, auxv: bytes) -> Iterator[str]:
-    """The names of the libraries in the loader's list, the program's first ("")."""
+def find_names(memory: Memory, maps: Sequence[Mapping], auxv: bytes) -> dict[str, str]:
+    """What the loader calls the mapped files where that is not their path: it does not follow links."""
+    found = {}
+    for name, address in read_libraries(memory, auxv):
+        path = next((one.path for one in maps if one.start <= address < one.end), "")
+        if name.startswith("/") and path.startswith("/") and name != path:
+            found[name] = path
+    return found
+
+
+def read_libraries(memory: Memory, auxv: bytes) -> Iterator[tuple[str, int]]:
+    """The libraries in the loader's list, the program's first (""): name, and where the dynamic section is."""
     try:
         debug = _find_debug(memory, auxv)
         address = R_DEBUG.unpack(memory.read(debug, R_DEBUG.size))[1] if debug else 0
@@ -59,7 +69,7 @@ def read_libraries(memory: Memory, auxv: bytes) -> Iterator[str]:
         while address and address not in seen and len(seen) < LIBRARIES_LIMIT:
             seen.add(address)
             _, name, dynamic, following, _ = LINK_MAP.unpack(memory.read(address, LINK_MAP.size))
-            yield _read_name(memory, name)
+            yield _read_name(memory, name), dynamic
             list(_read_dynamic(memory, dynamic))
             address = following
     except ReadError:

@@ -93,6 +93,7 @@ def capture_in_steps(pid: int, dry_run: Look, recheck: Look, *, pause: bool = Tr
             with Holder() as holder:
                 return target.captured((yield from _read_held(target, holder, dry_run, recheck)))
         except NotHeldError as error:
+            yield
             return target.captured(_read_moving(target, dry_run, f"it could not be stopped: {error}"))
 
 
@@ -163,7 +164,7 @@ class _Target(msgspec.Struct):
     def _read_auxv(self) -> bytes:
         """Nothing where its mode keeps us out: another user's, and root here has CAP_SYS_PTRACE alone."""
         try:
-            return procfs.read_bytes(self.pid, "auxv", self.proc)
+            return procfs.read_auxv(self.pid, self.proc)
         except PermissionError:
             return b""
 

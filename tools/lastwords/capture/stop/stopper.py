@@ -44,7 +44,7 @@ WALL = 0x40000000  # linux/wait.h: threads too
 HELD, ENDED = (os.CLD_TRAPPED, os.CLD_STOPPED), (os.CLD_EXITED, os.CLD_KILLED, os.CLD_DUMPED)
 KILL_SECONDS = 2
 BUSY_SECONDS = 0.5  # until a thread that waits for a processor has stopped
-UNINTERRUPTIBLE_SECONDS = 0.05  # and one that nothing can wake (state D)
+UNINTERRUPTIBLE_SECONDS = 0.02  # and one that nothing can wake (state D)
 # Where read(2) restarts: not on sockets with SO_RCVTIMEO, nor on what a FUSE server or a driver may answer.
 RESTARTING_FILES = ("pipe:", "anon_inode:", "/dev/pts/", "/dev/tty")
 
