@@ -72,7 +72,8 @@ print(json.dumps([list(sys.version_info[:3]), platform.python_implementation(), 
 class Interpreter:
     """One CPython: its readable `name` (a pytest id), its executable, (major, minor, micro), what it can do.
 
-    Capabilities from its ELF files: `debug_symbols` (DWARF in the file), `separate_debug` (in /usr/lib/debug),
+    Capabilities from its ELF files: `musl` (its C library), `debug_symbols` (DWARF in the file), `separate_debug` (in
+    /usr/lib/debug),
     `symbols` (.symtab), `stripped` (no .symtab), `static` or `shared` (libpython), `pie` (an executable that lies
     elsewhere each time), `debug_offsets` (a `.PyRuntime` section that begins with `_Py_DebugOffsets`).
     From where it lies: `extra` (see above).
@@ -201,7 +202,12 @@ def _look_at_elf(path: Path) -> frozenset[str]:
         )
         if library:
             return _look_at_elf(_find_library(path, library)) - {"static", "pie"} | {"shared"} | kind
-        return _look_at_sections(elf) | {"static"} | kind
+        return _look_at_sections(elf) | {"static"} | kind | _look_at_loader(elf)
+
+
+def _look_at_loader(elf: ELFFile) -> frozenset[str]:
+    loader = elf.get_section_by_name(".interp")
+    return frozenset({"musl"} if loader is not None and b"musl" in loader.data() else ())
 
 
 def _find_library(executable: Path, name: str) -> Path:

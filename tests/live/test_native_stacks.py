@@ -53,7 +53,7 @@ def in_memory(stack: NativeStack) -> list[tuple[int, int]]:
     return [(frame.pc, frame.sp) for frame in stack.frames if not frame.inlined]
 
 
-@pytest.mark.interpreters(extra=True)
+@pytest.mark.interpreters("!musl", extra=True)
 def test_frames_are_those_of_gdb_and_drgn(waiting: Target) -> None:
     captured = capture(waiting)
     stacks = unwind(captured)
@@ -69,6 +69,23 @@ def test_frames_are_those_of_gdb_and_drgn(waiting: Target) -> None:
         if not any("libffi" in (frame.library or "") for frame in stack.frames):  # drgn 0.3 loses its way in 3.5 of it
             assert in_memory(stack) == drgn.read(thread.registers)
     assert not any(frame.guessed for stack in stacks.values() for frame in stack.frames)
+    assert sum(frame.is_signal for stack in stacks.values() for frame in stack.frames) == 1
+
+
+@pytest.mark.interpreters("musl", extra=True)
+def test_frames_through_a_library_without_tables(waiting: Target) -> None:
+    """musl has no unwind tables, so gdb's stacks end in it; ours are guessed, and reach where each thread began."""
+    captured = capture(waiting)
+    stacks = unwind(captured)
+    assert {tid: stack.error for tid, stack in stacks.items()} == dict.fromkeys(stacks)
+    (main,) = (stack for tid, stack in stacks.items() if tid == waiting.pid)
+    starts = {stack.frames[-1].pc for stack in stacks.values() if stack is not main}
+    assert len(starts) == 1
+    names = {tid: [frame.function for frame in stack.frames] for tid, stack in stacks.items()}
+    assert sum("_PyEval_EvalFrameDefault" in one for one in names.values()) == THREADS - 1
+    for stack in stacks.values():
+        assert [frame.guessed for frame in stack.frames] == [False] + [True] * (len(stack.frames) - 1)
+        assert [frame.sp for frame in stack.frames] == sorted(frame.sp for frame in stack.frames)
     assert sum(frame.is_signal for stack in stacks.values() for frame in stack.frames) == 1
 
 

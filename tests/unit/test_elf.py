@@ -111,5 +111,7 @@ def test_a_file_that_is_mapped_to_be_read_too() -> None:
     page = Mapping(0xE000, 0xF000, "r-xp", 0xD000, 8, 1, "/lib/x.so")  # as libffi does for closures
     assert elf.loaded_parts([page, *loaded]) == loaded
     assert elf.loaded_parts([flat]) == [flat]
+    trampolines = Mapping(0x3000, 0x4000, "r-xp", 0x1000, 8, 1, "/lib/x.so")
+    assert elf.loaded_parts([trampolines, *loaded]) == loaded
     small = [Mapping(0x1000, 0x2000, "r--p", 0, 8, 1, "/s"), Mapping(0x2000, 0x3000, "r-xp", 0, 8, 1, "/s")]
     assert elf.loaded_parts(small) == small  # its segments are in one page of the file

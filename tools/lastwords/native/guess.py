@@ -17,10 +17,11 @@ from lastwords.capture.architectures import Architecture, Registers
 from lastwords.capture.memory import PAGE, Memory, ReadError
 from lastwords.native.eh_frame_bytes import MASK
 from lastwords.native.images import Images
-from lastwords.native.prologue import LOOKED_AT, restore_pushed
+from lastwords.native.prologue import LOOKED_AT, Prologue, read_prologue, restore_pushed
 
 SEARCHED = 512  # words of the stack
 CALL_SIZE = 7  # bytes of the longest call instruction
+JUMP_SIZE = 11  # and of the longest entry of a PLT, as far as it jumps
 REACH = 1 << 16  # a function is no longer
 ENTRY_SIZE = 64  # bytes of a C library's _start
 STACK_SIZE = 16 << 20  # a usual stack is no larger
@@ -33,7 +34,8 @@ class Leads(Enum):
 
     HERE = 1
     ANYWHERE = 2
-    ELSEWHERE = 3
+    NEARBY = 3  # to another function of the file, which may have jumped here
+    ELSEWHERE = 4
 
 
 class Guess(msgspec.Struct, frozen=True):
@@ -57,16 +59,20 @@ class Guesser:
         self._find_start = find_start
         self._call_before = cache(self._find_call)
 
-    def follows_call(self, address: int) -> bool:
-        """Whether the code before `address` is a call instruction."""
-        return self._call_before(address) is not None
+    def may_be_returned_to(self, address: int) -> bool:
+        """Whether the code before `address` is a call instruction, or the kernel lets handlers return there."""
+        code = self._architecture.signal_return
+        return self._call_before(address) is not None or self._read_code(address, len(code)) == code
 
     def find_caller(self, pc: int, sp: int, registers: Registers, memory: Memory) -> Guess | None:
         """The caller of the frame at `pc`; None where nothing speaks for one. Raises ReadError."""
         code = self._architecture.signal_return
         if self._read_code(pc, len(code)) == code:
             return self._find_interrupted(sp, memory)
-        if self._is_entry(pc):
+        if (
+            self._is_entry(pc)
+            or self._read_code(pc, len(self._architecture.thread_exit)) == self._architecture.thread_exit
+        ):
             return OUTERMOST
         pointed = self._follow_pointer(sp, registers, memory)
         if pointed and (self._images.find(pc) is None or self._leads_to(pointed.pc, pc) is Leads.HERE):
@@ -93,7 +99,7 @@ class Guesser:
             older, pc = struct.unpack("<QQ", memory.read(pointer, 16))
         except ReadError:
             return None
-        if not older > pointer or not (self.follows_call(pc) or self._is_elsewhere(pc, sp)):
+        if not older > pointer or not (self.may_be_returned_to(pc) or self._is_elsewhere(pc, sp)):
             return None
         return Guess(pc, pointer + 16, {**self._kept(registers), name: older, **self._at(pointer + 16)})
 
@@ -109,35 +115,68 @@ class Guesser:
         return 0 < pc - image.bias - image.entry < ENTRY_SIZE
 
     def _search(self, pc: int, sp: int, registers: Registers, memory: Memory) -> Guess | None:
-        for address in range(sp, sp + 8 * SEARCHED, 8):
+        """By the first return address of a call that leads here; else of one that may lead anywhere."""
+        anywhere: Guess | None = None
+        for back in range(sp, sp + 8 * SEARCHED, 8):
             try:
-                word = int.from_bytes(memory.read(address, 8), "little")
+                word = int.from_bytes(memory.read(back, 8), "little")
             except ReadError:
-                return None
-            if self._leads_to(word, pc) is not Leads.ELSEWHERE:
-                start = self._call_before(word) if self._leads_to(word, pc) is Leads.HERE else self._find_start(pc)
-                code = self._read_code(start, min(LOOKED_AT, pc - start)) if start else b""
-                kept = restore_pushed(code, self._architecture, self._kept(registers), address, memory)
-                return Guess(word, address + 8, {**kept, **self._at(address + 8)})
-        return None
+                break
+            leads = self._leads_to(word, pc)
+            if leads is Leads.ELSEWHERE or (anywhere and leads is not Leads.HERE):
+                continue
+            prologue = self._read_prologue(pc, word)
+            if prologue.fits(sp, back) and (leads is not Leads.NEARBY or prologue.size is not None):
+                kept = restore_pushed(prologue, self._kept(registers), back, memory)
+                found = Guess(word, back + 8, {**kept, **self._at(back + 8)})
+                if leads is Leads.HERE:
+                    return found
+                anywhere = found
+        return anywhere
+
+    def _read_prologue(self, pc: int, back: int) -> Prologue:
+        """Of the function that `pc` is in, and a call before `back` may lead to."""
+        start = self._find_start(pc) or self._call_before(back)  # of which one leads here
+        if not start or not 0 <= pc - start < REACH:
+            return Prologue()
+        return read_prologue(self._read_code(start, min(LOOKED_AT, pc - start)), self._architecture)
 
     def _leads_to(self, back: int, pc: int) -> Leads:
         """Whether the call before `back` leads to the function that `pc` is in."""
         target = self._call_before(back)
         if target is None:
             return Leads.ELSEWHERE
-        if not target or self._images.find(back) is not self._images.find(pc):
-            return Leads.ANYWHERE  # by a register, or from another file by way of its table
+        if not target or self._is_entry(back):  # what a register said; or as deep as a stack goes
+            return Leads.ANYWHERE
         start = self._find_start(pc)
+        if self._images.find(target) is not self._images.find(pc):
+            return Leads.ELSEWHERE
         is_here = target == start if start else target <= pc < target + REACH
-        return Leads.HERE if is_here else Leads.ELSEWHERE
+        return Leads.HERE if is_here else Leads.NEARBY
 
     def _find_call(self, back: int) -> int | None:
         """Where the call instruction before `back` leads: 0 where the code does not tell, None where there is none."""
-        found = self._architecture.calls.search(self._read_code(back - CALL_SIZE, CALL_SIZE))
+        code = self._read_code(back - CALL_SIZE, CALL_SIZE)
+        found = self._architecture.calls.search(code)
         if found is None:
             return None
-        return back + int(DISTANCE.unpack(found[1])[0]) & MASK if found[1] else 0
+        if found[2]:
+            return self._read_table(back + int(DISTANCE.unpack(found[2])[0]) & MASK)
+        if not found[1]:
+            return 0
+        target = back + int(DISTANCE.unpack(found[1])[0]) & MASK
+        jump = self._architecture.jump_by_table.match(self._read_code(target, JUMP_SIZE))
+        if jump is None:
+            return target
+        return self._read_table(target + jump.end() + int(DISTANCE.unpack(jump[1])[0]) & MASK)
+
+    def _read_table(self, address: int) -> int:
+        """The address of a function that the loader has put there; 0 where it is not to be had."""
+        image = self._images.find(address)
+        try:
+            return int.from_bytes(image.memory.read(address, 8), "little") if image is not None else 0
+        except ReadError:
+            return 0
 
     def _read_code(self, address: int, size: int) -> bytes:
         image = self._images.find(address)

@@ -97,6 +97,8 @@ class Walker:
 
     def _find_caller(self, step: Step, memory: Memory) -> Step | None:
         """The caller of a frame; None for the outermost one."""
+        if step.guessed:
+            return self._find_astray(step, memory)
         place = step.place
         plain = None if step.is_exact else self._plain.get(place)
         if plain is not None and plain.cfa_register in step.registers:
@@ -106,11 +108,24 @@ class Walker:
             if row is None:
                 return self._guess(step, memory)
             caller = self._go(step, row, memory)
-        if caller is not None and step.guessed and not self._guesser.follows_call(caller.pc):
-            return self._guess(step, memory)  # registers of a frame that was guessed led astray
         if caller is not None and caller.sp <= step.sp and not step.is_signal:
             raise EndError(f"the frame at {step.pc:#x} has its caller's below it on the stack")
         return caller
+
+    def _find_astray(self, step: Step, memory: Memory) -> Step | None:
+        """The caller of a frame that was guessed, whose registers may be wrong: by its row only if that makes sense."""
+        row = self._find_row(step.place)
+        try:
+            caller = self._go(step, row, memory) if row else None
+        except (CfiError, ReadError):
+            row = None
+        if row is None:
+            return self._guess(step, memory)
+        if caller is None or step.is_signal:
+            return caller
+        if caller.sp > step.sp and self._guesser.may_be_returned_to(caller.pc):
+            return caller
+        return self._guess(step, memory)
 
     def _go_plain(self, step: Step, plain: _Plain, memory: Memory) -> Step | None:
         cfa = step.registers[plain.cfa_register] + plain.cfa_offset & MASK

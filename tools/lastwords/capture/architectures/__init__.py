@@ -32,8 +32,12 @@ class Architecture(msgspec.Struct, frozen=True):
     preserved: those that a function leaves to its caller as they were; frame_pointer: one of them
     signal_return: the code that the kernel lets a signal's handler return to
     signal_registers: names of what is saved at `signal_context` bytes above the stack pointer there, 8 bytes each
-    calls: what a call instruction looks like; the code before a return address ends in it, its group 1 the distance
-    prologue: what an instruction at a function's beginning may look like; group 1: it pushes a register
+    thread_exit: code behind a call that ends the thread with what the call has returned
+    calls: what a call instruction looks like; the code before a return address ends in it; group 1: the distance,
+        group 2: that of the place that has the address
+    jump_by_table: what an entry of a PLT looks like; group 1: how far from its end the address is that it jumps to
+    prologue: what an instruction at a function's beginning may look like; group 1: it pushes a register; 2 or 3: it
+        makes room of that many bytes
     pushed: names of registers by the number that a push has of them
     """
 
@@ -55,7 +59,9 @@ class Architecture(msgspec.Struct, frozen=True):
     signal_return: bytes
     signal_context: int
     signal_registers: tuple[str, ...]
+    thread_exit: bytes
     calls: re.Pattern[bytes]
+    jump_by_table: re.Pattern[bytes]
     prologue: re.Pattern[bytes]
     pushed: tuple[str, ...]
 

@@ -31,7 +31,7 @@ X86_64 = Architecture(
         230: "clock_nanosleep", 232: "epoll_wait", 242: "mq_timedsend", 243: "mq_timedreceive", 247: "waitid",
         257: "openat", 270: "pselect6", 271: "ppoll", 275: "splice", 281: "epoll_pwait", 288: "accept4",
         299: "recvmmsg", 307: "sendmmsg", 333: "io_pgetevents", 426: "io_uring_enter", 441: "epoll_pwait2",
-        449: "futex_waitv",
+        449: "futex_waitv", 56: "clone", 435: "clone3",
     },
     # System V ABI, figure 3.36
     dwarf_registers=(
@@ -46,13 +46,17 @@ X86_64 = Architecture(
         "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "rdi", "rsi", "rbp", "rbx", "rdx", "rax", "rcx", "rsp",
         "rip",
     ),
-    # call to a distance; call of what a register or a place in memory says
-    calls=re.compile(rb"(?:\xe8(.{4})|\xff[\xd0-\xd7]|\xff[\x10-\x13\x16\x17]|\xff[\x50-\x53\x55-\x57].|\xff\x54..|"
-                     rb"\xff[\x90-\x93\x95-\x97].{4}|\xff\x94.{5}|\xff\x15.{4}|\xff\x14.(?:.{4})?)\Z", re.DOTALL),
-    # push; endbr64; mov, xor, test between registers; mov of a constant; lea with a short distance, or of the code
-    prologue=re.compile(rb"(\x41?[\x50-\x57])|\xf3\x0f\x1e\xfa|[\x40-\x4f]?[\x31\x85\x89\x8b][\xc0-\xff]|"
-                        rb"\x41?[\xb8-\xbf].{4}|[\x48-\x4f]\x8d[\x40-\x43\x45-\x7f].|[\x48-\x4f]\x8d[\x05\x0d\x15\x1d\x25"
-                        rb"\x2d\x35\x3d].{4}", re.DOTALL),
+    thread_exit=b"\x89\xc7\x31\xc0\xb0\x3c\x0f\x05",  # mov %eax,%edi; xor %eax,%eax; mov $__NR_exit,%al; syscall
+    # call to a distance, by a register, by a place in memory
+    calls=re.compile(
+        rb"(?:\xe8(.{4})|\xff\x15(.{4})|\xff[\xd0-\xd7]|\xff[\x10-\x13\x16\x17]|\xff[\x50-\x53\x55-\x57].|"
+        rb"\xff\x54..|\xff[\x90-\x93\x95-\x97].{4}|\xff\x94.{5}|\xff\x14.(?:.{4})?)\Z", re.DOTALL),
+    jump_by_table=re.compile(rb"(?:\xf3\x0f\x1e\xfa)?\xf2?\xff\x25(.{4})", re.DOTALL),
+    # push; sub of what the frame takes; endbr64; mov, xor, test between registers; mov of a constant; lea
+    prologue=re.compile(
+        rb"(\x41?[\x50-\x57])|\x48\x83\xec([\x00-\x7f])|\x48\x81\xec(.{4})|\xf3\x0f\x1e\xfa|"
+        rb"[\x40-\x4f]?[\x31\x85\x89\x8b][\xc0-\xff]|\x41?[\xb8-\xbf].{4}|"
+        rb"[\x48-\x4f]\x8d(?:[\x40-\x43\x45-\x7f].|[\x05\x0d\x15\x1d\x25\x2d\x35\x3d].{4})", re.DOTALL),
     pushed=(
         "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15",
     ),
