@@ -17,6 +17,7 @@ from lastwords.capture.elf import Image
 from lastwords.capture.kernel.facts import read_facts
 from lastwords.capture.kernel.peers import OpenFiles
 from lastwords.capture.kernel.scheduler import Slept, find_undisturbed, read_slept
+from lastwords.capture.machine.tried import try_files
 from lastwords.capture.memory import CachedMemory, Memory, ReadError, open_process_memory
 from lastwords.capture.stop.copied import CopiedMemory
 from lastwords.capture.stop.live import Steps, capture_in_steps, finish
@@ -113,10 +114,17 @@ class Attached:
             unwinder = open_stacks(source, proc=self.proc)
             add_native_stacks(report, report.moments[0], source, threads, unwinder)
             add_greenlet_stacks(source, unwinder)
-        if gaps:
-            report.moments[0].capture.problems.append(f"{gaps} pages that reading asked for were not captured")
-            report.moments[0].capture.complete = False
+        problems = [f"{gaps} pages that reading asked for were not captured"] if gaps else []
+        problems += self._describe_closed()
+        report.moments[0].capture.problems += problems
+        report.moments[0].capture.complete &= not problems
         return report
+
+    def _describe_closed(self) -> Iterator[str]:
+        """Of a container's root without the capability to read other users' files."""
+        closed = ", ".join(f"/proc/{self.pid}/{name}" for name in try_files(self.pid, self.proc))
+        if closed:
+            yield f"{closed} may not be read without CAP_DAC_READ_SEARCH: system calls and descriptors are not told"
 
     def _source(self, captured: Captured) -> Source:
         facts = read_facts(self.pid, self.proc, self.open_files)
