@@ -92,7 +92,7 @@ def frame(module: str, function: str) -> Frame:
 
 def every_hang() -> list[Report]:
     """Reports of hangs: each code that is about waits is in one of them."""
-    scenes = (_cycle, _imports, _orphan, _fork, _held, _gil, _thread, _pool, _child, _atexit, _io, _wait)
+    scenes = (_cycle, _imports, _orphan, _fork, _held, _gil, _thread, _pool, _child, _atexit, _io, _wait, _loop)
     return [build().report for build in scenes]
 
 
@@ -177,4 +177,11 @@ def _io() -> Scene:
 def _wait() -> Scene:
     scene = Scene()
     scene.waits(scene.thread("MainThread"), None, "process", call="wait4")
+    return scene
+
+
+def _loop() -> Scene:
+    scene = Scene()
+    loop = [frame("asyncio.events", "_run"), frame("asyncio.base_events", "_run_once")]
+    scene.waits(scene.thread("MainThread", 1, *loop), None, "sleep")
     return scene

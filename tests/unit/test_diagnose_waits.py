@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,7 +15,12 @@ from sample_waits import Scene, frame
 
 
 def judge(scene: Scene) -> list[tuple[str, str]]:
-    return [(finding.code, finding.certainty) for finding in diagnose(scene.report)]
+    """What is wrong, in the order in which it is told."""
+    return [(one.code, one.certainty) for one in diagnose(scene.report) if one.code != "healthy"]
+
+
+def is_fine(scene: Scene) -> bool:
+    return [(one.code, one.certainty) for one in diagnose(scene.report)] == [("healthy", "likely")]
 
 
 def first(scene: Scene) -> Finding:
@@ -295,6 +302,47 @@ def test_a_parent_and_a_child_wait_for_each_other() -> None:
     )
     scene.thread("reader")  # another thread of the parent may read
     assert judge(scene)[0] == ("lock-cycle", "likely")
+
+
+def test_a_callback_of_the_event_loop_that_waits() -> None:
+    scene = Scene()
+    loop = [frame("asyncio.events", "_run"), frame("asyncio.base_events", "_run_once")]
+    main = scene.thread("MainThread", 8, *loop)
+    scene.waits(main, None, "sleep", detail="sleeps for 60 s", has_timeout=True)
+    assert judge(scene) == [("loop-blocked", "certain")]
+    assert first(scene).title == "the event loop of MainThread stands still at /srv/app.py:8: it sleeps for 60 s"
+    main.idle_s = 0.01
+    assert judge(scene) == []
+    main.idle_s, main.stack = 60.0, [frame("selectors", "select"), loop[1]]  # the loop itself
+    assert judge(scene) == []
+
+
+@pytest.mark.parametrize(
+    ("wait", "fine"),
+    [
+        (None, True),
+        ({"kind": "sleep"}, True),
+        ({"kind": "gil"}, True),
+        ({"call": "accept4", "serves": True}, True),
+        ({"call": "recvfrom", "has_timeout": True}, True),
+        ({"call": "recvfrom"}, False),
+        ({"kind": "unknown", "call": "rt_sigtimedwait"}, False),
+    ],
+)
+def test_what_is_fine_and_what_nobody_can_tell(wait: dict[str, Any] | None, fine: bool) -> None:
+    scene = Scene(signals_caught=["SIGTERM"])
+    main = scene.thread("MainThread", 3)
+    if wait is not None:
+        scene.waits(main, None, wait.get("kind"), call=wait.get("call"), **_more(wait))
+    assert (judge(scene), is_fine(scene)) == ([], fine)
+    scene.waits(scene.thread("worker"), scene.lock("jobs", "queue"))  # as workers of pools do
+    assert (judge(scene), is_fine(scene)) == ([], fine)
+    main.error = "its stack makes no sense"
+    assert (judge(scene), is_fine(scene)) == ([], False)
+
+
+def _more(wait: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in wait.items() if key in ("serves", "has_timeout")}
 
 
 def find_cycles(waits: dict[int, int], holders: dict[int, int]) -> set[frozenset[int]]:

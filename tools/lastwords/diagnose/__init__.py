@@ -16,8 +16,10 @@ from lastwords.diagnose import (
     gil_held,
     healthy,
     hook_failed,
+    idle,
     interrupt_lost,
     lock_cycle,
+    loop_blocked,
     monkey_patch_order,
     orphaned_lock,
     output_closed,
@@ -43,6 +45,7 @@ DIAGNOSES: dict[str, Diagnosis] = {
     "exit-waits-for-process": exit_waits_for_process.diagnose,
     "exit-waits-for-thread": exit_waits_for_thread.diagnose,
     "exit-callback-blocked": exit_callback_blocked.diagnose,
+    "loop-blocked": loop_blocked.diagnose,
     "thread-stranded": thread_stranded.diagnose,
     "waits-on-holder": waits_on_holder.diagnose,
     "waits-for-process": waits_for_process.diagnose,
@@ -63,13 +66,14 @@ def diagnose(report: Report) -> list[Finding]:
 
     An exception that a finding explains is not told again by a symptom further down. Those that nothing explains
     better than as a possibility are `exception-swallowed`; where nothing was found at all, the one finding is
-    `healthy`, unless all that was seen is one moment: that says nothing of what came before it and will come.
+    `healthy`. Of a moment that is so only where each program does what programs do that are not stuck: what waits for
+    something that nobody here can tell is neither.
     """
     found = [finding for judge in DIAGNOSES.values() for finding in judge(report)]
     explained = {name for finding in found if finding.certainty != "possible" for name in _exceptions(finding)}
     found += exception_swallowed.diagnose(report, explained)
     found.sort(key=lambda finding: CERTAINTIES.index(finding.certainty))
-    return list(_merge(_without_symptoms(found))) or ([] if _is_moment(report) else list(healthy.diagnose(report)))
+    return list(_merge(_without_symptoms(found))) or list((idle if _is_moment(report) else healthy).diagnose(report))
 
 
 def _is_moment(report: Report) -> bool:

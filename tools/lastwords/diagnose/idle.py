@@ -1,0 +1,53 @@
+"""`healthy`, of a moment: each program runs, waits for a time, or waits as servers do when nobody asks for anything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from lastwords.diagnose.actors import Actor, stand
+from lastwords.diagnose.exits import describe_activity
+from lastwords.diagnose.healthy import CODE
+from lastwords.diagnose.wait_graph import WaitGraph
+from lastwords.model import Evidence, Finding, Report
+
+EXPLANATION = (
+    "At the moment that was read, each main thread, or the one that it waits for, ran, waited for a time that will "
+    "come, or waited as servers do: for a connection, a request, a key. What came before and what will come is not "
+    "known."
+)
+FEW = 4
+
+
+def diagnose(report: Report) -> Iterator[Finding]:
+    """The one finding of moments whose main threads were all seen, and are fine; one look is no more than likely."""
+    graph = WaitGraph(report)
+    mains = [thread for thread in report.threads if thread.is_main]
+    if not mains or {thread.moment for thread in mains} != {moment.id for moment in report.moments}:
+        return
+    ends = [graph.actors.by_id.get(graph.chain(main.id).end) for main in mains]
+    fine = [end for end in ends if end is not None and _is_idle(end)]
+    if len(fine) == len(mains):
+        more = f", and {len(fine) - 1} more programs are fine" if len(fine) > 1 else ""
+        name = graph.actors.name(fine[0].id)
+        yield Finding(
+            code=CODE,
+            title=f"nothing is wrong that one look could tell: {name} {_activity(fine[0])}{more}",
+            certainty="likely",
+            evidence=[_describe(graph, end) for end in fine[:FEW]],
+            explanation=EXPLANATION,
+        )
+
+
+def _is_idle(end: Actor) -> bool:
+    wait = end.waits_for
+    return not end.error and (wait is None or wait.kind in ("gil", "sleep") or wait.has_timeout or wait.serves is True)
+
+
+def _activity(end: Actor) -> str:
+    at = stand(end, "")
+    where = f" {at.file}:{at.line}" if at.file and end.waits_for is None else ""
+    return f"{describe_activity(end)}{where}"
+
+
+def _describe(graph: WaitGraph, end: Actor) -> Evidence:
+    return stand(end, f"{graph.actors.name(end.id)} {describe_activity(end)}")
