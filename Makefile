@@ -85,7 +85,7 @@ image-table: setup ## builds the images and tries each: time, size, gdb with arg
 
 .PHONY: test-docker
 test-docker: setup ## tests of the images of 2.7 and 3.13, with a dockerd of its own if none runs
-	@sh tools/setup/machine.sh docker || [ -z "$$CI" ]
+	@sh tools/setup/machine.sh docker compose || [ -z "$$CI" ]
 	@$(PY) tools/setup/with_dockerd.py $(PY) -m pytest tests/docker $(ARGS)
 
 .PHONY: dist

@@ -12,6 +12,7 @@ is_there() {
     compiler) command -v cc || command -v gcc ;;
     venv) sh tools/setup/python.sh && "$(sh tools/setup/python.sh)" -c 'import ensurepip, venv' ;;
     docker) command -v dockerd || docker version ;;
+    compose) docker compose version || command -v docker-compose ;;
     debian-keys) [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || ! command -v apt-get ;;
     *) echo "machine.sh knows no '$1'" >&2 && exit 2 ;;
     esac >/dev/null 2>&1
@@ -22,6 +23,7 @@ package_of() {
     case $1-$2 in
     apt-get-compiler) echo gcc libc6-dev ;;
     apt-get-docker) echo docker.io ;;
+    *-compose) echo docker-compose ;;
     apt-get-venv) echo python3-venv ;;
     apt-get-debian-keys) echo debian-archive-keyring ;;
     dnf-compiler) echo gcc glibc-devel ;;
