@@ -48,6 +48,8 @@ RULES
 APT::Install-Recommends "false";
 Acquire::Languages "none";
 Acquire::GzipIndexes "true";
+Dir::Cache::pkgcache "";
+Dir::Cache::srcpkgcache "";
 RULES
 }
 
