@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -43,7 +44,7 @@ def environment(release: str, interpreter: Interpreter, gevent_environment: Envi
 @pytest.fixture
 def plain(release: str, environment: Environment) -> Iterator[Facts]:
     """A program with greenlets of every kind: what it says of them."""
-    command = [environment.python, TARGETS / "greenlets_plain.py", release.split()[1]]
+    command: list[str | Path] = [environment.python, TARGETS / "greenlets_plain.py", release.split()[1]]
     with running(command, env=environment.env) as target:
         facts = json.loads(target.wait_for("facts ").removeprefix("facts "))
         target.wait_for("ready")
@@ -51,13 +52,36 @@ def plain(release: str, environment: Environment) -> Iterator[Facts]:
 
 
 def test_every_greenlet_is_as_it_says_itself(plain: Facts) -> None:
-    facts = plain
-    before = read_kept(facts["pid"])
-    report = attach_process(facts["pid"], WITHOUT_C)
-    assert read_kept(facts["pid"]) == before
+    before = read_kept(plain["pid"])
+    report = attach_process(plain["pid"], Options(native_each=True))
+    assert read_kept(plain["pid"]) == before
     assert report.moments[0].capture.problems == []
-    assert compare(report, facts) == []
-    assert len(facts["greenlets"]) > 30
+    assert compare(report, plain) == []
+    assert len(plain["greenlets"]) > 30
+    check_c_stacks(report)
+
+
+def check_c_stacks(report: Report) -> None:
+    """Each suspended greenlet is inside greenlet's switch, and was begun by greenlet; what is between is in order."""
+    suspended = [one for one in report.greenlets if one.state == "suspended" and one.stack and one.thread]
+    assert len(suspended) > 20
+    for one in suspended:
+        names = [(frame.function or "").partition(".")[0] for frame in one.stack]
+        assert names[0] == "slp_switch", names
+        assert one.native_stack is None
+        if not one.is_main:
+            assert "g_initialstub" in names[-3:], names
+    name = "through_c"
+    stacks = [one.stack for one in suspended if python_frames(one.stack)[-1].function == name]
+    assert stacks
+    for stack in stacks:
+        at = [frame.function for frame in stack].index(name)
+        between = [frame for frame in stack[:at] if frame.kind == "native"]
+        assert between
+        names = [frame.function or "" for frame in stack[:at]]
+        if any("builtin_sorted" in one for one in names):  # not of a stripped interpreter
+            order = ["slp_switch", "wait_here", "<lambda>", next(one for one in names if "sort" in one)]
+            assert [names.index(one) for one in order] == sorted(names.index(one) for one in order), names
 
 
 @pytest.mark.interpreters(minors=("2.7", "3.12"))

@@ -8,7 +8,7 @@ import click
 
 from lastwords.cli.commands import help_settings
 from lastwords.cli.output import verbosity_options
-from lastwords.cli.reports import Outputs, deliver, native_option, report_options
+from lastwords.cli.reports import Outputs, deliver, each_option, native_option, report_options
 from lastwords.errors import ExitCode
 from lastwords.model import Report
 from lastwords.report.layout import Native
@@ -28,6 +28,7 @@ Examples:
 @report_options
 @click.option("--locals", "with_locals", is_flag=True, help="Show local variables; they may hold secrets.")
 @native_option
+@each_option
 @click.option("--tree", is_flag=True, help="Also all processes below it, at nearly one moment.")
 @click.option("--no-pause", is_flag=True, help="Do not stop the process; what moved meanwhile is marked.")
 @verbosity_options
@@ -43,7 +44,9 @@ def command(  # noqa: PLR0913, PLR0917 (one for each option)
 
     refuse_ourselves(pid)
     attach = attach_tree if tree else attach_process
-    report = attach(pid, Options(locals=with_locals, native=native != "none"), pause=not no_pause)
+    report = attach(
+        pid, Options(locals=with_locals, native=native != "none", native_each=native == "all"), pause=not no_pause
+    )
     deliver(report, replace(outputs, default="stdout", native=native))
     return outputs.exit_code(report) or complete_code(is_complete(report))
 

@@ -12,7 +12,7 @@ import click
 from lastwords.cli.attach import complete_code
 from lastwords.cli.commands import help_settings
 from lastwords.cli.output import print_messages, verbosity, verbosity_options
-from lastwords.cli.reports import Outputs, deliver, native_option, report_options
+from lastwords.cli.reports import Outputs, deliver, each_option, native_option, report_options
 from lastwords.report.layout import Native
 
 EPILOG = """
@@ -32,6 +32,7 @@ Examples:
 @report_options
 @click.option("--locals", "with_locals", is_flag=True, help="Show local variables; they may hold secrets.")
 @native_option
+@each_option
 @verbosity_options
 def command(
     file: str | None, executable: str | None, outputs: Outputs, with_locals: bool, native: Native
@@ -46,7 +47,7 @@ def command(
     from lastwords.examine import Options  # noqa: PLC0415 (start-up time of `core -h`)
     from lastwords.examine.core import read_core_report  # noqa: PLC0415
 
-    options = Options(locals=with_locals, native=native != "none")
+    options = Options(locals=with_locals, native=native != "none", native_each=native == "all")
     with ExitStack() as cleanup:
         path = Path(file) if file and not _is_pid(file) else _find(int(file) if file else None, cleanup)
         report = read_core_report(path, Path(executable) if executable else None, options)

@@ -12,7 +12,7 @@ import click
 
 from lastwords.cli.commands import help_settings
 from lastwords.cli.output import verbosity_options
-from lastwords.cli.reports import Outputs, deliver, native_option, report_options
+from lastwords.cli.reports import Outputs, deliver, each_option, native_option, report_options
 from lastwords.errors import SetupError
 from lastwords.report.json_report import decode
 from lastwords.report.layout import Native
@@ -32,6 +32,7 @@ Example:
 @click.argument("file")
 @report_options
 @native_option
+@each_option
 @verbosity_options
 def command(file: str, outputs: Outputs, native: Native) -> int | None:
     """Show the report saved in FILE (- is stdin). Its findings are made again from what it holds."""

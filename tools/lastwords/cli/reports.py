@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import wraps
 from typing import Any
 
@@ -24,7 +24,7 @@ STDOUT = "-"
 class Outputs:
     """Where a report goes: paths, or `-` for stdout; with neither, the text goes to `default`.
 
-    native: which C frames of threads the text shows
+    native: which C frames the text shows; each: whether those that are alike are told one by one
     """
 
     json: str | None = None
@@ -32,6 +32,7 @@ class Outputs:
     fail_on: str | None = None
     default: str = "stderr"
     native: Native = "fold"
+    each: bool = False
 
     def exit_code(self, report: Report) -> int | None:
         """70 if `--fail-on finding` asks for it and there is one, else None."""
@@ -64,6 +65,17 @@ native_option = click.option(
 )
 
 
+def each_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds --all to a command that has `report_options`, above this one."""
+
+    @click.option("--all", "each", is_flag=True, help="Show threads and greenlets that are alike one by one.")
+    @wraps(function)
+    def with_each(*args: object, outputs: Outputs, each: bool, **more: object) -> object:
+        return function(*args, outputs=replace(outputs, each=each), **more)
+
+    return with_each
+
+
 def deliver(report: Report, outputs: Outputs) -> None:
     """Diagnoses the report and writes it where it shall go. Raises SetupError where a file cannot be written.
 
@@ -75,17 +87,19 @@ def deliver(report: Report, outputs: Outputs) -> None:
     elif outputs.json:
         write_json(report, outputs.json)
     if outputs.text and outputs.text != STDOUT:
-        lines = format_report(report, details=_details(), native=outputs.native)
+        lines = format_report(report, details=_details(), native=outputs.native, each=outputs.each)
         write_file(outputs.text, "".join(f"{line}\n" for line in lines).encode())
     elif outputs.text or not outputs.json:
-        _print(report, "stdout" if outputs.text else outputs.default, outputs.native)
+        _print(report, "stdout" if outputs.text else outputs.default, outputs)
 
 
-def _print(report: Report, stream: str, native: Native) -> None:
+def _print(report: Report, stream: str, outputs: Outputs) -> None:
     if verbosity() < 0 and is_healthy(report):
         return
     place = sys.stdout if stream == "stdout" else sys.stderr
-    lines: Iterable[str] = format_report(report, colour=wants_colour(place), details=_details(), native=native)
+    lines: Iterable[str] = format_report(
+        report, colour=wants_colour(place), details=_details(), native=outputs.native, each=outputs.each
+    )
     printer = print_result if stream == "stdout" else print_messages
     printer(lines)
 

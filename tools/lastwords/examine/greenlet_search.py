@@ -65,10 +65,14 @@ class GreenletSearch(msgspec.Struct):
 
 
 def choose(module: Module, pairs: Sequence[tuple[Greenlet, GreenletState]], *, each: bool) -> Wanted:
-    """Which suspended greenlets are to have a C stack: each, or the first of those that stand alike."""
+    """Which suspended greenlets are to have a C stack: each, or the first of those that stand alike.
+
+    Where its thread has ended, what of it was not saved may be anybody's by now.
+    """
     chosen: dict[object, Suspended] = {}
     for greenlet, found in pairs:
-        if greenlet.state == "suspended" and found.stack.start:
+        is_there = greenlet.thread or found.stack.start + found.stack.saved == found.stack.stop
+        if greenlet.state == "suspended" and is_there:
             stack = tuple((frame.file, frame.line, frame.function) for frame in greenlet.stack)
             chosen.setdefault(greenlet.id if each else (greenlet.type, stack), Suspended(greenlet, found))
     return Wanted(module, list(chosen.values()))

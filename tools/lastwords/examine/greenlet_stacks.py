@@ -10,7 +10,9 @@ from lastwords.examine.stacks import add_merged
 from lastwords.greenlets.module import Module
 from lastwords.greenlets.segments import read_suspended
 from lastwords.greenlets.switch import Switch, read_stopped
-from lastwords.native.unwind import Unwinder
+from lastwords.native.unwind import NativeStack, Unwinder
+
+FRAME_SIZE = 512  # bytes, at most, of the frame in which a greenlet's stack ends
 
 if TYPE_CHECKING:
     from lastwords.examine.read import Source
@@ -32,4 +34,14 @@ def _add(source: Source, module: Module, one: Suspended, switch: Switch, unwinde
     greenlet = one.greenlet
     stopped = read_stopped(switch, one.found.stack, source.captured.memory)
     native = unwinder.unwind(stopped.registers, stop=stopped.stop, overlay=stopped.saved)
+    if _is_whole(native, stopped.stop):
+        native.error = None
     add_merged(greenlet, native, read_suspended(module, one.found), source.interp)
+
+
+def _is_whole(native: NativeStack, stop: int | None) -> bool:
+    """Whether it ends where a greenlet's stack does, inside the frame of the C function that began the greenlet.
+
+    That frame is not the greenlet's alone, and what it holds of its caller may not be there any more.
+    """
+    return stop is not None and bool(native.frames) and 0 <= stop - native.frames[-1].sp <= FRAME_SIZE

@@ -23,7 +23,7 @@ Group = list[Greenlet]
 
 
 def format_greenlets(page: Page, report: Report, moment: Moment) -> Iterator[str]:
-    """All greenlets of the moment; those that do the same are told once, with details each. Nothing without any."""
+    """All greenlets of the moment; those that do the same are told once. Nothing without any."""
     found = [one for one in report.greenlets if one.moment == moment.id]
     if not found:
         return
@@ -73,7 +73,7 @@ def _arrange(page: Page, found: Sequence[Greenlet]) -> Iterator[Group]:
     yield from ([one] for one in first)
     shown = {one.id for one in first}
     rest = [one for one in found if one.id not in shown]
-    if page.details:
+    if page.details or page.each:
         yield from ([one] for one in rest)
     else:
         yield from _group(page, rest)
@@ -125,7 +125,7 @@ def _title(names: _Names, group: Group) -> str:
         return f"Greenlet: {names.of(group[0])}, {state}"
     shown = ", ".join(names.of(one) for one in group[:FEW_NAMES])
     more = f" and {len(group) - FEW_NAMES} more" if len(group) > FEW_NAMES else ""
-    return f"{len(group)} greenlets like this, {state}: {shown}{more} (-v shows each)"
+    return f"{len(group)} greenlets like this, {state}: {shown}{more} (--all shows each)"
 
 
 def _facts(names: _Names, greenlet: Greenlet) -> Iterator[str]:

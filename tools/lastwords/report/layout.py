@@ -20,12 +20,16 @@ FEW_FRAMES = 8
 
 @dataclass(frozen=True)
 class Page:
-    """How text is laid out. `details` asks for what is else left out; `native` says which C frames to show."""
+    """How text is laid out. `details` asks for what is else left out; `native` says which C frames to show.
+
+    each: tell one by one what is alike
+    """
 
     width: int = 80
     colour: bool = False
     details: bool = False
     native: Native = "fold"
+    each: bool = False
 
     def bold(self, text: str) -> str:
         """Bold where colour was asked for."""

@@ -17,7 +17,9 @@ def format_part(report: Report, what: str, page: Page, selected: int | None) -> 
 
 
 def _format_all(report: Report, page: Page, _: int | None) -> Iterator[str]:
-    return format_report(report, page.colour, page.width, page.details, page.native)
+    return format_report(
+        report, page.colour, width=page.width, details=page.details, native=page.native, each=page.each
+    )
 
 
 def _format_stacks(report: Report, page: Page, _: int | None) -> Iterator[str]:

@@ -32,6 +32,8 @@ def format_tree_headline(report: Report) -> str:
 def format_tree(page: Page, report: Report, format_process: Format) -> Iterator[str]:
     """The tree, a line for each process; then what each does, those that do the same together (with -v each)."""
     yield ""
+    if report.findings:  # else it was said above
+        yield page.heading(format_tree_headline(report))
     yield from _format_overview(page, report)
     groups = [[process] for process in report.processes] if page.details else _group(report)
     for group in groups:

@@ -21,11 +21,17 @@ HEALTHY = "healthy"
 IMPLEMENTATIONS = {"cpython": "CPython", "pypy": "PyPy"}
 
 
-def format_report(
-    report: Report, colour: bool = False, width: int = 80, details: bool = False, native: Native = "fold"
+def format_report(  # noqa: PLR0913 (all that a page is)
+    report: Report,
+    colour: bool = False,
+    *,
+    width: int = 80,
+    details: bool = False,
+    native: Native = "fold",
+    each: bool = False,
 ) -> Iterator[str]:
-    """The whole report, line by line. `details` shows what is else left out; `native`: which C frames of threads."""
-    page = Page(width=width, colour=colour, details=details, native=native)
+    """The whole report, line by line: see Page."""
+    page = Page(width=width, colour=colour, details=details, native=native, each=each)
     if not report.findings:
         headline = format_tree_headline(report) if is_tree(report) else format_headline(report)
         yield from page.wrap(f"{_cause_of_death(report)}{headline or 'no findings'}", style=page.bold)

@@ -17,7 +17,7 @@ FEW_NAMES = 8
 def format_moment(page: Page, report: Report, moment: Moment) -> Iterator[str]:
     """All threads of the moment, the main one first; those that do the same are told once, with -v each."""
     threads = [thread for thread in report.threads if thread.moment == moment.id]
-    groups = [[thread] for thread in threads] if page.details else _group(page, report, threads)
+    groups = [[thread] for thread in threads] if page.details or page.each else _group(page, report, threads)
     number = 1
     for group in groups:
         yield ""
