@@ -48,11 +48,10 @@ def find_lastwords() -> "list[str]":
 
 def find_core() -> "str | None":
     """The core file that this gdb has open, None where it holds a process."""
-    given = os.environ.get("LASTWORDS_CORE")
-    if given:
-        return given
     found = re.search(r"[Cc]ore dump file:\s*[`'](.*)', file type", gdb.execute("info files", to_string=True))
-    return found.group(1) if found else None
+    opened = found.group(1) if found else None
+    # `lastwords gdb` unpacks one before gdb opens it
+    return os.environ.get("LASTWORDS_CORE") if opened == os.environ.get("LASTWORDS_OPENED", "") else opened
 
 
 def read_registers() -> "dict[str, int]":
@@ -99,7 +98,7 @@ def make_order(what: str, argument: str) -> "dict[str, object]":
         "selected": selected.ptid[1] if selected is not None else None,
         "threads": [] if core else read_threads(),
         "core": core,
-        "executable": os.environ.get("LASTWORDS_EXECUTABLE"),
+        "executable": os.environ.get("LASTWORDS_EXECUTABLE") if core else None,
         "width": gdb.parameter("width") or 0,
     }
 

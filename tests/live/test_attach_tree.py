@@ -19,6 +19,8 @@ from environments import EnvironmentFailedError, environment_for
 from harness import Target, running, wait_until
 from interpreters import Interpreter
 from lastwords.capture.kernel.family import Member, list_family
+from lastwords.capture.stop import live
+from lastwords.capture.stop.holding import NotHeldError
 from lastwords.cli import main
 from lastwords.examine import tree
 from lastwords.model import Process, Report, Thread
@@ -113,6 +115,7 @@ def test_a_parent_its_workers_and_a_program(family: Target, capfd: Output, tmp_p
     assert sum(filter(None, pauses)) < report.window_ms < 5_000
     assert f"{WORKERS} of {WORKERS + 2} processes, all like this" in " ".join(shown.out.split())
     assert shown.out.count("in work\n") == 1
+    assert f"{WORKERS + 2} processes, {WORKERS + 1} of them Python, read within {report.window_ms:.1f} ms" in shown.out
     assert {pid: psutil.Process(pid).num_fds() for pid in before} == before
 
 
@@ -194,6 +197,19 @@ def test_pytest_xdist(interpreter: Interpreter, tmp_path: Path) -> None:
     assert waiting.waits_for is not None
     assert waiting.waits_for.kind == "event"
     assert "2 of 3 processes, all like this" in said
+
+
+@pytest.mark.interpreters(minors=("3.11",))
+def test_where_none_can_be_stopped(family: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise NotHeldError("no process can be started")
+
+    monkeypatch.setattr(live, "Holder", fail)
+    report = lastwords.attach(family.pid, tree=True)
+    read = [moment.capture for moment, process in zip(report.moments, report.processes, strict=True) if process.python]
+    assert len(read) == WORKERS + 1
+    assert all(one.problems[0] == "it could not be stopped: no process can be started" for one in read)
+    assert {functions(report, one)[0] for one in report.processes if one.python} == {"by_hand", "work"}
 
 
 @pytest.mark.interpreters(minors=("3.11",))

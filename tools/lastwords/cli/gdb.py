@@ -8,7 +8,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
@@ -62,11 +62,14 @@ def command(target: str | None, executable: str | None, commands: bool, serve: b
     return _open(_describe_process(int(target)) if target.isdecimal() else _describe_core(target, executable), script)
 
 
-class _Target:
-    """What gdb is to open: its arguments, its environment, and in words."""
+class _Target(NamedTuple):
+    """What gdb is to open: its arguments, in words, its environment; `kept` is open as long as gdb needs it."""
 
-    def __init__(self, words: Sequence[str], environ: dict[str, str], name: str, pid: int | None = None) -> None:
-        self.words, self.environ, self.name, self.pid = words, environ, name, pid
+    words: list[str]
+    name: str
+    environ: dict[str, str] = {}  # noqa: RUF012 - nobody changes it
+    pid: int | None = None
+    kept: object = None
 
 
 def _describe_process(pid: int) -> _Target:
@@ -84,7 +87,7 @@ def _describe_process(pid: int) -> _Target:
     if obstacle is not None:
         raise SetupError(f"gdb may not trace process {pid}: {obstacle.fact}.", obstacle.mend)
     check_process(pid)
-    return _Target(["-p", str(pid)], {}, describe_process(pid), pid)
+    return _Target(["-p", str(pid)], describe_process(pid), pid=pid)
 
 
 def _describe_core(file: str, executable: str | None) -> _Target:
@@ -96,20 +99,15 @@ def _describe_core(file: str, executable: str | None) -> _Target:
     path = Path(file).absolute()
     core = load_core(path, Path(executable) if executable else None).core
     program = executable or core.executable
-    environ = {"LASTWORDS_CORE": str(path)} | ({"LASTWORDS_EXECUTABLE": executable} if executable else {})
-    opened = open_regular(path)
-    how = find_format(opened.read(0, 8))
+    opened, kept = path, open_regular(path)
+    how = find_format(kept.read(0, 8))
     if how:  # gdb reads no packed ones
-        unpacked, _ = unpack(opened, how, str(path))
-        _KEPT.append(unpacked)
-        path = Path(f"/proc/{os.getpid()}/fd/{unpacked.descriptor}")
-    words = ["-core", str(path)]
-    if program and Path(program).is_file():
-        words = ["-se", program, *words]
-    return _Target(words, environ, f"the core {file} of {' '.join(core.argv[:3]) or program}")
-
-
-_KEPT: list[object] = []  # what gdb has open by way of us
+        kept, _ = unpack(kept, how, str(path))
+        opened = Path(f"/proc/{os.getpid()}/fd/{kept.descriptor}")
+    environ = {"LASTWORDS_CORE": str(path), "LASTWORDS_OPENED": str(opened)}
+    environ |= {"LASTWORDS_EXECUTABLE": str(Path(executable).absolute())} if executable else {}
+    words = [*(["-se", program] if program and Path(program).is_file() else []), "-core", str(opened)]
+    return _Target(words, f"the core {file} of {' '.join(core.argv[:3]) or program}", environ, kept=kept)
 
 
 def _open(target: _Target, script: Path) -> int | None:
