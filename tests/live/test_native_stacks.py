@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from dumps import gdb_core
 from harness import PATIENCE, Target
 from interpreters import Interpreter
 from lastwords.capture import procfs
 from lastwords.capture.captured import Captured
+from lastwords.capture.core.corefile import open_core
 from lastwords.capture.stop.live import capture_process
 from lastwords.native import drgn_lines, names
 from lastwords.native.images import list_images
@@ -65,9 +67,7 @@ def test_frames_are_those_of_gdb_and_drgn(waiting: Target) -> None:
     assert len(stacks) == THREADS
     drgn = DrgnStacks(captured.memory, list_images(captured))
     for thread in captured.threads:
-        stack = stacks[thread.tid]
-        if not any("libffi" in (frame.library or "") for frame in stack.frames):  # drgn 0.3 loses its way in 3.5 of it
-            assert in_memory(stack) == drgn.read(thread.registers)
+        assert in_memory(stacks[thread.tid]) == drgn.read(thread.registers)
     assert not any(frame.guessed for stack in stacks.values() for frame in stack.frames)
     assert sum(frame.is_signal for stack in stacks.values() for frame in stack.frames) == 1
 
@@ -120,3 +120,12 @@ def test_inlined_functions_and_lines(waiting: Target) -> None:
         assert frame.line
     callers = {frame.function for frame in frames if frame.file}
     assert {"list_sort_impl", "listsort", "list_sort"} & {name.partition(".")[0] for name in callers if name}
+
+
+@pytest.mark.interpreters(minors=["2.7", "3.11"])
+def test_a_core_has_the_same_stacks(waiting: Target, tmp_path: Path) -> None:
+    live = unwind(capture(waiting))
+    core = open_core(gdb_core(waiting.pid, tmp_path / "core"))
+    captured = Captured(core.pid, core.memory, core.maps, core.threads, core.architecture, "core file")
+    unwinder = open_unwinder(core.memory, list_images(captured, core.files), core.architecture)
+    assert {thread.tid: unwinder.unwind(thread.registers) for thread in core.threads} == live

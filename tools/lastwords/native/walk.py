@@ -81,11 +81,17 @@ class Walker:
         """The frames from the innermost on, each once. Raises EndError, ReadError or CfiError where they end early."""
         memory = OverlaidMemory(self._memory, overlay) if overlay else self._memory
         step: Step | None = self._begin(registers)
+        signals: set[tuple[int, int]] = set()  # only from their frames a stack may lead downwards
         for _ in range(FRAMES_LIMIT):
             if step is None or (stop is not None and step.sp >= stop):
                 return
             yield step
-            step = self._find_caller(step, memory)
+            caller = self._find_caller(step, memory)
+            if step.is_signal and (step.pc, step.sp) in signals:
+                raise EndError(f"it comes back to the signal's frame at {step.sp:#x}")
+            if step.is_signal:
+                signals.add((step.pc, step.sp))
+            step = caller
         raise EndError(f"it has more than {FRAMES_LIMIT} frames")
 
     def _begin(self, registers: Registers) -> Step:
