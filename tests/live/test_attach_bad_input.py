@@ -234,6 +234,17 @@ def test_one_with_more_rights(capfd: Output) -> None:
         compare("more_rights", done.stderr, pid=target.pid, rights=rights[0])
 
 
+def test_from_a_user_namespace_of_our_own() -> None:
+    namespace = ["unshare", "--user", "--map-root-user"]
+    tried = subprocess.run(["sh", "-c", " ".join([*namespace, "true"])], capture_output=True, check=False)
+    need(tried.returncode == 0, "unshare, and the right to make user namespaces")
+    with running([sys.executable, "-c", WAITS]) as target:
+        target.wait_for("ready")
+        done = attach_with(namespace, target.pid)
+        assert (done.returncode, done.stdout) == (4, "")
+        compare("user_namespace", done.stderr, pid=target.pid)
+
+
 def attach_with(before: list[str], pid: int, *options: str) -> subprocess.CompletedProcess[str]:
     """The command, started by another one."""
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "tools")}

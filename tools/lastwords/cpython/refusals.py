@@ -45,10 +45,11 @@ def explain_gone(pid: int, proc: Path = procfs.PROC) -> TargetError:
             return TargetError(f"There is no process {pid}.", LIST)
         fact = f"There is no process {pid} here; in a container one calls itself {pid}."
         return TargetError(fact, "\n".join(f"lastwords attach {number}    # {name}" for number, name in inside))
-    fact = f"There is no process {pid} in this pid namespace, which has {ours.processes}"
+    fact = f"There is no process {pid} among the {ours.processes} of this"
     if not ours.began_here:
-        return TargetError(f"{fact}.", LIST)
-    return TargetError(f"{fact} and is this container's own.", f"{format_attach(1, proc)}    # in that of NAME")
+        return TargetError(f"{fact} pid namespace.", LIST)
+    fact += " container, which has a pid namespace of its own."
+    return TargetError(fact, f"{format_attach(1, proc)}    # in that of NAME")
 
 
 def refuse_ourselves(pid: int, proc: Path = procfs.PROC) -> None:
