@@ -183,6 +183,18 @@ TARGETS: dict[str, tuple[Machine, Target]] = {
     "target_label": (SIDECAR, replace(REFUSED, label="unconfined")),
     "target_user_namespace": (MACHINES["rootless"], REFUSED),
     "target_no_reason": (replace(MACHINES["machine_root"], ptrace_scope=0), REFUSED),
+    "target_kernel_thread": (
+        MACHINE,
+        replace(
+            TARGET,
+            name="kthreadd",
+            argv=(),
+            executable=None,
+            access=Access(None, "ESRCH"),
+            symbols=None,
+            is_python=False,
+        ),
+    ),
     "target_zombie": (
         MACHINE,
         replace(TARGET, is_zombie=True, access=Access(None, "ESRCH"), is_python=False, symbols=None),

@@ -175,6 +175,8 @@ def _allowed(machine: Machine, target: Target, source: str) -> Check:
 
 def _explain(machine: Machine, target: Target) -> tuple[str, str]:
     """The first reason in the order in which the kernel looks, and the command that mends it."""
+    if target.access.error == "ESRCH":
+        return "it has no memory of its own: it is a kernel thread, or has just ended", "lastwords ps"
     obstacle = next(find_obstacles(machine, replace(target, tracer_pid=0)), None)  # who traces it forbids no reading
     if obstacle is not None:
         by_flags = machine.container is not None and not machine.has_sys_ptrace and machine.ptrace_scope != 3
