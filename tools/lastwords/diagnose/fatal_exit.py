@@ -30,6 +30,7 @@ ABORTING = frozenset(
         "Py_ExitStatusException",
     ]
 )
+FEW = 12  # innermost frames, among which aborting is
 EXPLANATION = (
     "No Python code can catch this: the process ended on the spot, without atexit callbacks, `finally` blocks or "
     "flushing. The C stack says which code did it; the Python stack says who had called that code."
@@ -70,9 +71,11 @@ def _finding(process: Process, caught: Caught | None) -> Finding:
 
 
 def _cause(caught: Caught | None) -> Frame | None:
-    """The innermost C frame that is not part of aborting itself."""
+    """The innermost C frame that is not part of aborting itself. Where that one has no name no other is blamed."""
     frames = caught.stack if caught else []
-    return next((frame for frame in frames if frame.function and c_name(frame) not in ABORTING), None)
+    aborting = [at for at, frame in enumerate(frames[:FEW]) if frame.function and c_name(frame) in ABORTING]
+    cause = next(iter(frames[aborting[-1] + 1 if aborting else 0 :]), None)
+    return cause if cause and cause.function else None
 
 
 def _title(process: Process, cause: Frame | None, running: Frame | None) -> str:

@@ -158,6 +158,7 @@ def _add_death(report: Report, moment: Moment, process: Process, core: Core) -> 
         thread=first.id if first else None,
         message=describe_signal(core),
         exception=first.pending if first else None,
+        stack=[frame for frame in first.native_stack or first.stack if frame.kind == "native"] if first else [],
         python_stack=python_frames(first.stack) if first else [],
         phase=moment.shutdown.phase if moment.shutdown else "running",
         error=first.error if first else None,
