@@ -32,14 +32,27 @@ def format_caught(page: Page, report: Report, caught: Caught) -> Iterator[str]:
     if caught.object:
         what = caught.object.repr or f"unknown ({caught.object.missing or 'not read'})"
         yield from page.wrap(f"the object named: {shorten(what)}", "  ", hanging="    ")
+    if _is_told(report, caught):
+        yield "  its stack is that of its thread, above"
+    else:
+        yield from _format_stacks(page, caught)
+    if caught.error:
+        yield from page.wrap(f"not all of it could be read: {caught.error}", "  ", hanging="    ")
+
+
+def _is_told(report: Report, caught: Caught) -> bool:
+    """Whether all threads of its moment are shown, its own among them."""
+    shown = {moment.id for moment in report.moments if moment.reason in ("attach", "core")}
+    return caught.moment in shown and any(thread.id == caught.thread for thread in report.threads)
+
+
+def _format_stacks(page: Page, caught: Caught) -> Iterator[str]:
     if caught.python_stack:
         yield page.dim("  The Python stack at that moment (innermost last):")
         yield from format_python(caught.python_stack)
     if caught.stack:
         yield page.dim("  The C stack at that moment (innermost first):")
         yield from _format_c(page, caught.stack)
-    if caught.error:
-        yield from page.wrap(f"not all of it could be read: {caught.error}", "  ", hanging="    ")
 
 
 def _title(report: Report, caught: Caught) -> str:
