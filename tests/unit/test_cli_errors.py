@@ -19,6 +19,7 @@ from lastwords.cli import main
 from lastwords.report.json_report import encode
 
 GOLDEN = Path(__file__).parents[1] / "golden"
+OF_OTHER_TESTS = ("run_", "trace_", "guard_", "gdb_", "attach_", "core_", "ps_", "snapshot_", "elsewhere_")
 Output = pytest.CaptureFixture[str]
 
 CASES: dict[str, tuple[list[str], int]] = {
@@ -132,9 +133,5 @@ def test_debug_shows_the_traceback_of_a_bug(bug: Path, monkeypatch: pytest.Monke
 
 def test_every_golden_file_has_its_test() -> None:
     others = {"stdout_full", "bug", "bug_unsaved"}
-    ours = {
-        path.stem
-        for path in GOLDEN.glob("*.txt")
-        if not path.stem.startswith(("run_", "trace_", "guard_", "gdb_", "attach_", "core_", "ps_"))
-    }
+    ours = {path.stem for path in GOLDEN.glob("*.txt") if not path.stem.startswith(OF_OTHER_TESTS)}
     assert ours == {*CASES, *others}
