@@ -14,7 +14,7 @@ from lastwords.cpython.types import Kind, read_kind, type_name
 from lastwords.examine.entities import Entities, tolerated
 from lastwords.examine.greenlet_search import choose, touch
 from lastwords.greenlets.all import Census, read_all
-from lastwords.greenlets.gevent import Gevent, find_gevent, read_loop, read_name, read_run, read_spawned_at
+from lastwords.greenlets.gevent import Gevent, read_loop, read_name, read_own, read_run, read_spawned_at
 from lastwords.greenlets.greenlet import GreenletState, State, find_main, read_places
 from lastwords.greenlets.module import Module, find_module
 from lastwords.greenlets.search import Found
@@ -39,7 +39,7 @@ def add_greenlets(entities: Entities, source: Source, options: Options, threads:
         _say_problems(entities, source.greenlets.found)
         census = read_all(module, source.greenlets.found.addresses)
         owners = find_owners(module, census.known, threads, source.captured.maps)
-        gevent = find_gevent(source.interp)
+        gevent = Gevent(source.interp)
         reader = _Reader(entities, module, gevent, _complete(module, census, owners), owners, options.locals)
         pairs = reader.add_all()
         if options.native:
@@ -145,8 +145,9 @@ class _Reader:
 
     def _describe(self, greenlet: Greenlet, found: GreenletState) -> None:
         greenlet.type = type_name(self.interp, self._kind(found))
-        greenlet.name = read_name(self.gevent, found)
-        greenlet.run = read_run(self.gevent, found)
+        own = read_own(self.gevent, found)
+        greenlet.name = read_name(self.gevent, found, own)
+        greenlet.run = read_run(self.gevent, found, own)
         greenlet.spawned_at = self.stacks.with_sources(read_spawned_at(self.gevent, found))
 
     def _add_stack(self, greenlet: Greenlet, found: GreenletState, thread: PythonThread | None) -> None:
@@ -163,7 +164,7 @@ class _Reader:
             hub = Hub(id=f"{greenlet.id}-hub", moment=greenlet.moment, thread=greenlet.thread, greenlet=greenlet.id)
             self.entities.report.hubs.append(hub)
             with suppress(ReadError):
-                hub.loop = read_loop(self.interp, found.address)
+                hub.loop = read_loop(self.gevent, found.address)
 
     def _link_thread(self, greenlet: Greenlet) -> None:
         if greenlet.state == "running":

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import msgspec
 
 from lastwords.capture.memory import ReadError
+from lastwords.greenlets.ahead import fetch_ahead
 from lastwords.greenlets.greenlet import GreenletState, read_greenlet
 from lastwords.greenlets.module import Module
 
@@ -23,6 +24,8 @@ class Census(msgspec.Struct):
 def read_all(module: Module, addresses: Iterable[int], roots: Iterable[int] = ()) -> Census:
     """The greenlets at these addresses, and their parents and main greenlets; `roots` are tried, too."""
     census = Census()
+    addresses = list(addresses)
+    fetch_ahead(module, addresses)
     for address in addresses:
         if len(census.known) < GREENLETS_LIMIT and not _add(module, census, address):
             census.gone += 1

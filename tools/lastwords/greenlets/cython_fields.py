@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import re
 
-from lastwords.capture.memory import ReadError
 from lastwords.cpython.attributes import find_attribute
 from lastwords.cpython.dicts import find_item
 from lastwords.cpython.interpreter import Interpreter
 from lastwords.cpython.members import read_members
-from lastwords.cpython.types import Kind, bases, read_kind, type_of
+from lastwords.cpython.types import Kind, bases, type_of
 
 CODE_SIZE = 32  # bytes of a getter that are looked at; counting references comes first in some builds
 # mov r64, [rdi+n] and movsxd r64, [rdi+n] (the latter also by rbx, to which rdi was copied), with 8 or 32 bits of n
@@ -24,49 +23,67 @@ NUMBER = re.compile(rb"[\x48\x4c]\x63(?:" + NEAR + rb"|" + COPIED + rb"|" + FAR 
 NUMBER_SIZE = 4  # of an `int`
 
 
-def read_field(interp: Interpreter, address: int, name: str) -> int | None:
-    """The object that an instance has under this name: by a getter of Cython's, a slot, or its dict. Raises ReadError.
+class Fields:
+    """Reads fields of instances in one moment; where a class has them is found once."""
 
-    None where it has none.
-    """
-    kind = type_of(interp, address)
-    offset = _find_offset(interp, kind, name, OBJECT)
-    if offset is not None:
-        return interp.pointer(address + offset) or None
-    found = dict(read_members(interp, address, kind)).get(name)
-    return found or find_attribute(interp, address, name)
+    def __init__(self, interp: Interpreter) -> None:
+        self.interp = interp
+        self._attributes: dict[tuple[int, str], int | None] = {}
+        self._offsets: dict[tuple[int, str, bool], int | None] = {}
 
+    def read(self, address: int, name: str) -> int | None:
+        """The object that an instance has under this name: by a getter of Cython's, a slot, or its dict.
 
-def read_int_field(interp: Interpreter, address: int, name: str) -> int | None:
-    """The same for a `cdef readonly int`; None where there is no such getter. Raises ReadError."""
-    offset = _find_offset(interp, type_of(interp, address), name, NUMBER)
-    if offset is None:
+        None where it has none. Raises ReadError.
+        """
+        kind = type_of(self.interp, address)
+        offset = self._find_offset(kind, name)
+        if offset is not None:
+            return self.interp.pointer(address + offset) or None
+        found = dict(read_members(self.interp, address, kind)).get(name)
+        return found or find_attribute(self.interp, address, name)
+
+    def read_int(self, address: int, name: str) -> int | None:
+        """The same for a `cdef readonly int`; None where there is no such getter. Raises ReadError."""
+        offset = self._find_offset(type_of(self.interp, address), name, is_number=True)
+        if offset is None:
+            return None
+        return int.from_bytes(self.interp.memory.read(address + offset, NUMBER_SIZE), "little", signed=True)
+
+    def find_class_attribute(self, kind: Kind, name: str) -> int | None:
+        """An attribute of a class or of its first bases (`tp_base`); None if there is none. Raises ReadError."""
+        key = (kind.address, name)
+        if key not in self._attributes:
+            self._attributes[key] = self._search_class(kind, name)
+        return self._attributes[key]
+
+    def _search_class(self, kind: Kind, name: str) -> int | None:
+        for one in bases(self.interp, kind):
+            variables = self.interp.number(one.address, "PyTypeObject", "tp_dict")
+            found = find_item(self.interp, variables, name) if variables else None
+            if found:
+                return found
         return None
-    return int.from_bytes(interp.memory.read(address + offset, NUMBER_SIZE), "little", signed=True)
 
+    def _find_offset(self, kind: Kind, name: str, *, is_number: bool = False) -> int | None:
+        key = (kind.address, name, is_number)
+        if key not in self._offsets:
+            self._offsets[key] = self._read_offset(kind, name, NUMBER if is_number else OBJECT)
+        return self._offsets[key]
 
-def find_class_attribute(interp: Interpreter, kind: Kind, name: str) -> int | None:
-    """An attribute of a class or of its first bases (`tp_base`); None if there is none. Raises ReadError."""
-    for one in bases(interp, kind):
-        variables = interp.number(one.address, "PyTypeObject", "tp_dict")
-        found = find_item(interp, variables, name) if variables else None
-        if found:
-            return found
-    return None
-
-
-def _find_offset(interp: Interpreter, kind: Kind, name: str, load: re.Pattern[bytes]) -> int | None:
-    """Where the field is in an instance; None where its class has no getter of that name that tells."""
-    descriptor = find_class_attribute(interp, kind, name)
-    if not descriptor or not type_of(interp, descriptor).is_static("getset_descriptor"):
-        return None
-    getter = interp.number(interp.number(descriptor, "PyGetSetDescrObject", "d_getset"), "PyGetSetDef", "get")
-    return decode(interp.memory.read(getter, CODE_SIZE), load, read_size(interp, kind))
+    def _read_offset(self, kind: Kind, name: str, load: re.Pattern[bytes]) -> int | None:
+        """Where the field is in an instance; None where its class has no getter of that name that tells."""
+        interp = self.interp
+        descriptor = self.find_class_attribute(kind, name)
+        if not descriptor or not type_of(interp, descriptor).is_static("getset_descriptor"):
+            return None
+        getter = interp.number(interp.number(descriptor, "PyGetSetDescrObject", "d_getset"), "PyGetSetDef", "get")
+        return decode(interp.memory.read(getter, CODE_SIZE), load, read_size(interp, kind))
 
 
 def read_size(interp: Interpreter, kind: Kind) -> int:
     """`tp_basicsize`. Raises ReadError."""
-    return interp.number(read_kind(interp, kind.address).address, "PyTypeObject", "tp_basicsize")
+    return interp.number(kind.address, "PyTypeObject", "tp_basicsize")
 
 
 def decode(code: bytes, load: re.Pattern[bytes], size: int) -> int | None:
@@ -77,15 +94,3 @@ def decode(code: bytes, load: re.Pattern[bytes], size: int) -> int | None:
     data = next(group for group in found.groups() if group)
     offset = int.from_bytes(data, "little", signed=True)
     return offset if 0 < offset < size else None
-
-
-def first_readable(interp: Interpreter, address: int, *names: str) -> int | None:
-    """The first of these fields that the instance has; one that cannot be read counts as none."""
-    for name in names:
-        try:
-            found = read_field(interp, address, name)
-        except ReadError:
-            continue
-        if found:
-            return found
-    return None

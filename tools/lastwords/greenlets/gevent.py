@@ -7,25 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import msgspec
-
 from lastwords.capture.memory import ReadError
-from lastwords.cpython.attributes import find_attribute, find_dict
+from lastwords.cpython.attributes import find_dict, read_attributes
 from lastwords.cpython.callables import callable_name
 from lastwords.cpython.code import find_function_code, is_code, read_code, read_frame
+from lastwords.cpython.dicts import named
 from lastwords.cpython.interpreter import Interpreter
 from lastwords.cpython.modules import find_global
 from lastwords.cpython.numbers import read_int
 from lastwords.cpython.structs import LONG, POINTER
 from lastwords.cpython.text import read_text
 from lastwords.cpython.types import Kind, bases, read_kind, type_name, type_of
-from lastwords.greenlets.cython_fields import (
-    find_class_attribute,
-    first_readable,
-    read_field,
-    read_int_field,
-    read_size,
-)
+from lastwords.greenlets.cython_fields import Fields, read_size
 from lastwords.greenlets.greenlet import GreenletState
 from lastwords.model import Frame
 
@@ -35,12 +28,16 @@ NAME_LIMIT = 200
 SPAWN_LIMIT = 50  # frames; gevent keeps ten
 
 
-class Gevent(msgspec.Struct):
-    """gevent in one moment of a process: the addresses of its classes, 0 where it was not imported."""
+class Gevent:
+    """gevent in one moment of a process: its classes, by their addresses, 0 where it was not imported.
 
-    interp: Interpreter
-    hub: int = 0
-    greenlet: int = 0
+    Raises ReadError where they cannot be looked for.
+    """
+
+    def __init__(self, interp: Interpreter) -> None:
+        self.interp = interp
+        self.fields = Fields(interp)
+        self.hub, self.greenlet = (find_global(interp, *names) or 0 for names in (HUBS, GREENLETS))
 
     def is_hub(self, kind: Kind) -> bool:
         """Whether it is a type of hubs. Raises ReadError."""
@@ -51,56 +48,56 @@ class Gevent(msgspec.Struct):
         return bool(self.greenlet) and any(one.address == self.greenlet for one in bases(self.interp, kind))
 
 
-def find_gevent(interp: Interpreter) -> Gevent:
-    """gevent's classes. Raises ReadError."""
-    hub, greenlet = (find_global(interp, *names) for names in (HUBS, GREENLETS))
-    return Gevent(interp, hub or 0, greenlet or 0)
-
-
-def read_name(gevent: Gevent, found: GreenletState) -> str | None:
-    """The `name` that was given to it, or gevent's own ("Greenlet-3"), if that was ever asked for. Raises ReadError."""
+def read_own(gevent: Gevent, found: GreenletState) -> dict[str, int]:
+    """What its `__dict__` holds, where it has one. Raises ReadError."""
     interp = gevent.interp
-    kind = read_kind(interp, found.kind)
-    given = find_attribute(interp, found.address, "name") if find_dict(interp, found.address, kind) else None
+    if not find_dict(interp, found.address, read_kind(interp, found.kind)):
+        return {}
+    return dict(named(interp, read_attributes(interp, found.address)))
+
+
+def read_name(gevent: Gevent, found: GreenletState, own: dict[str, int]) -> str | None:
+    """The `name` that was given to it, or gevent's own ("Greenlet-3"), if that was ever asked for.
+
+    `own` is what `read_own` returned. Raises ReadError.
+    """
     try:
-        name = read_text(interp, given, NAME_LIMIT) if given else ""
+        name = read_text(gevent.interp, own["name"], NAME_LIMIT) if "name" in own else ""
     except ReadError:  # it may be anything
         name = ""
     if name:
         return name
-    number = _read_ident(gevent, found, kind) if gevent.is_greenlet(kind) else None
+    kind = read_kind(gevent.interp, found.kind)
+    number = _read_ident(gevent, found, kind, own) if gevent.is_greenlet(kind) else None
     return f"Greenlet-{number}" if number is not None else None
 
 
-def _read_ident(gevent: Gevent, found: GreenletState, kind: Kind) -> int | None:
+def _read_ident(gevent: Gevent, found: GreenletState, kind: Kind, own: dict[str, int]) -> int | None:
     """`minimal_ident`: the last of the fields of Cython's Greenlet, without a getter. None: it has none yet."""
     interp = gevent.interp
-    own = read_kind(interp, gevent.greenlet)
-    kept = find_attribute(interp, found.address, "_ident")
-    if not kept and not own.is_heap and read_size(interp, kind) >= read_size(interp, own):
-        kept = interp.pointer(found.address + read_size(interp, own) - POINTER)
+    base = read_kind(interp, gevent.greenlet)
+    kept = own.get("_ident")
+    if not kept and not base.is_heap and read_size(interp, kind) >= read_size(interp, base):
+        kept = interp.pointer(found.address + read_size(interp, base) - POINTER)
     return read_int(interp, kept) if kept and interp.type_flags(kept) & LONG else None
 
 
-def read_run(gevent: Gevent, found: GreenletState) -> Frame | None:
+def read_run(gevent: Gevent, found: GreenletState, own: dict[str, int]) -> Frame | None:
     """The function that it runs or will run: name, file, first line. None where nothing tells any more.
 
     Raises ReadError.
     """
-    interp = gevent.interp
-    kind = read_kind(interp, found.kind)
-    for name in ("_run", "run"):
-        run = find_attribute(interp, found.address, name)
-        run = run or (found.run if name == "run" else None) or find_class_attribute(interp, kind, name)
-        if run and (name == "run" or gevent.is_greenlet(kind)):
-            frame = describe_callable(interp, run)
-            if frame is not None:
-                return frame
-    return None
+    kind = read_kind(gevent.interp, found.kind)
+    candidates = [own.get("run"), found.run, gevent.fields.find_class_attribute(kind, "run")]
+    if gevent.is_greenlet(kind):  # whose `run` calls `_run`
+        candidates = [own.get("_run"), gevent.fields.find_class_attribute(kind, "_run"), *candidates]
+    described = (describe_callable(gevent, one) for one in candidates if one)
+    return next((frame for frame in described if frame is not None), None)
 
 
-def describe_callable(interp: Interpreter, address: int, depth: int = 4) -> Frame | None:
+def describe_callable(gevent: Gevent, address: int, depth: int = 4) -> Frame | None:
     """A function, a method, a partial of one: its name, file and first line; of C alone the name. Raises ReadError."""
+    interp = gevent.interp
     code = find_function_code(interp, address)
     if code:
         return read_frame(interp, code, 0, read_code(interp, code).first_line)
@@ -109,9 +106,9 @@ def describe_callable(interp: Interpreter, address: int, depth: int = 4) -> Fram
     if kind.name in ("method", "instancemethod"):
         inner = interp.number(address, "PyMethodObject", "im_func")
     elif kind.name in ("functools.partial", "partial"):
-        inner = first_readable(interp, address, "func")
+        inner = gevent.fields.read(address, "func")
     if inner and depth:
-        return describe_callable(interp, inner, depth - 1)
+        return describe_callable(gevent, inner, depth - 1)
     name = callable_name(interp, address)
     return Frame(kind="native", function=name) if name else None
 
@@ -121,35 +118,36 @@ def read_spawned_at(gevent: Gevent, found: GreenletState) -> list[Frame]:
     kind = read_kind(gevent.interp, found.kind)
     if not gevent.is_greenlet(kind):
         return []
-    first = read_field(gevent.interp, found.address, "spawning_stack")
-    return list(_follow_spawn(gevent.interp, first)) if first else []
+    first = gevent.fields.read(found.address, "spawning_stack")
+    return list(_follow_spawn(gevent, first)) if first else []
 
 
-def _follow_spawn(interp: Interpreter, address: int) -> Iterator[Frame]:
+def _follow_spawn(gevent: Gevent, address: int) -> Iterator[Frame]:
+    interp, fields = gevent.interp, gevent.fields
     for _ in range(SPAWN_LIMIT):
         if not address or type_of(interp, address).is_static("NoneType"):
             return
-        code = read_field(interp, address, "f_code")
+        code = fields.read(address, "f_code")
         if not code or not is_code(interp, code):
             return
-        yield read_frame(interp, code, 0, _read_line(interp, address))
-        address = read_field(interp, address, "f_back") or 0
+        yield read_frame(interp, code, 0, _read_line(gevent, address))
+        address = fields.read(address, "f_back") or 0
 
 
-def _read_line(interp: Interpreter, address: int) -> int:
-    number = read_int_field(interp, address, "f_lineno")
+def _read_line(gevent: Gevent, address: int) -> int:
+    number = gevent.fields.read_int(address, "f_lineno")
     if number is not None:
         return number
-    kept = read_field(interp, address, "f_lineno")
+    kept = gevent.fields.read(address, "f_lineno")
     if not kept:
         raise ReadError(f"the frame that gevent keeps at {address:#x} has no line")
-    return read_int(interp, kept)
+    return read_int(gevent.interp, kept)
 
 
-def read_loop(interp: Interpreter, hub: int) -> str | None:
+def read_loop(gevent: Gevent, hub: int) -> str | None:
     """The type of a hub's loop: "gevent.libev.corecext.loop"; None before it has one. Raises ReadError."""
-    loop = read_field(interp, hub, "loop") or read_field(interp, hub, "_loop")
+    loop = gevent.fields.read(hub, "loop") or gevent.fields.read(hub, "_loop")
     if not loop:
         return None
-    kind = type_of(interp, loop)
-    return None if kind.is_static("NoneType") else type_name(interp, kind)
+    kind = type_of(gevent.interp, loop)
+    return None if kind.is_static("NoneType") else type_name(gevent.interp, kind)
