@@ -27,7 +27,7 @@ SERVERS = {
 }
 # By who built it, where that is no distribution: what is known of its symbols, and what to type.
 BUILDERS = {
-    "conda": ("conda strips its Pythons, and no package has their symbols", ""),
+    "conda": ("conda's Pythons come stripped, and no package with their symbols is known here", ""),
     "python-build-standalone": (
         "uv installs the stripped archives (install_only_stripped) of python-build-standalone",
         "# unpack cpython-{release}...-install_only.tar.gz of the same date instead, it has them:\n"
