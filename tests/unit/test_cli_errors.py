@@ -19,7 +19,10 @@ from lastwords.cli import main
 from lastwords.report.json_report import encode
 
 GOLDEN = Path(__file__).parents[1] / "golden"
-OF_OTHER_TESTS = ("run_", "trace_", "guard_", "gdb_", "attach_", "core_", "ps_", "snapshot_", "elsewhere_")
+OF_OTHER_TESTS = (
+    *("run_", "trace_", "guard_", "gdb_", "attach_", "core_", "ps_", "snapshot_"),
+    *("elsewhere_", "sidecar_", "image_"),
+)
 Output = pytest.CaptureFixture[str]
 
 CASES: dict[str, tuple[list[str], int]] = {
