@@ -119,7 +119,7 @@ def test_a_parent_its_workers_and_a_program(family: Target, capfd: Output, tmp_p
     assert {pid: psutil.Process(pid).num_fds() for pid in before} == before
 
 
-@pytest.mark.interpreters(minors=("3.11",))
+@pytest.mark.interpreters("symbols", minors=("3.11",))
 def test_without_a_pause(family: Target) -> None:
     report = lastwords.attach(family.pid, tree=True, pause=False)
     assert [functions(report, one)[0] for one in report.processes if one.python] == ["by_hand", *WORKERS * ["work"]]
@@ -157,7 +157,7 @@ def installed(interpreter: Interpreter, *words: str, package: str, cwd: Path) ->
         yield target
 
 
-@pytest.mark.interpreters(minors=("3.11",))
+@pytest.mark.interpreters("symbols", minors=("3.11",))
 def test_gunicorn(interpreter: Interpreter, tmp_path: Path) -> None:
     (tmp_path / "app.py").write_text("def app(environ, start): start('200 OK', []); return [b'done']\n")
     words = ["gunicorn", "app:app", "-w", str(WORKERS), "-b", f"unix:{tmp_path / 'socket'}"]
@@ -175,7 +175,7 @@ def test_gunicorn(interpreter: Interpreter, tmp_path: Path) -> None:
     assert f"{WORKERS} of {WORKERS + 1} processes, all like this" in said
 
 
-@pytest.mark.interpreters(minors=("3.11",))
+@pytest.mark.interpreters("symbols", minors=("3.11",))
 def test_pytest_xdist(interpreter: Interpreter, tmp_path: Path) -> None:
     tests = tmp_path / "test_waits.py"
     tests.write_text(
@@ -199,7 +199,7 @@ def test_pytest_xdist(interpreter: Interpreter, tmp_path: Path) -> None:
     assert "2 of 3 processes, all like this" in said
 
 
-@pytest.mark.interpreters(minors=("3.11",))
+@pytest.mark.interpreters("symbols", minors=("3.11",))
 def test_where_none_can_be_stopped(family: Target, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail() -> None:
         raise NotHeldError("no process can be started")
@@ -212,7 +212,7 @@ def test_where_none_can_be_stopped(family: Target, monkeypatch: pytest.MonkeyPat
     assert {functions(report, one)[0] for one in report.processes if one.python} == {"by_hand", "work"}
 
 
-@pytest.mark.interpreters(minors=("3.11",))
+@pytest.mark.interpreters("symbols", minors=("3.11",))
 def test_who_comes_and_goes_is_said(family: Target, monkeypatch: pytest.MonkeyPatch, capfd: Output) -> None:
     """The second look at the family is another one than the first."""
     looks = []

@@ -29,7 +29,7 @@ Output = pytest.CaptureFixture[str]
 GOLDEN = Path(__file__).parents[1] / "golden"
 COMMANDS = Path(__file__).parents[2] / "gdb_scripts" / "commands.py"
 PROMPT = "(gdb) "
-ONE = pytest.mark.interpreters(minors=("3.11",))
+ONE = pytest.mark.interpreters("symbols", minors=("3.11",))
 RAISES = (
     "import sys\n"
     "def fail(): raise KeyError('what is missing')\n"
@@ -110,7 +110,7 @@ def check_locks(text: str) -> None:
         assert words[found.end() :].startswith(f" {waiter} (certain)")
 
 
-@pytest.mark.interpreters(minors=("2.7", "3.11"))
+@pytest.mark.interpreters("symbols", minors=("2.7", "3.11"))
 def test_in_a_terminal(deadlocked: Target) -> None:
     with terminal(str(deadlocked.pid)) as there:
         greeting = str(there.before)
