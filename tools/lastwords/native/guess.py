@@ -1,7 +1,9 @@
 """A caller without unwind tables: musl, code made at run time, hand-written assembly.
 
-The code that a signal's handler returns to is known by its bytes, which is certain. Else the frame pointer is followed,
-or the stack is searched for the address behind a call that may have led here; both are guesses.
+The code that a signal's handler returns to is known by its bytes, which is certain. Else the stack is searched for the
+address behind a call that leads here (by its distance, or by the table that it goes through), as far from the stack
+pointer as the function's beginning says; or the frame pointer is followed. Both are guesses: what a stack had before
+lies on it still.
 """
 
 from __future__ import annotations
@@ -61,18 +63,13 @@ class Guesser:
 
     def may_be_returned_to(self, address: int) -> bool:
         """Whether the code before `address` is a call instruction, or the kernel lets handlers return there."""
-        code = self._architecture.signal_return
-        return self._call_before(address) is not None or self._read_code(address, len(code)) == code
+        return self._call_before(address) is not None or self._is_code(address, self._architecture.signal_return)
 
     def find_caller(self, pc: int, sp: int, registers: Registers, memory: Memory) -> Guess | None:
         """The caller of the frame at `pc`; None where nothing speaks for one. Raises ReadError."""
-        code = self._architecture.signal_return
-        if self._read_code(pc, len(code)) == code:
+        if self._is_code(pc, self._architecture.signal_return):
             return self._find_interrupted(sp, memory)
-        if (
-            self._is_entry(pc)
-            or self._read_code(pc, len(self._architecture.thread_exit)) == self._architecture.thread_exit
-        ):
+        if self._is_entry(pc) or self._is_code(pc, self._architecture.thread_exit):
             return OUTERMOST
         pointed = self._follow_pointer(sp, registers, memory)
         if pointed and (self._images.find(pc) is None or self._leads_to(pointed.pc, pc) is Leads.HERE):
@@ -127,7 +124,7 @@ class Guesser:
                 continue
             prologue = self._read_prologue(pc, word)
             if prologue.fits(sp, back) and (leads is not Leads.NEARBY or prologue.size is not None):
-                kept = restore_pushed(prologue, self._kept(registers), back, memory)
+                kept = restore_pushed(prologue, self._architecture, self._kept(registers), back, memory)
                 found = Guess(word, back + 8, {**kept, **self._at(back + 8)})
                 if leads is Leads.HERE:
                     return found
@@ -177,6 +174,9 @@ class Guesser:
             return int.from_bytes(image.memory.read(address, 8), "little") if image is not None else 0
         except ReadError:
             return 0
+
+    def _is_code(self, address: int, code: bytes) -> bool:
+        return self._read_code(address, len(code)) == code
 
     def _read_code(self, address: int, size: int) -> bytes:
         image = self._images.find(address)

@@ -195,13 +195,14 @@ class Images:
 
 def list_images(captured: Captured, files: MappedFiles | None = None, proc: Path = PROC) -> list[NativeImage]:
     """All ELF files of a moment; `files` are those of its core. None is opened, so some may be no ELF files."""
-    if files is not None:
-        return [NativeImage(one.path, one.parts, captured.memory, _opener(one)) for one in files.by_path.values()]
     parts: dict[str, list[Mapping]] = {}
     for one in captured.maps:
-        if (one.path.startswith("/") and one.inode) or one.path == VDSO:
+        if one.path.startswith("/") or one.path == VDSO:
             parts.setdefault(one.path, []).append(one)
     loaded = {path: loaded_parts(own) for path, own in parts.items()}
+    if files is not None:
+        known = {path: files.by_path[path] for path in loaded if path in files.by_path}
+        return [NativeImage(path, loaded[path], captured.memory, _opener(one)) for path, one in known.items()]
     code = {path: own for path, own in loaded.items() if any("x" in one.permissions for one in own)}
     memory = _memory_of_code(captured)
     roots = (proc / str(captured.pid) / "root", Path("/"))

@@ -44,11 +44,14 @@ def read_prologue(code: bytes, architecture: Architecture) -> Prologue:
     return Prologue(tuple(pushed))
 
 
-def restore_pushed(prologue: Prologue, kept: Registers, back: int, memory: Memory) -> Registers:
-    """The caller's registers, of those that it finds as they were; `back`: where the return address is."""
+def restore_pushed(
+    prologue: Prologue, architecture: Architecture, kept: Registers, back: int, memory: Memory
+) -> Registers:
+    """The caller's registers: those that it finds as they were; `back`: where the return address is."""
     names = prologue.pushed
     try:
         words = struct.unpack(f"<{len(names)}Q", memory.read(back - 8 * len(names), 8 * len(names)))
     except ReadError:
         return kept
-    return kept | {name: word for name, word in zip(names, reversed(words), strict=True) if name in kept}
+    saved = zip(names, reversed(words), strict=True)
+    return kept | {name: word for name, word in saved if name in architecture.preserved}

@@ -178,6 +178,7 @@ class Walker:
 
     def _go(self, step: Step, row: Row, memory: Memory) -> Step | None:
         """The caller by a row of any kind. Raises CfiError, ReadError."""
+        step.is_signal = row.is_signal
         values = {**step.registers, row.return_register: step.pc}
         cfa = self._cfa(row, values, memory)
         caller = dict(values) if row.is_signal else {one: values[one] for one in self._kept if one in values}
@@ -189,7 +190,6 @@ class Walker:
                 caller.pop(register, None)
             else:
                 caller[register] = value
-        step.is_signal = row.is_signal
         pc = caller.pop(row.return_register, 0)
         return Step(pc, caller[self._sp], caller, is_exact=row.is_signal, guessed=step.guessed) if pc else None
 
@@ -250,10 +250,10 @@ class OverlaidMemory:
         """See Memory."""
         end = address + size
         for start, stop, data in self._pieces:
+            if start <= address and end <= stop:
+                return data[address - start : end - start]
             if start < end and address < stop:
-                return (
-                    self._mix(address, size) if address < start or end > stop else data[address - start : end - start]
-                )
+                return self._mix(address, size)
         return self._memory.read(address, size)
 
     def _mix(self, address: int, size: int) -> bytes:
