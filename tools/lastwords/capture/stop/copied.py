@@ -163,7 +163,7 @@ class Copy:
         good = sorted(number for number, page in recorded.items() if page is not None)
         self.pages: Pages = {}
         self._recorded = recorded
-        self._ranges = list(_merge(good))
+        self._ranges = list(merge_pages(good))
         self._room = bytearray(len(good) * PAGE + 1)
         self._address = ctypes.addressof(ctypes.c_char.from_buffer(self._room))
         ctypes.memset(self._address, 0, len(self._room))  # or each page of it would be a fault later
@@ -206,7 +206,7 @@ def read_ranges(memory: ProcessMemory, ranges: Sequence[Range], into: int) -> li
 
 def copy_pages(memory: Memory, numbers: Iterable[int]) -> Pages:
     """The pages at these addresses as they are now; those side by side are read as one range."""
-    ranges = list(_merge(sorted(numbers)))
+    ranges = list(merge_pages(sorted(numbers)))
     pages: Pages = {}
     alone: list[int] = []
     for (address, size), data in zip(ranges, memory.read_many(ranges), strict=True):
@@ -220,8 +220,8 @@ def copy_pages(memory: Memory, numbers: Iterable[int]) -> Pages:
     return pages
 
 
-def _merge(numbers: Sequence[int]) -> Iterator[Range]:
-    """Ranges of at most RUN_LIMIT pages for rising addresses of pages."""
+def merge_pages(numbers: Sequence[int]) -> Iterator[Range]:
+    """Ranges of at most RUN_LIMIT pages, each of them once, for rising addresses of pages."""
     start = size = 0
     for number in numbers:
         if size and (number != start + size or size == RUN_LIMIT * PAGE):

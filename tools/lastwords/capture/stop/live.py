@@ -194,8 +194,8 @@ def _read_moving(target: _Target, dry_run: Look, reason: str | None) -> _Moment:
     recording = RecordingMemory(target.memory)
     dry_run(recording, threads)
     maps = procfs.read_text(target.pid, "maps", target.proc)
-    stacks = Stacks(procfs.parse_maps(maps), threads)
-    stacks.read(target.memory, threads, lambda: maps)
+    stacks = Stacks(procfs.parse_maps(maps), threads, target.memory)
+    stacks.read(target.memory, threads, lambda: maps, recording.pages)
     threads = _mark_still(threads, find_still(steps, target.steps(tids)))
     stacks.add_to(recording.pages)
     problems = [*([reason] if reason else []), *stacks.problems]
@@ -210,7 +210,7 @@ def _read_held(target: _Target, holder: Holder, dry_run: Look, recheck: Look) ->
     threads = read_kernel_threads(target.pid, target.proc, target.memory)
     recording = RecordingMemory(target.memory)
     dry_run(recording, threads)
-    stacks = Stacks(procfs.read_maps(target.pid, target.proc), threads)
+    stacks = Stacks(procfs.read_maps(target.pid, target.proc), threads, target.memory)
     prepared = _Prepared(Copy(recording.pages), stacks, {one.tid: one.name for one in threads})
     holder.wait_until_ready()
     yield
@@ -245,7 +245,7 @@ def _copy(target: _Target, held: Held, prepared: _Prepared, recheck: Look) -> _M
     problems = []
     threads = describe_held(target.pid, held, names, target.memory, target.proc)
     maps = procfs.read_text(target.pid, "maps", target.proc)
-    stacks.read(target.memory, threads, lambda: maps)
+    stacks.read(target.memory, threads, lambda: maps, copy.pages)
     completing = CompletingMemory(copy.pages, target.memory, time.monotonic() + RECHECK_SECONDS)
     try:
         if copy.has_changed():
