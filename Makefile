@@ -83,8 +83,15 @@ base-image: setup ## what images are built on, by debootstrap: for machines that
 image-table: setup ## builds the images and tries each: time, size, gdb with arguments, py-bt, list, investigation
 	@PYTHONPATH=tests:tools $(PY) tools/setup/with_dockerd.py $(PY) -m docker.table $(ARGS)
 
+.PHONY: sidecar-matrix
+sidecar-matrix: setup pythons ## what `attach` tells from containers and from the host of each CPython in another container
+	@$(PY) tools/setup/musl.py
+	@PYTHONPATH=tests:tools $(PY) tools/setup/with_dockerd.py $(PY) -m docker.sidecar_matrix
+
 .PHONY: test-docker
-test-docker: setup ## tests of the images of 2.7 and 3.13, with a dockerd of its own if none runs
+test-docker: PYTHONS_ARGS = --if-possible
+test-docker: setup pythons ## tests of the images of 2.7 and 3.13, with a dockerd of its own if none runs
+	@$(PY) tools/setup/musl.py $(PYTHONS_ARGS)
 	@sh tools/setup/machine.sh docker compose || [ -z "$$CI" ]
 	@$(PY) tools/setup/with_dockerd.py $(PY) -m pytest tests/docker $(ARGS)
 
