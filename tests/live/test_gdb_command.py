@@ -292,6 +292,25 @@ def test_another_users(waiting: Target, capfd: Output) -> None:
     compare("other_user", str(said), pid=waiting.pid)
 
 
+@ONE
+def test_a_gdb_that_may_not_attach(deadlocked: Target, tmp_path: Path) -> None:
+    """lastwords may, but its gdb is somebody else's."""
+    need(os.geteuid() == 0 and shutil.which("setpriv"), "root and setpriv")
+    gdb = tmp_path / "gdb"
+    gdb.write_text(f'#!/bin/sh\nexec setpriv --reuid=65534 --clear-groups {shutil.which("gdb")} "$@"\n')
+    gdb.chmod(0o755)
+    there = pexpect.spawn(
+        sys.executable, ["-m", "lastwords", "gdb", str(deadlocked.pid)], encoding="utf-8", timeout=60,
+        env={**os.environ, "LASTWORDS_GDB": str(gdb)},
+    )  # fmt: skip
+    there.expect(pexpect.EOF)
+    there.close()
+    text = re.sub(r"process \d+ \(.*?\)", "process <pid> (<argv>)", str(there.before).replace("\r", ""))
+    compare("may_not_attach", text, pid=deadlocked.pid)
+    assert there.exitstatus == 4
+    check_that_it_runs_on(deadlocked)
+
+
 def test_the_commands_without_a_process(tmp_path: Path) -> None:
     gdb = ["gdb", "-nx", "-q", "-x", str(COMMANDS)]
     assert "lastwords: there is no process in this gdb: attach PID, or core-file FILE" in talk(gdb, "lw-report")

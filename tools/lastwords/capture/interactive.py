@@ -13,7 +13,8 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping
 from typing import Any, NoReturn, TypeAlias
 
 import msgspec
@@ -21,6 +22,7 @@ import pexpect
 
 from lastwords.capture.breakpoints import remove_breakpoints
 
+END_SECONDS = 10.0  # to let the process go, each time it is told to
 START_SECONDS = 120.0  # to read the symbols of a large program on a machine under load
 READY = "lastwords-ready"  # between two record separators
 
@@ -41,16 +43,20 @@ class NotHeldError(Exception):
     """gdb is there, but not its process; the message is gdb's."""
 
 
-def make_arguments(script: str, target: Sequence[str]) -> list[str]:
-    """gdb's command line: the user's own settings, our commands, the target; no question before the terminal is his."""
-    early = ("set pagination off", "set debuginfod enabled off")
-    return [
-        "-q",
-        *(word for command in early for word in ("-iex", command)),
-        "-ex", f"source {script}",
-        *target,
-        "-ex", "set pagination on",
-    ]  # fmt: skip
+def make_arguments(script: str, program: str | None, opening: str) -> list[str]:
+    """gdb's command line: the user's settings, our commands, the one that opens the target.
+
+    It asks nothing before the terminal is the user's: neither whether to go on to the next page, nor for debuginfod.
+    """
+    commands = [
+        f"source {script}",
+        "python lw_pages = 'on' if gdb.parameter('pagination') else 'off'",
+        "set pagination off",
+        opening,
+        "python gdb.execute('set pagination ' + lw_pages)",
+    ]
+    words = [word for command in commands for word in ("-ex", command)]
+    return ["-q", "-iex", "set debuginfod enabled off", *(["-se", program] if program else []), *words]
 
 
 def make_environment(environ: Mapping[str, str], ours: Mapping[str, str]) -> dict[str, str]:
@@ -78,7 +84,7 @@ def run_interactively(session: Session, greeting: str) -> int:
 
 def _run_plainly(session: Session) -> int:
     """No terminal, but commands from a pipe, say."""
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    before = signal.signal(signal.SIGINT, lambda *_: None)  # it is gdb's; ignored, it would be so in gdb, too
     try:
         return subprocess.run([session.path, *session.arguments], env=session.environ, check=False).returncode
     finally:
@@ -138,8 +144,13 @@ def _end(gdb: Gdb, session: Session) -> None:
     """Whatever has happened, gdb ends, and its process runs on."""
     with contextlib.suppress(pexpect.ExceptionPexpect, OSError):
         gdb.close(force=False)  # HUP: it detaches
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        deadline = time.monotonic() + END_SECONDS
+        while gdb.isalive() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        if gdb.isalive():
+            gdb.kill(number)
     if gdb.isalive():
-        with contextlib.suppress(pexpect.ExceptionPexpect, OSError):
-            gdb.wait()
+        gdb.wait()
     if gdb.signalstatus and session.pid is not None:  # it crashed
         remove_breakpoints(session.pid)

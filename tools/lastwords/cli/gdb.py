@@ -63,10 +63,11 @@ def command(target: str | None, executable: str | None, commands: bool, serve: b
 
 
 class _Target(NamedTuple):
-    """What gdb is to open: its arguments, in words, its environment; `kept` is open as long as gdb needs it."""
+    """What gdb is to open: by which command, in words, its program; `kept` is open as long as gdb needs it."""
 
-    words: list[str]
+    opening: str
     name: str
+    program: str | None = None
     environ: dict[str, str] = {}  # noqa: RUF012 - nobody changes it
     pid: int | None = None
     kept: object = None
@@ -87,7 +88,7 @@ def _describe_process(pid: int) -> _Target:
     if obstacle is not None:
         raise SetupError(f"gdb may not trace process {pid}: {obstacle.fact}.", obstacle.mend)
     check_process(pid)
-    return _Target(["-p", str(pid)], describe_process(pid), pid=pid)
+    return _Target(f"attach {pid}", describe_process(pid), pid=pid)
 
 
 def _describe_core(file: str, executable: str | None) -> _Target:
@@ -106,8 +107,9 @@ def _describe_core(file: str, executable: str | None) -> _Target:
         opened = Path(f"/proc/{os.getpid()}/fd/{kept.descriptor}")
     environ = {"LASTWORDS_CORE": str(path), "LASTWORDS_OPENED": str(opened)}
     environ |= {"LASTWORDS_EXECUTABLE": str(Path(executable).absolute())} if executable else {}
-    words = [*(["-se", program] if program and Path(program).is_file() else []), "-core", str(opened)]
-    return _Target(words, f"the core {file} of {' '.join(core.argv[:3]) or program}", environ, kept=kept)
+    name = f"the core {file} of {' '.join(core.argv[:3]) or program}"
+    is_here = program is not None and Path(program).is_file()
+    return _Target(f"core-file {opened}", name, program if is_here else None, environ, kept=kept)
 
 
 def _open(target: _Target, script: Path) -> int | None:
@@ -121,9 +123,8 @@ def _open(target: _Target, script: Path) -> int | None:
     from lastwords.capture.permission import explain_refusal  # noqa: PLC0415
 
     ours = {"LASTWORDS_PYTHON": sys.executable, **target.environ}
-    session = Session(
-        _find_gdb(), make_arguments(str(script), target.words), make_environment(os.environ, ours), target.pid
-    )
+    arguments = make_arguments(str(script), target.program, target.opening)
+    session = Session(_find_gdb(), arguments, make_environment(os.environ, ours), target.pid)
     try:
         return run_interactively(session, _greet(target)) or None
     except NotHeldError as error:
