@@ -56,11 +56,13 @@ def test_no_capability(docker: Docker, lastwords: str, target: Container) -> Non
     check("other_user", as_other, 4)
 
 
-def test_ps_says_the_same(docker: Docker, lastwords: str, target: Container) -> None:
+def test_ps_says_the_same(docker: Docker, lastwords: str, target: Container, tmp_path: Path) -> None:
+    (tmp_path / "passwd").write_text(f"root:x:0:0::/root:/bin/sh\nwrong:x:{USER}:{USER}::/:/bin/sh\n")
     done = docker.run(lastwords, "ps", options=[f"--pid=container:{target.id}"])
     assert done.code == 0
     assert f"belongs to user {USER}, lastwords runs as user 0 without CAP_SYS_PTRACE" in done.stdout
-    allowed = docker.run(lastwords, "ps", options=[f"--pid=container:{target.id}", "--cap-add=SYS_PTRACE"])
+    users = f"--volume={tmp_path}/passwd:/etc/passwd:ro"  # who has that number here is nobody there
+    allowed = docker.run(lastwords, "ps", options=[f"--pid=container:{target.id}", "--cap-add=SYS_PTRACE", users])
     assert [line.split()[:5] for line in allowed.stdout.splitlines()[1:2]] == [["1", "3.13.5", "7", USER, "yes"]]
 
 

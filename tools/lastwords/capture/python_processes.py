@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from lastwords.capture import procfs
 from lastwords.capture.elf import ROOTS, Image, open_image
 from lastwords.capture.elf_tables import find_all
+from lastwords.capture.kernel.other_ends import read_namespace
 from lastwords.capture.kernel.peers import list_pids
 from lastwords.capture.memory import ReadError, open_process_memory
 from lastwords.capture.permission import Obstacle, Tracee, Tracer, find_obstacles, make_tracee, read_rights
@@ -106,7 +107,7 @@ def _describe(pid: int, argv: list[str], kind: _Kind, ours: Tracer, proc: Path) 
         argv=argv,
         executable=_executable(pid, proc),
         threads=status.threads,
-        user=_name_user(status.uid),
+        user=str(status.uid) if _has_other_users(pid, proc) else _name_user(status.uid),
         may_attach=obstacle is None,
         obstacle=note.fact if note else None,
         mend=note.mend if note else None,
@@ -130,6 +131,12 @@ def _executable(pid: int, proc: Path) -> str | None:
         return procfs.read_link(pid, "exe", proc)
     except OSError:
         return None
+
+
+def _has_other_users(pid: int, proc: Path) -> bool:
+    """Whether it is known to have other mounts than we, a container's: there the number may have another name."""
+    theirs, ours = read_namespace(pid, "mnt", proc), read_namespace("self", "mnt", proc)
+    return None not in {theirs, ours} and theirs != ours
 
 
 @cache
