@@ -48,14 +48,15 @@ def recorded_process(note: SnapshotNote) -> Process:
 
 
 def add_recorded(report: Report, note: SnapshotNote) -> None:
-    """When it was, and since when threads had slept."""
+    """When it was, since when threads had slept, and what could not be read even then."""
     recorded = read_recorded(note)
     idle = {thread.id: thread.idle_s for thread in recorded.threads}
     report.captured_at = recorded.captured_at
     for thread in report.threads:
         thread.idle_s = idle.get(thread.id)
-    if note.gaps:
-        report.moments[0].capture.problems.append(f"{note.gaps} pages that reading asked for were not captured")
+    capture = report.moments[0].capture
+    before = recorded.moments[0].capture.problems
+    capture.problems = [*before, *(one for one in capture.problems if one not in before)]
 
 
 def recorded_report(note: SnapshotNote, why: str) -> Report:

@@ -66,7 +66,6 @@ class _Kept(Attached):
         note = note_of(captured, __version__)
         note.build_ids = read_landmarks(captured.memory, captured.maps, captured.auxv)
         note.answers = facts.answers
-        note.gaps = len(captured.memory.misses) if isinstance(captured.memory, CopiedMemory) else 0
         note.monotonic_start = time.time() - time.monotonic()
         note.found = {GREENLETS: self._greenlets.found.addresses} if self._greenlets else {}
         note.report = msgspec.to_builtins(report)

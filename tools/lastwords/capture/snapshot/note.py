@@ -49,7 +49,6 @@ class SnapshotNote(msgspec.Struct):
     answers: what /proc said; sources: lines of the program's files, by file and number
     found: addresses that a search of the whole memory brought, by what was searched for
     build_ids: of the mapped files, by path
-    gaps: how many pages reading asked for that were not captured
     report: what the snapshot's maker read in it, as JSON
     bundle: where in the snapshot the mapped files themselves begin; 0: they are not in it
     """
@@ -66,7 +65,6 @@ class SnapshotNote(msgspec.Struct):
     sources: dict[str, dict[int, str]] = {}
     found: dict[str, list[int]] = {}
     build_ids: dict[str, str] = {}
-    gaps: int = 0
     report: dict[str, Any] = {}
     bundle: int = 0
 
