@@ -35,5 +35,5 @@ cp Tools/gdb/libpython.py "/gdb$python-gdb.py"
 find "$prefix" -name 'libpython*.a' -delete
 rm -rf "$prefix/lib/python$minor/test" "$prefix"/lib/python*/*/test "$prefix/lib/python$minor/idlelib/idle_test"
 # gdb's `list` shows these; the rest of the tree has no lines of C
-find . ! -type d ! -name '*.c' ! -name '*.h' -delete
+find . -type f ! -name '*.c' ! -name '*.h' -delete
 find . -type d -empty -delete

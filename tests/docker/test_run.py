@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from docker.harness import Docker
+from docker.harness import Container, Docker
 from docker.test_images import every_image
 
 Image = Callable[[str], str]
@@ -47,6 +47,17 @@ def test_death_by_a_signal(docker: Docker, image: Image, number: int) -> None:
     program = f"import os; os.kill(os.getpid(), {number})"
     done = docker.run(image("3.13"), "run", "--quiet", "--", "python", "-c", program)
     assert done.code == 128 + number, done.said
+
+
+def test_docker_stop_reaches_the_program(
+    docker: Docker, image: Image, start_container: Callable[..., Container]
+) -> None:
+    program = (
+        "import signal, sys; signal.signal(15, lambda *_: sys.exit(9)); print('ready', flush=True); signal.pause()"
+    )
+    container = start_container(image("3.13"), "run", "--quiet", "--", "python", "-c", program).wait_for("ready")
+    docker("stop", "--time=60", container.id)
+    assert container.wait() == 9, container.logs()
 
 
 def _write_wheel(folder: Path, name: str) -> None:

@@ -27,7 +27,7 @@ VERSIONS = {"2.7": "bookworm", "3.11": "bookworm", "3.13": "bookworm", "3.14": "
 LATEST = "3.13"
 PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 CERTIFICATES = ("SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
-OF_THIS_MACHINE = ("cert", "cache-dir", "log", "build")  # what of pip's settings means nothing elsewhere
+OF_THIS_MACHINE = ("cert", "cache-dir", "log")  # what of pip's settings means nothing elsewhere
 
 
 def build(client: str, version: str, *options: str) -> float:
