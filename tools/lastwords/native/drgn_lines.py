@@ -10,7 +10,7 @@ import io
 import os
 from collections.abc import Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec
 
@@ -45,26 +45,30 @@ class Lines:
     def find(self, address: int) -> Sequence[Location]:
         """The functions that cover the code at `address`: inlined ones first, the one they are in last."""
         try:
-            found = self._program.source_location(address + self._bias)
-            return [_describe(one) for one in found]
+            # it takes the address for one that is returned to, and looks at the instruction before
+            return [_describe(one) for one in self._program.stack_trace_from_pcs([address + 1 + self._bias])]
         except Exception:  # drgn raises Exception itself for debug information that makes no sense
             return []
 
 
-def _describe(found: Any) -> Location:  # noqa: ANN401 - drgn.SourceLocation, which older ones have not
-    return Location(found.name(), found.filename or None, found.line or None, found.column or None)
+def _describe(frame: drgn.StackFrame) -> Location:
+    try:
+        file, line, column = frame.source()
+    except LookupError:
+        return Location(frame.function_name)
+    return Location(frame.function_name, file or None, line or None, column or None)
 
 
 @cache
 def _open_program() -> drgn.Program | None:
-    """None where drgn is not installed, or is too old."""
+    """None where drgn is not installed."""
     try:
         import drgn  # noqa: PLC0415 - it takes 0.1 s
     except ImportError:
         return None
     program = drgn.Program(drgn.Platform(drgn.Architecture.X86_64))
     program.set_enabled_debug_info_finders([])
-    return program if hasattr(program, "source_location") else None
+    return program
 
 
 def open_lines(image: NativeImage, debug: DebugFile | None) -> Lines | None:
