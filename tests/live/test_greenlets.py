@@ -9,12 +9,17 @@ from typing import Any
 
 import pytest
 
+from dumps import gdb_core
 from environments import Environment, EnvironmentFailedError, environment_for, other_gevent_for
 from harness import TARGETS, running
 from interpreters import Interpreter
 from lastwords.capture import procfs
+from lastwords.capture.snapshot.write import write_snapshot
 from lastwords.examine import Options, attach_process
+from lastwords.examine.core import read_core_report
+from lastwords.examine.snapshot import take_snapshot
 from lastwords.frames import python_frames
+from lastwords.greenlets import module, search
 from lastwords.model import Greenlet, Report
 from needs import lack
 
@@ -151,3 +156,36 @@ def read_kept(pid: int) -> dict[str, str]:
     """What a search could have changed: page tables, swap."""
     lines = dict(line.split(":", 1) for line in procfs.read_text(pid, "status").splitlines())
     return {name: lines[name].strip() for name in ("VmPTE", "VmSwap")}
+
+
+@pytest.mark.interpreters(minors=("3.8", "3.12"))
+@pytest.mark.parametrize("release", ["usual main", "other inside"], indirect=True)
+def test_other_ways_lead_to_the_same_greenlets(plain: Facts, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A module without names; a release that is not in the table, by its DWARF; and one that is not known at all."""
+    with monkeypatch.context() as stripped:
+        stripped.setattr(search, "_find_tables", lambda _: None)
+        assert compare(attach_process(plain["pid"], WITHOUT_C), plain) == []
+    monkeypatch.setattr(module, "find_layout", lambda *_: None)
+    assert compare(attach_process(plain["pid"], WITHOUT_C), plain) == []
+    monkeypatch.setattr(module, "_read_layout", lambda _: None)
+    report = attach_process(plain["pid"], WITHOUT_C)
+    assert report.greenlets == []
+    version = report.processes[0].libraries["greenlet"]
+    (problem,) = report.moments[0].capture.problems
+    python = (report.processes[0].python.version or "").rpartition(".")[0] if report.processes[0].python else ""
+    assert problem == f"greenlets: greenlet {version} on CPython {python} is not known to this lastwords"
+    assert report.threads[0].stack
+
+
+@pytest.mark.interpreters(minors=("2.7", "3.11", "3.14"))
+@pytest.mark.parametrize("release", ["usual main"], indirect=True)
+def test_cores_and_snapshots_have_the_same_greenlets(plain: Facts, tmp_path: Path) -> None:
+    core = gdb_core(plain["pid"], tmp_path / "core")
+    snapshot = tmp_path / "snapshot"
+    taken = take_snapshot(plain["pid"], Options(native_each=True))
+    with snapshot.open("wb") as file:
+        write_snapshot(taken.captured, taken.owner, taken.note, file)
+    for path in (core, snapshot):
+        report = read_core_report(path, None, Options(native_each=True))
+        assert compare(report, plain) == []
+        check_c_stacks(report)
