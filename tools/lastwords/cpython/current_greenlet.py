@@ -20,8 +20,8 @@ from lastwords.cpython.types import bases, type_of
 MODULES = ("PyInit__greenlet", "init_greenlet", "PyInit_greenlet", "initgreenlet")
 SAVED = "__greenlet_ts_curkey"  # where greenlet 0.4 and 1 keep the current greenlet of the other threads
 RUN_INFO = 64  # PyGreenlet.run_info of greenlet 0.4 and 1
-DTV = 8  # glibc, x86-64: the thread control block's second word points at the vector of TLS blocks
-DTV_ENTRY = 16
+DTV = 8  # x86-64: the thread control block's second word points at the vector of TLS blocks
+DTV_ENTRIES = (16, 8)  # bytes of one: glibc's, musl's
 TLS_LIMIT = 4096
 
 
@@ -79,7 +79,7 @@ def _find_tls_blocks(interp: Interpreter, ident: int, image: Image) -> list[int]
     """Where the module's thread-local variables of that thread are; none before the thread used them."""
     ids = {interp.pointer(slot + image.bias) for slot in image.elf.tls_slots}
     vector = interp.pointer(ident + DTV)
-    blocks = (interp.pointer(vector + number * DTV_ENTRY) for number in ids)
+    blocks = (interp.pointer(vector + number * size) for size in DTV_ENTRIES for number in ids)
     return [block for block in blocks if block and block % POINTER == 0]
 
 
