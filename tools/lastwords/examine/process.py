@@ -33,6 +33,7 @@ from lastwords.examine.read import Options, Source, read_moment
 from lastwords.examine.recheck import Recheck
 from lastwords.examine.stacks import add_native_stacks, open_stacks
 from lastwords.model import Report
+from lastwords.native.segments import read_segments
 
 
 def attach_process(pid: int, options: Options, *, pause: bool = True, proc: Path = procfs.PROC) -> Report:
@@ -85,7 +86,10 @@ class Attached:
         """See capture_in_steps."""
         self._before = self._slept()
         self._greenlets = self._search()
-        return capture_in_steps(self.pid, self._dry_run, self._recheck, pause=pause, proc=self.proc)
+        interrupt = self.options.interrupt
+        return capture_in_steps(
+            self.pid, self._dry_run, self._recheck, pause=pause, interrupt=interrupt, proc=self.proc
+        )
 
     def capture(self, pause: bool) -> Report:
         """The report of one moment."""
@@ -144,7 +148,10 @@ class Attached:
         self._moved.note(self._open(memory))
         threads = [replace(one, stood_still=True) for one in threads]  # as they will be: what is read depends on it
         captured = Captured(self.pid, memory, self.maps, threads, this_machine(), "dry run")
-        self._report(Source(self._open(memory), captured, greenlets=self._greenlets))
+        source = Source(self._open(memory), captured, greenlets=self._greenlets)
+        _, found = self._report(source)
+        for one in found if self.options.native else ():  # it takes pages that nobody else reads
+            read_segments(source.interp, one.tstate)
         if self._greenlets is not None:
             self._greenlets.note(self._open(memory))
 
