@@ -8,7 +8,7 @@ import click
 
 from lastwords.cli.commands import help_settings
 from lastwords.cli.output import verbosity_options
-from lastwords.cli.reports import Outputs, deliver, each_option, native_option, report_options
+from lastwords.cli.reports import Outputs, deliver, each_option, native_option, pause_options, report_options
 from lastwords.errors import ExitCode
 from lastwords.model import Report
 from lastwords.report.layout import Native
@@ -30,10 +30,10 @@ Examples:
 @native_option
 @each_option
 @click.option("--tree", is_flag=True, help="Also all processes below it, at nearly one moment.")
-@click.option("--no-pause", is_flag=True, help="Do not stop the process; what moved meanwhile is marked.")
+@pause_options
 @verbosity_options
 def command(  # noqa: PLR0913, PLR0917 (one for each option)
-    pid: int, outputs: Outputs, with_locals: bool, native: Native, tree: bool, no_pause: bool
+    pid: int, outputs: Outputs, with_locals: bool, native: Native, tree: bool, no_pause: bool, no_interrupt: bool
 ) -> int | None:
     """Show what every thread of process PID is doing, what it waits for, and who holds that.
 
@@ -44,9 +44,10 @@ def command(  # noqa: PLR0913, PLR0917 (one for each option)
 
     refuse_ourselves(pid)
     attach = attach_tree if tree else attach_process
-    report = attach(
-        pid, Options(locals=with_locals, native=native != "none", native_each=native == "all"), pause=not no_pause
+    options = Options(
+        locals=with_locals, native=native != "none", native_each=native == "all", interrupt=not no_interrupt
     )
+    report = attach(pid, options, pause=not no_pause)
     deliver(report, replace(outputs, default="stdout", native=native))
     return outputs.exit_code(report) or complete_code(is_complete(report))
 

@@ -65,6 +65,16 @@ native_option = click.option(
 )
 
 
+def pause_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds --no-pause and --no-interrupt to a command that reads a live process."""
+    for option in (
+        click.option("--no-interrupt", is_flag=True, help="Stop only threads that run, none in a system call."),
+        click.option("--no-pause", is_flag=True, help="Do not stop the process; what moved meanwhile is marked."),
+    ):
+        function = option(function)
+    return function
+
+
 def each_option(function: Callable[..., Any]) -> Callable[..., Any]:
     """Adds --all to a command that has `report_options`, above this one."""
 

@@ -12,6 +12,7 @@ import click
 from lastwords.cli.attach import complete_code, is_complete
 from lastwords.cli.commands import help_settings
 from lastwords.cli.output import print_messages, verbosity, verbosity_options
+from lastwords.cli.reports import pause_options
 
 EPILOG = """
 \b
@@ -29,9 +30,11 @@ STDOUT = "-"
 @click.option("-o", "--output", metavar="FILE", help="Where to write (- is stdout); else lastwords-PID-TIME.core.")
 @click.option("--bundle", is_flag=True, help="Pack the program and its libraries too, for a machine without them.")
 @click.option("--locals", "with_locals", is_flag=True, help="Keep local variables; they may hold secrets.")
-@click.option("--no-pause", is_flag=True, help="Do not stop the process; what moved meanwhile is marked.")
+@pause_options
 @verbosity_options
-def command(pid: int, output: str | None, bundle: bool, with_locals: bool, no_pause: bool) -> int | None:
+def command(  # noqa: PLR0913, PLR0917 (one for each option)
+    pid: int, output: str | None, bundle: bool, with_locals: bool, no_pause: bool, no_interrupt: bool
+) -> int | None:
     """Keep one moment of process PID in a small core file, mode 0600.
 
     `lastwords core FILE` shows later, or on another machine, what `attach` shows
@@ -48,7 +51,7 @@ def command(pid: int, output: str | None, bundle: bool, with_locals: bool, no_pa
     refuse_ourselves(pid)
     path = None if output == STDOUT else Path(output or time.strftime(f"lastwords-{pid}-%Y%m%dT%H%M%S.core"))
     check_stdout() if path is None else check_output(path)
-    taken = take_snapshot(pid, Options(locals=with_locals), pause=not no_pause)
+    taken = take_snapshot(pid, Options(locals=with_locals, interrupt=not no_interrupt), pause=not no_pause)
     with writing(path) as file:
         size = write_snapshot(taken.captured, taken.owner, taken.note, file, bundled=bundle)
         missing = bundles.pack(pid, taken.captured.maps, taken.names, file) if bundle else []

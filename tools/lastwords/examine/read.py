@@ -25,11 +25,13 @@ class Options(msgspec.Struct, frozen=True):
     """What to read beside threads and their Python stacks.
 
     native: the C stacks; of greenlets that stand alike only the first's, without `native_each`
+    interrupt: hold also threads in system calls that go on unseen afterwards; else none that is in a call
     """
 
     locals: bool = False
     native: bool = True
     native_each: bool = False
+    interrupt: bool = True
 
 
 class Source(msgspec.Struct, frozen=True):

@@ -68,9 +68,13 @@ class Gone(NamedTuple):
 
 
 class Holder:
-    """The process that holds threads still. It is killed when the block is left: then the kernel lets them go."""
+    """The process that holds threads still. It is killed when the block is left: then the kernel lets them go.
 
-    def __init__(self) -> None:
+    interrupt: also threads in system calls that the kernel restarts; else none that is in a call
+    """
+
+    def __init__(self, *, interrupt: bool = True) -> None:
+        self.interrupt = interrupt
         command = [sys.executable, "-I", "-S", "-B", str(Path(stopper.__file__).resolve())]
         try:
             self._process = subprocess.Popen(
@@ -107,7 +111,7 @@ class Holder:
         """
         self.wait_until_ready()
         self._start = self._start or time.monotonic()
-        calls = architecture.numbers_of_calls(RESTARTED | READS)
+        calls = architecture.numbers_of_calls(RESTARTED | READS if self.interrupt else frozenset())
         self._send(("stop", pid, seconds, calls, architecture.numbers_of_calls(READS)))
         answer = self._receive(ANSWER_SECONDS)
         if answer is None:

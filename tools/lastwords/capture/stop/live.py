@@ -55,7 +55,10 @@ class _Prepared(NamedTuple):
 
 
 class _Moment(msgspec.Struct):
-    """What was copied, and of whom; `seconds` is how long threads were held."""
+    """What was copied, and of whom; `seconds` is how long threads were held.
+
+    left_alone: how many stayed in their system calls; None where only those were that could have seen an interruption
+    """
 
     pages: Pages
     maps: str
@@ -63,26 +66,32 @@ class _Moment(msgspec.Struct):
     stacks: list[Range] = []
     problems: list[str] = []
     seconds: float | None = None
+    left_alone: int | None = None
 
 
-def capture_process(pid: int, dry_run: Look, recheck: Look, *, pause: bool = True, proc: Path = PROC) -> Captured:
+def capture_process(  # noqa: PLR0913 (one for each of what is asked)
+    pid: int, dry_run: Look, recheck: Look, *, pause: bool = True, interrupt: bool = True, proc: Path = PROC
+) -> Captured:
     """The memory and the threads of one moment of a live process.
 
     `dry_run` reads everything that will be wanted, while the target runs. Then the threads are held still, the same
     pages are read again in one go, and `recheck` reads what may have moved; what it needs more is added, until
     RECHECK_SECONDS are over. `Captured.memory` is that copy alone. `pause=False` holds nothing: the pages are those
     of the dry run, and `stood_still` says of each thread whether it is certain that it did not run meanwhile.
+    `interrupt=False` leaves every thread alone that is in a system call, and holds only those that run.
 
     Raises ProcessGoneError, PermissionError or ReadError where it cannot be read at all, TargetError where it ended or
     executed another program meanwhile; and what the two raise. In each case the target is let go.
     """
-    return finish(capture_in_steps(pid, dry_run, recheck, pause=pause, proc=proc))
+    return finish(capture_in_steps(pid, dry_run, recheck, pause=pause, interrupt=interrupt, proc=proc))
 
 
 Steps = Generator[None, None, Captured]
 
 
-def capture_in_steps(pid: int, dry_run: Look, recheck: Look, *, pause: bool = True, proc: Path = PROC) -> Steps:
+def capture_in_steps(  # noqa: PLR0913
+    pid: int, dry_run: Look, recheck: Look, *, pause: bool = True, interrupt: bool = True, proc: Path = PROC
+) -> Steps:
     """The same in two steps, for several processes at nearly one moment: it yields where only what is quick is left."""
     with _open(pid, proc) as target:
         reason = target.reason_not_to_hold() if pause else None
@@ -90,7 +99,7 @@ def capture_in_steps(pid: int, dry_run: Look, recheck: Look, *, pause: bool = Tr
             yield
             return target.captured(_read_moving(target, dry_run, reason))
         try:
-            with Holder() as holder:
+            with Holder(interrupt=interrupt) as holder:
                 return target.captured((yield from _read_held(target, holder, dry_run, recheck)))
         except NotHeldError as error:
             yield
@@ -146,6 +155,8 @@ class _Target(msgspec.Struct):
         self.check()
         way = "/proc/PID/mem" if isinstance(self.memory, ProcMemMemory) else "process_vm_readv"
         held = "not stopped" if moment.seconds is None else f"stopped for {moment.seconds * 1000:.1f} ms"
+        if moment.left_alone is not None:
+            held += f", {moment.left_alone} of {len(moment.threads)} threads left in their system calls"
         return Captured(
             pid=self.pid,
             memory=CopiedMemory(moment.pages),
@@ -222,6 +233,7 @@ def _read_held(target: _Target, holder: Holder, dry_run: Look, recheck: Look) ->
                 break
         gone = holder.let_go()
     moment.seconds = gone.seconds
+    moment.left_alone = None if holder.interrupt else sum(not one.registers for one in moment.threads)
     moment.threads = add_vector_registers(moment.threads, gone.vectors)
     moment.problems += stacks.problems
     moment.problems += _describe_overflow(recording) + _describe_interrupted(moment.threads)
