@@ -175,7 +175,7 @@ def check_text(report: Report, interpreter: Interpreter) -> None:
     count = {native: sum(line.startswith("    C: ") for line in lines) for native, lines in text.items()}
     frames = [frame for thread in report.threads for frame in thread.stack if frame.kind == "native"]
     assert count == {"fold": sum(not frame.plumbing for frame in frames), "all": len(frames), "none": 0}
-    assert any(line.startswith(f"{count['all'] - count['fold']} C frames") for line in text["fold"])
+    assert any(line.startswith(f"Without {count['all'] - count['fold']} C frames") for line in text["fold"])
 
 
 class Changed:

@@ -56,12 +56,12 @@ CALLS = re.compile(
 # From the first function of a process or a thread to the interpreter's loop
 STARTS = re.compile(
     r"_start|main|Py_(Bytes|Run)?Main|pymain_\w+|pythread_wrapper|thread_run|thread_bootstrap|t_bootstrap"
-    r"|_?Py_RunMain|start_thread|clone3?|__clone\w*|__libc_start\w*|thread_start|start"
+    r"|start_thread|clone3?|__clone\w*|__libc_start\w*|thread_start|start"
 )
 # What is worth a line wherever it is called from
 TELLING = re.compile(
-    r"take_gil|gc_collect_(main|with_callback|generations|young|full)|finalize_garbage"
-    r"|Py_FinalizeEx|Py_Finalize|finalize_modules|wait_for_thread_shutdown|fatal_error\w*|faulthandler_\w+|_Py_FatalError\w*|Py_FatalError|\w+_next|dlopen\w*"
+    r"take_gil|gc_collect_(main|with_callback|generations|young|full)|finalize_garbage|\w+_next|dlopen\w*"
+    r"|Py_Finalize(Ex)?|finalize_modules|wait_for_thread_shutdown|fatal_error\w*|_?Py_FatalError\w*|faulthandler_\w+"
 )
 
 

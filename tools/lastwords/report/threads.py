@@ -27,7 +27,8 @@ def format_moment(page: Page, report: Report, moment: Moment) -> Iterator[str]:
     folded = sum(count_folded(page, [*thread.stack, *(thread.native_stack or [])]) for thread in threads)
     if folded:
         yield ""
-        text = f"{folded} C frames of the interpreter's and the C library's machinery are not shown: --native=all does"
+        count = "1 C frame" if folded == 1 else f"{folded} C frames"
+        text = f"Without {count} of the interpreter's and the C library's own machinery (--native=all shows all)"
         yield from page.wrap(text, hanging="  ", style=page.dim)
 
 
