@@ -7,10 +7,12 @@ import os
 from functools import cached_property
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import sample_reports
 from lastwords.capture.architectures import this_machine
 from lastwords.capture.captured import Captured, KernelThread, Syscall
 from lastwords.capture.core.corefile import open_core
@@ -35,6 +37,7 @@ from lastwords.capture.snapshot.note import SnapshotNote, decode, encode, note_o
 from lastwords.capture.snapshot.write import Owner, cut_pieces, write_snapshot
 from lastwords.capture.stop.copied import PIECE, CopiedMemory
 from lastwords.errors import TargetError
+from lastwords.examine.recorded import recorded_report
 
 BASE = 0x10000
 OWNER = Owner(4711, 1, 1000, "python3", ["python3", "app.py", "\udcff"])
@@ -190,6 +193,13 @@ def test_a_note_of_bytes_that_are_nothing() -> None:
     for data in (b"", b"\1", bytes(16), notes.HEADER.pack(1, 0, 0) + b"junk", encode(SnapshotNote("1", "x"))[:-3]):
         with pytest.raises(ValueError, match=r"too short|damaged|cut off"):
             decode(data)
+
+
+@pytest.mark.parametrize("report", [{}, {"threads": 7}, msgspec.to_builtins(sample_reports.report())])
+def test_a_damaged_report_is_an_error_of_ours(report: dict[str, object]) -> None:
+    note = SnapshotNote("1", "x", report={**report, "moments": []})
+    with pytest.raises(TargetError, match="The report in the snapshot's note is damaged: "):
+        recorded_report(note, "no files")
 
 
 # What /proc said

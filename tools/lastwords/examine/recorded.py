@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from lastwords.capture.captured import Captured
 from lastwords.capture.snapshot.note import SnapshotNote
 from lastwords.cpython.source import Sources
+from lastwords.errors import TargetError
 from lastwords.model import Process, Report
 
 
@@ -38,8 +39,18 @@ def describe_capture(captured: Captured, note: SnapshotNote) -> Captured:
 
 
 def read_recorded(note: SnapshotNote) -> Report:
-    """The report that was made with the snapshot."""
-    return msgspec.convert(note.report, Report)
+    """The report that was made with the snapshot. Raises TargetError."""
+    try:
+        report = msgspec.convert(note.report, Report)
+    except msgspec.ValidationError as error:
+        raise _explain_damage(str(error)) from None
+    if not report.processes or not report.moments:
+        raise _explain_damage("it has no process or no moment")
+    return report
+
+
+def _explain_damage(why: str) -> TargetError:
+    return TargetError(f"The report in the snapshot's note is damaged: {why}.", "gdb EXECUTABLE SNAPSHOT")
 
 
 def recorded_process(note: SnapshotNote) -> Process:
