@@ -1,7 +1,7 @@
 """`make test-deep`: correctness, measured at length. What came of it is in .cache/deep/report.json.
 
 python -m deep.run                               everything, seed drawn and printed
-python -m deep.run --seed 7 --only programs      again what seed 7 did; programs, busy, memory, cores
+python -m deep.run --seed 7 --only programs      again what seed 7 did; programs, greenlets, busy, memory, cores
 """
 
 from __future__ import annotations
@@ -20,16 +20,20 @@ from deep.busy import Busy, attach_again_and_again
 from deep.cores import fuzz_cores
 from deep.damage import RECORDED, record
 from deep.fuzz import Fuzzed, fuzz_in_workers
+from deep.greenlets import MeasuredGreenlets, measure
 from deep.measure import Measured, Measurement
+from environments import environment_for, gevent_for, hunter_for
 from interpreters import CHECKOUT, Interpreter, find_interpreters
+from lastwords.examine import Options
 
 OUTPUT = CHECKOUT / ".cache" / "deep"
 PROGRAMS, ATTACHES, CASES = 1000, 1000, 100_000
 WORKERS = os.cpu_count() or 1
-Part = Callable[[argparse.Namespace, list[Interpreter]], Sequence[Measured | Busy | Fuzzed]]
+AnyMeasured = Measured | MeasuredGreenlets | Busy | Fuzzed
+Part = Callable[[argparse.Namespace, list[Interpreter]], Sequence[AnyMeasured]]
 
 
-def measure_programs(arguments: argparse.Namespace, pythons: list[Interpreter]) -> Sequence[Measured | Busy | Fuzzed]:
+def measure_programs(arguments: argparse.Namespace, pythons: list[Interpreter]) -> Sequence[AnyMeasured]:
     """Generated programs, per interpreter."""
     with multiprocessing.get_context("spawn").Pool(WORKERS) as pool:
         return pool.starmap(_measure, [(one, arguments.seed, arguments.programs) for one in pythons], chunksize=1)
@@ -45,7 +49,24 @@ def _measure(python: Interpreter, seed: int, count: int) -> Measured:
     return measured
 
 
-def measure_busy(arguments: argparse.Namespace, pythons: list[Interpreter]) -> Sequence[Measured | Busy | Fuzzed]:
+def measure_greenlets(arguments: argparse.Namespace, pythons: list[Interpreter]) -> Sequence[AnyMeasured]:
+    """Generated programs of greenlets, per interpreter."""
+    with multiprocessing.get_context("spawn").Pool(WORKERS) as pool:
+        cases = [(one, arguments.seed, arguments.programs) for one in pythons]
+        return pool.starmap(_measure_greenlets, cases, chunksize=1)
+
+
+def _measure_greenlets(python: Interpreter, seed: int, count: int) -> MeasuredGreenlets:
+    environment = environment_for(python, *gevent_for(python), *hunter_for(python))
+    measured = measure(python.name, environment, range(seed, seed + count), Options(native=False))
+    print_line(
+        f"{python.name}: {measured.programs} programs of greenlets, {measured.greenlets} greenlets,"
+        f" {measured.frames} frames, {len(measured.failures)} failures"
+    )
+    return measured
+
+
+def measure_busy(arguments: argparse.Namespace, pythons: list[Interpreter]) -> Sequence[AnyMeasured]:
     """A busy target, per interpreter; one after the other, so that it is busy."""
     return [_attach(one, arguments.attaches) for one in pythons]
 
@@ -59,7 +80,7 @@ def _attach(python: Interpreter, count: int) -> Busy:
     return busy
 
 
-def measure_memory(arguments: argparse.Namespace, pythons: list[Interpreter]) -> Sequence[Measured | Busy | Fuzzed]:
+def measure_memory(arguments: argparse.Namespace, pythons: list[Interpreter]) -> Sequence[AnyMeasured]:
     """Damaged memories, the cases spread over all interpreters."""
     parts = len(pythons) * sum(share for _, share in RECORDED.values())
     recordings = [
@@ -79,7 +100,7 @@ def measure_memory(arguments: argparse.Namespace, pythons: list[Interpreter]) ->
     return found
 
 
-def measure_cores(arguments: argparse.Namespace, pythons: list[Interpreter]) -> Sequence[Measured | Busy | Fuzzed]:
+def measure_cores(arguments: argparse.Namespace, pythons: list[Interpreter]) -> Sequence[AnyMeasured]:
     """Damaged core files of two interpreters."""
     chosen = pythons[:: max(len(pythons) - 1, 1)]
     found = [fuzz_cores(one, arguments.cases // 100, arguments.seed) for one in chosen]
@@ -92,7 +113,8 @@ def measure_cores(arguments: argparse.Namespace, pythons: list[Interpreter]) -> 
 
 
 PARTS: dict[str, Part] = {
-    "programs": measure_programs, "busy": measure_busy, "memory": measure_memory, "cores": measure_cores,
+    "programs": measure_programs, "greenlets": measure_greenlets, "busy": measure_busy, "memory": measure_memory,
+    "cores": measure_cores,
 }  # fmt: skip
 
 
@@ -131,7 +153,7 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def plain(value: Measured | Busy | Fuzzed) -> dict[str, Any]:
+def plain(value: AnyMeasured) -> dict[str, Any]:
     """As JSON has it."""
     return {key: sorted(item) if isinstance(item, set) else item for key, item in vars(value).items()}
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from deep.greenlets import Facts, compare, measure
 from dumps import gdb_core
 from environments import Environment, EnvironmentFailedError, environment_for, other_gevent_for
 from harness import TARGETS, running
@@ -20,10 +20,11 @@ from lastwords.examine.core import read_core_report
 from lastwords.examine.snapshot import take_snapshot
 from lastwords.frames import python_frames
 from lastwords.greenlets import module, search
-from lastwords.model import Greenlet, Report
+from lastwords.model import Report
 from needs import lack
 
-Facts = dict[str, Any]
+PROGRAMS = 4
+SEED = 20262
 WITHOUT_C = Options(native=False)
 pytestmark = pytest.mark.interpreters("!free_threaded")
 
@@ -104,54 +105,6 @@ def test_a_reader_that_is_wrong_is_found_out(plain: Facts) -> None:
         assert what in found, found
 
 
-def compare(report: Report, facts: Facts) -> list[str]:
-    """What differs between the two, in words."""
-    known = {one.address: one for one in report.greenlets}
-    wanted = {fact["address"]: fact for fact in facts["greenlets"]}
-    differences = [f"{wanted[one]['type']} at {one:#x} was not found" for one in wanted.keys() - known.keys()]
-    differences += [f"{known[one].type} at {one:#x} is none" for one in known.keys() - wanted.keys()]
-    for address in wanted.keys() & known.keys():
-        differences += compare_one(report, known[address], wanted[address], facts)
-    return differences
-
-
-def compare_one(report: Report, found: Greenlet, fact: Facts, facts: Facts) -> Iterator[str]:
-    ident = facts["threads"].get(str(fact["main"]))
-    threads = {thread.id: thread.ident for thread in report.threads}
-    parent = next((one.address for one in report.greenlets if one.id == found.parent), None)
-    pairs = {
-        "type": (found.type, fact["type"]),
-        "name": (found.name, fact["name"]),
-        "parent": (parent, fact["parent"]),
-        "main": (found.is_main, fact["parent"] is None),
-        "thread": (threads.get(found.thread or ""), ident),
-        "state": (found.state, state_of(fact, facts)),
-        "error": (found.error, None),
-    }
-    for what, (is_there, should_be) in pairs.items():
-        if is_there != should_be:
-            yield f"{what} of {fact['type']} at {fact['address']:#x} is {is_there!r}, not {should_be!r}"
-    if found.state == "suspended":
-        stack = [[frame.function, frame.file, frame.line] for frame in python_frames(found.stack)]
-        for number, (one, other) in enumerate(zip(stack, fact["stack"], strict=False)):
-            if one != other:
-                yield f"frame {number} of {fact['address']:#x} is {one[0]} line {one[2]}, not {other}"
-        if len(stack) != len(fact["stack"]):
-            yield f"stack of {fact['address']:#x} has {len(stack)} frames, not {len(fact['stack'])}"
-
-
-def state_of(fact: Facts, facts: Facts) -> str:
-    """A main greenlet of another thread runs there; of a thread that a fork did not take along nothing runs."""
-    if fact["dead"] or not fact["started"]:
-        return "dead" if fact["dead"] else "unstarted"
-    is_other_main = (
-        fact["parent"] is None
-        and str(fact["main"]) in facts["threads"]
-        and not any(one["running"] and one["main"] == fact["main"] for one in facts["greenlets"])
-    )
-    return "running" if fact["running"] or is_other_main else "suspended"
-
-
 def read_kept(pid: int) -> dict[str, str]:
     """What a search could have changed: page tables, swap."""
     lines = dict(line.split(":", 1) for line in procfs.read_text(pid, "status").splitlines())
@@ -189,3 +142,13 @@ def test_cores_and_snapshots_have_the_same_greenlets(plain: Facts, tmp_path: Pat
         report = read_core_report(path, None, Options(native_each=True))
         assert compare(report, plain) == []
         check_c_stacks(report)
+
+
+def test_generated_programs_are_read_as_they_describe_themselves(
+    interpreter: Interpreter, gevent_environment: Environment
+) -> None:
+    measured = measure(interpreter.name, gevent_environment, range(SEED, SEED + PROGRAMS), WITHOUT_C)
+    assert measured.failures == []
+    assert measured.programs == PROGRAMS
+    assert measured.greenlets > 5 * PROGRAMS
+    assert measured.frames > 10 * PROGRAMS

@@ -14,6 +14,7 @@ import greenlet
 
 KEEP = []
 THREADS = {}  # by the id of its main greenlet, what the thread calls itself
+MAINS = set()  # also those of threads that a fork did not take along
 
 
 class Mine(greenlet.greenlet):
@@ -104,6 +105,7 @@ def in_thread(started, go_on):
 
 def know_thread():
     KEEP.append(greenlet.getcurrent())
+    MAINS.add(id(KEEP[-1]))
     THREADS[id(greenlet.getcurrent())] = (getattr(threading, "get_ident", None) or threading._get_ident)()
 
 
@@ -136,6 +138,7 @@ def describe(one):
         "parent": id(one.parent) if one.parent is not None else None,
         "name": one.__dict__.get("name") if hasattr(one, "__dict__") else None,
         "running": one is CURRENT,
+        "is_main": id(one) in MAINS,
         "stack": [[f.f_code.co_name, f.f_code.co_filename, f.f_lineno] for f in walk(frame)],
     }
 
@@ -147,6 +150,11 @@ def walk(frame):
 
 
 def tell():
+    tell_facts()
+    os.read(0, 1)
+
+
+def tell_facts():
     """Line numbers are told of frames that stand still; those of this one and its caller are of no use."""
     gc.collect()
     found = [describe(one) for one in gc.get_objects() if isinstance(one, greenlet.greenlet)]
@@ -163,7 +171,6 @@ def tell():
     sys.stdout.write("facts %s\n" % json.dumps(facts))
     sys.stdout.write("ready\n")
     sys.stdout.flush()
-    os.read(0, 1)
 
 
 CURRENT = greenlet.getcurrent()
@@ -171,6 +178,8 @@ CURRENT = greenlet.getcurrent()
 
 def main(where):
     global CURRENT
+    if where == "nothing":
+        return
     know_thread()
     start_all("")
     switch_often()

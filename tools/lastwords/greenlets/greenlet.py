@@ -68,8 +68,6 @@ def read_greenlet(module: Module, address: int) -> GreenletState:
         raise ReadError(f"the greenlet at {address:#x} is not alive")
     found = _read_split(module, address) if module.is_split else _read_whole(module, address)
     _check_links(module, found)
-    if not found.parent and not found.is_main and found.state != "dead":
-        raise ReadError(f"the greenlet at {address:#x} has no parent")
     return found
 
 
@@ -105,6 +103,8 @@ def _read_whole(module: Module, address: int) -> GreenletState:
         found.run = information
     if found.is_main:
         found.main = address
+    elif not found.parent and found.state != "dead":  # zeros behind a type's address look like one
+        raise ReadError(f"the greenlet at {address:#x} has no parent")
     return found
 
 
