@@ -59,7 +59,8 @@ def test_debug_offsets_are_known_where_the_release_has_them(release: str) -> Non
 
 
 def test_every_field_is_asked_for_by_a_reader() -> None:
-    sources = "".join(path.read_text() for path in (CHECKOUT / "tools/lastwords/cpython").rglob("*.py"))
+    readers = [CHECKOUT / "tools/lastwords" / name for name in ("cpython", "asyncio_tasks")]
+    sources = "".join(path.read_text() for folder in readers for path in folder.rglob("*.py"))
     for struct, fields in FIELDS.items():
         names = [f'"{names.partition("|")[0]}"' for names in fields]
         assert f'"{struct}"' in sources
@@ -105,7 +106,7 @@ def find_library(interpreter: Interpreter) -> Path:
 
 def find_modules(interpreter: Interpreter) -> list[Path]:
     """The extension modules whose objects are read, where they are files of their own."""
-    names = ("_queue", "_multiprocessing", "_collections")
+    names = ("_queue", "_multiprocessing", "_collections", "_asyncio")
     answers = [_ask(interpreter, f"import {name}; print(getattr({name}, '__file__', ''))") for name in names]
     return [Path(answer) for answer in answers if answer]
 

@@ -94,6 +94,8 @@ def find_field(of_type: drgn.Type, name: str) -> Field | None:
 
 def size_of(of_type: drgn.Type) -> int:
     """Bytes of the type; a bare `void` or function counts as 0."""
+    if of_type.kind == drgn.TypeKind.ENUM and of_type.is_complete():
+        of_type = strip(of_type.type)
     return int(getattr(of_type, "size", None) or 0)
 
 

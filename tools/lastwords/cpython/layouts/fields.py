@@ -21,6 +21,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "sysdict",
         "finalizing",
         "ceval.gil",
+        "asyncio_tasks_head",
     ),
     "_gil_runtime_state": ("last_holder", "locked", "cond", "switch_cond"),
     "PyThreadState": (
@@ -44,6 +45,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "state",
         "_status.finalizing",
     ),
+    "_PyThreadStateImpl": ("asyncio_running_task", "asyncio_tasks_head"),
     "_PyCFrame": ("current_frame", "previous"),
     "_PyErr_StackItem": ("exc_value", "previous_item"),
     "PyFrameObject": (
@@ -174,6 +176,21 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "PyTracebackObject": ("tb_next", "tb_frame", "tb_lasti", "tb_lineno"),
     "rangeobject": ("start", "stop", "step"),
     "PyGenObject": ("gi_qualname", "gi_code", "gi_frame", "gi_iframe"),
+    "PyCoroWrapper": ("cw_coroutine",),
+    "PyAsyncGenASend": ("ags_gen",),
+    "PyAsyncGenAThrow": ("agt_gen",),
+    "anextawaitableobject": ("wrapped",),
+    "TaskObj": (
+        "task_loop",
+        "task_state",
+        "task_fut_waiter",
+        "task_coro",
+        "task_name",
+        "task_must_cancel",
+        "task_num_cancels_requested",
+        "task_node",
+    ),
+    "FutureObj": ("fut_state",),
 }
 
 # How `_Py_DebugOffsets` (the first bytes of `_PyRuntime` from 3.13) calls what the readers ask for.
