@@ -81,7 +81,9 @@ def test_a_deadlock(deadlocked: Target, interpreter: Interpreter) -> None:
     assert moment.shutdown.phase == "running"
     assert moment.gil is not None
     assert moment.gil.holder is None
-    assert report.findings == []
+    (finding,) = report.findings
+    assert (finding.code, finding.certainty) == ("lock-cycle", "certain")
+    assert [one.id for one in finding.subjects] == [main.id, locks["worker"], worker.id, locks["main"]]
 
 
 def test_the_command(deadlocked: Target, tmp_path: Path) -> None:
@@ -90,7 +92,7 @@ def test_the_command(deadlocked: Target, tmp_path: Path) -> None:
     done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=PATIENCE)
     assert (done.returncode, done.stderr) == (0, "")
     first, *_ = done.stdout.splitlines()
-    assert first.startswith("MainThread waits for the lock __main__.second_lock at 0x")
+    assert first == "deadlock: MainThread waits for lock __main__.second_lock, held by worker-1,"
     assert "held by worker-1 (certain)" in " ".join(done.stdout.split())
     document = json.loads(file.read_text())
     check_report(document)

@@ -78,7 +78,8 @@ def test_a_thread_that_sleeps_and_one_that_is_woken() -> None:
     assert read_slept(os.getpid(), [tid])[tid].switches > before[tid].switches
     end.set()
     thread.join()
-    assert read_slept(os.getpid(), [tid]) == {}
+    while read_slept(os.getpid(), [tid]):  # the kernel has it a moment longer than the interpreter
+        pass
 
 
 def test_what_ran_meanwhile_is_not_told() -> None:
