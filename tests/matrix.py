@@ -30,6 +30,7 @@ from harness import TARGETS, Target, running, wait_until
 from interpreters import Interpreter, find_interpreters, find_pypy
 from lastwords.capture import procfs
 from lastwords.errors import LastwordsError, TargetError
+from lastwords.frames import python_frames
 from lastwords.model import Report, Thread, WaitsFor
 
 Facts = dict[str, Any]
@@ -183,7 +184,7 @@ def find_facts(report: Report, idents: set[str]) -> Facts:
 
 
 def _stack(thread: Thread) -> list[object]:
-    frames: list[object] = [[one.file, one.line, one.function, one.qualname, one.column] for one in thread.stack]
+    frames: list[object] = [[one.file, one.line, one.function, one.qualname, one.column] for one in python_frames(thread.stack)]
     return [*frames, thread.error] if thread.error else frames
 
 
