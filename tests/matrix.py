@@ -184,7 +184,8 @@ def find_facts(report: Report, idents: set[str]) -> Facts:
 
 
 def _stack(thread: Thread) -> list[object]:
-    frames: list[object] = [[one.file, one.line, one.function, one.qualname, one.column] for one in python_frames(thread.stack)]
+    told = python_frames(thread.stack)
+    frames: list[object] = [[one.file, one.line, one.function, one.qualname, one.column] for one in told]
     return [*frames, thread.error] if thread.error else frames
 
 
