@@ -94,9 +94,10 @@ class _Tree:
         one.captured = None
 
 
-def attach_tree(root: int, options: Options, *, pause: bool = True, proc: Path = procfs.PROC) -> Report:
+def attach_tree(root: int, options: Options, *, pause: bool = True, proc: Path = procfs.PROC, first: int = 1) -> Report:
     """One moment of each process below `root`, and of `root`. What cannot be read is a problem of the report.
 
+    `first` is the number of the first moment: in a report that has others already.
     Raises TargetError or SetupError where none of them could be read.
     """
     try:
@@ -107,7 +108,7 @@ def attach_tree(root: int, options: Options, *, pause: bool = True, proc: Path =
     if not family:
         raise explain_gone(root)
     tree = _Tree(options, pause, proc)
-    ones = [_One(member, number) for number, member in enumerate(family, 1)]
+    ones = [_One(member, number) for number, member in enumerate(family, first)]
     for at in range(0, len(ones), PREPARED_LIMIT):
         several = ones[at : at + PREPARED_LIMIT]
         with ExitStack() as opened:
