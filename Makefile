@@ -38,13 +38,14 @@ lint: setup ## ruff, mypy --strict, shellcheck
 	@$(PY) -m ruff check --output-format concise .
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
-	@shellcheck .ci/run tools/setup/*.sh
+	@shellcheck .ci/run tools/setup/*.sh docker/*.sh
 
 .PHONY: ci
-ci: ## what .ci/run does: lint and test, each with its time
+ci: ## what .ci/run does: lint, test and test-docker, each with its time
 	@$(TIMED) setup $(MAKE) --no-print-directory setup pythons environments
 	@$(TIMED) lint $(MAKE) --no-print-directory lint
 	@$(TIMED) test $(MAKE) --no-print-directory test
+	@$(TIMED) test-docker $(MAKE) --no-print-directory test-docker
 
 .PHONY: setup
 setup: ## gdb and a compiler if missing, .venv with lastwords and the tools to develop it

@@ -31,7 +31,7 @@ class Shown:
     def has_arguments(self) -> bool:
         """The C stack down to main (in optimised builds a jump), each frame with its arguments and its line."""
         stack = self.part("bt")
-        begins = re.search(r"#0 +builtin_id \((self|module)=.*, v='a question'\) at .*bltinmodule\.c:\d+", stack)
+        begins = re.search(r"#0 +builtin_id \((self|module)=.*, v='a question'\) at .*bltinmodule\.c(\.h)?:\d+", stack)
         ends = re.search(r"#\d+ .* main \(argc=2, argv=0x[0-9a-f]+\) at .*python\.c:\d+|Py_BytesMain \(argc=", stack)
         return bool(begins and ends)
 
