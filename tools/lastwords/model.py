@@ -259,15 +259,48 @@ class Greenlet(Entity, kw_only=True):
 
 
 class Task(Entity, kw_only=True):
-    """An asyncio task."""
+    """An asyncio task that is not done.
+
+    state: "ready": it will run as soon as its loop comes to it; "unstarted": the same, for the first time
+    loop: the id of its event loop; thread: the one in which it runs right now
+    cancelling: whether somebody has asked it to end (Task.cancel), and it has not
+    stack: its coroutine, what that awaits, and so on, innermost first; of one that runs, the part of the thread's
+        stack that is the task's
+    """
 
     id: str
     moment: str
+    address: int | None = None
+    type: str | None = None
     name: str | None = None
+    state: Literal["running", "waiting", "ready", "unstarted"] | None = None
     loop: str | None = None
+    thread: str | None = None
+    cancelling: bool = False
     stack: list[Frame] = []
     waits_for: WaitsFor | None = None
     holds: list[str] = []
+    error: str | None = None
+
+
+class Loop(Entity, kw_only=True):
+    """An asyncio event loop that has tasks. What its class does not keep is None.
+
+    thread: in which it runs; task: the one that runs in it right now
+    ready: callbacks that it will call at once; scheduled: those whose time is to come, or has come;
+    overdue: how many of these should have been called; overdue_s: for how many seconds the first of them
+    """
+
+    id: str
+    moment: str
+    address: int | None = None
+    type: str | None = None
+    thread: str | None = None
+    task: str | None = None
+    ready: int | None = None
+    scheduled: int | None = None
+    overdue: int | None = None
+    overdue_s: float | None = None
     error: str | None = None
 
 
@@ -505,6 +538,7 @@ class Report(Entity, kw_only=True):
     threads: list[Thread] = []
     greenlets: list[Greenlet] = []
     tasks: list[Task] = []
+    loops: list[Loop] = []
     hubs: list[Hub] = []
     objects: list[Object] = []
     edges: list[Edge] = []
