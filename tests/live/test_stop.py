@@ -60,7 +60,7 @@ def test_threads_stand_still_and_the_copy_is_what_was_there(interpreter: Interpr
         assert known == {ident for name, ident in idents.items() if name != "epoll_wait"}
     assert captured.pause_ms is not None
     assert 0 < captured.pause_ms < HOLD_SECONDS * 1000
-    assert captured.bytes
+    assert captured.size
     assert captured.method == f"stopped for {captured.pause_ms:.1f} ms, process_vm_readv"
     with pytest.raises(ReadError, match="not captured"):
         captured.memory.read(captured.maps[-2].start, 8)

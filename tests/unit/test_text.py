@@ -16,9 +16,9 @@ from lastwords.report.layout import Page
 from lastwords.report.text import format_report
 
 
-def render(report: Report, **settings: bool) -> list[str]:
+def render(report: Report, *, details: bool = False, colour: bool = False) -> list[str]:
     report.findings = diagnose.diagnose(report)
-    return list(format_report(report, **settings))
+    return list(format_report(report, details=details, colour=colour))
 
 
 def test_the_first_line_is_the_answer() -> None:

@@ -58,7 +58,7 @@ class Captured(msgspec.Struct):
     architecture: Architecture
     method: str
     pause_ms: float | None = None
-    bytes: int | None = None
+    size: int | None = None  # bytes copied
     problems: list[str] = []
     is_live: bool = False
     auxv: bytes = b""

@@ -62,7 +62,7 @@ def new_moment(
     capture = Capture(
         method=captured.method,
         pause_ms=captured.pause_ms,
-        bytes=captured.bytes,
+        bytes=captured.size,
         complete=not captured.problems,
         problems=list(captured.problems),
     )

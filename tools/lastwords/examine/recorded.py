@@ -32,7 +32,7 @@ def describe_capture(captured: Captured, note: SnapshotNote) -> Captured:
         captured,
         method=f"snapshot, {note.method}",
         pause_ms=note.pause_ms,
-        bytes=note.bytes,
+        size=note.bytes,
         problems=[*note.problems, *captured.problems],
         monotonic_start=note.monotonic_start,
     )

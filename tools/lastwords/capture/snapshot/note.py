@@ -75,7 +75,7 @@ def note_of(captured: Captured, version: str) -> SnapshotNote:
         version=version,
         method=captured.method,
         pause_ms=captured.pause_ms,
-        bytes=captured.bytes,
+        bytes=captured.size,
         problems=captured.problems,
         threads=[
             ThreadNote(replace(one, registers={}, fp_registers=b""), bool(one.registers)) for one in captured.threads

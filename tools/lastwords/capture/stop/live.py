@@ -165,7 +165,7 @@ class _Target(msgspec.Struct):
             architecture=this_machine(),
             method=f"{held}, {way}",
             pause_ms=None if moment.seconds is None else moment.seconds * 1000,
-            bytes=sum(len(page) for page in moment.pages.values() if page),
+            size=sum(len(page) for page in moment.pages.values() if page),
             problems=moment.problems,
             is_live=True,
             auxv=self._read_auxv(),
