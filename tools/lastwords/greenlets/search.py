@@ -110,7 +110,7 @@ def find_types(module: Module) -> list[int]:
     waiting = [module.type]
     while waiting and len(found) < TYPES_LIMIT:
         try:
-            following = [one for one in _subclasses(module.interp, waiting.pop()) if one not in found]
+            following = [one for one in read_subclasses(module.interp, waiting.pop()) if one not in found]
         except ReadError:
             continue
         known = [one for one in following if module.is_type(one)]
@@ -119,7 +119,7 @@ def find_types(module: Module) -> list[int]:
     return list(found)
 
 
-def _subclasses(structs: Structs, of_type: int) -> list[int]:
+def read_subclasses(structs: Structs, of_type: int) -> list[int]:
     """`tp_subclasses`: a list of weak references (2.7), or a dict with them as its values."""
     kept = structs.number(of_type, "PyTypeObject", "tp_subclasses")
     if not kept:

@@ -96,12 +96,12 @@ def _native_in_slots(interp: Interpreter, place: Place) -> Iterator[int]:
 
 
 def _in_slots(interp: Interpreter, place: Place) -> Iterator[int]:
-    for word in _read_words(interp, place):
+    for word in read_words(interp, place):
         if word and not word & TAGGED:
             yield from _unwrap(interp, word)
 
 
-def _read_words(interp: Interpreter, place: Place) -> list[int]:
+def read_words(interp: Interpreter, place: Place) -> list[int]:
     """All words of a frame, untagged: its variables, then its value stack."""
     count = len(read_slot_names(interp, place.code)) + interp.number(place.code, "PyCodeObject", "co_stacksize")
     if interp.has("_PyInterpreterFrame", "localsplus"):

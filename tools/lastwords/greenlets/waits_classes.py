@@ -1,0 +1,61 @@
+"""gevent's classes by their addresses, and all that are made from them: an object is told by its type's identity."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from lastwords.capture.memory import ReadError
+from lastwords.cpython.interpreter import Interpreter
+from lastwords.cpython.modules import find_global
+from lastwords.cpython.structs import TYPE
+from lastwords.greenlets.search import TYPES_LIMIT, read_subclasses
+
+LOOPS = ("gevent.libev.corecext", "gevent.core")  # the loop that is written in Cython: 1.1 and newer, and before
+# (kind, modules, class); of a class that is made from another one here, the one further down counts.
+CLASSES = (
+    ("waiter", ("gevent.hub",), "Waiter"),
+    ("iterator", ("gevent._hub_primitives", "gevent._gevent_c_hub_primitives", "gevent.__hub_primitives"), "_WaitIterator"),
+    ("event", ("gevent.event",), "Event"),
+    ("result", ("gevent.event",), "AsyncResult"),
+    ("semaphore", ("gevent.lock", "gevent._semaphore"), "Semaphore"),
+    ("lock", ("gevent.thread",), "LockType"),
+    ("rlock", ("gevent.lock",), "RLock"),
+    ("queue", ("gevent.queue",), "SimpleQueue"),
+    ("queue", ("gevent.queue",), "Queue"),
+    ("channel", ("gevent.queue",), "Channel"),
+    ("timeout", ("gevent.timeout",), "Timeout"),
+    ("greenlet", ("gevent.greenlet",), "Greenlet"),
+    ("hub", ("gevent.hub",), "Hub"),
+    ("callback", LOOPS, "callback"),
+    ("io", LOOPS, "io"),
+    ("timer", LOOPS, "timer"),
+    ("child", LOOPS, "child"),
+    ("signal", LOOPS, "signal"),
+    ("async", LOOPS, "async_"),
+    ("async", LOOPS, "async"),
+)  # fmt: skip
+LINKABLE = frozenset({"event", "result", "semaphore", "lock", "greenlet"})
+WATCHERS = frozenset({"io", "timer", "child", "signal", "async"})
+
+
+def find_classes(interp: Interpreter) -> dict[int, str]:
+    """The kind of each class, by its address; empty without gevent. Raises ReadError."""
+    found: dict[int, str] = {}
+    for kind, modules, name in CLASSES:
+        for module in modules:
+            base = find_global(interp, module, name)
+            if base and interp.type_flags(base) & TYPE:
+                found.update(dict.fromkeys(_with_subclasses(interp, base), kind))
+    return found
+
+
+def _with_subclasses(interp: Interpreter, base: int) -> list[int]:
+    """The class first; what of the others cannot be read is left out."""
+    found = {base: None}
+    waiting = [base]
+    while waiting and len(found) < TYPES_LIMIT:
+        with suppress(ReadError):
+            following = [one for one in read_subclasses(interp, waiting.pop()) if one and one not in found]
+            found.update(dict.fromkeys(following))
+            waiting += following
+    return list(found)
