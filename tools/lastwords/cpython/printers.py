@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from lastwords.capture.memory import ReadError
 from lastwords.cpython.attributes import read_tuple
 from lastwords.cpython.callables import (
     bound_method_text,
@@ -21,14 +20,13 @@ from lastwords.cpython.callables import (
 from lastwords.cpython.dicts import count_items, read_items
 from lastwords.cpython.instances import with_contents
 from lastwords.cpython.numbers import DIGITS_LIMIT, read_complex, read_digit_count, read_float, read_int
-from lastwords.cpython.structs import LONG, Structs
+from lastwords.cpython.sets import read_set
+from lastwords.cpython.structs import LONG
 from lastwords.cpython.text import read_bytes_prefix, read_length, read_text_prefix
 from lastwords.cpython.types import type_of, type_qualname
 from lastwords.cpython.values import Handler, Printer, printer_text
 
-TABLE_LIMIT = 1 << 22
 DIGITS_SHOWN = 400  # of 30 bits: Python itself prints no more than 4,300 decimal digits
-DUMMY_HASH = 2**64 - 1
 
 
 def _text(printer: Printer, address: int) -> str:
@@ -141,7 +139,7 @@ def _set(printer: Printer, address: int) -> str:
     name = type_qualname(structs, type_of(structs, address))
     if address in printer.inside:
         return f"{name}(...)"
-    found = _read_set(structs, address)
+    found = read_set(structs, address)
     is_old = structs.layout.formats.text == "bytes"
     if not found and not is_old:
         return f"{name}()"
@@ -149,27 +147,6 @@ def _set(printer: Printer, address: int) -> str:
     if is_old:
         return f"{name}([{texts}])"
     return f"{{{texts}}}" if type_of(structs, address).is_static("set") else f"{name}({{{texts}}})"
-
-
-def _read_set(structs: Structs, address: int) -> list[int]:
-    """The members, in the table's order, without the places of those that were removed."""
-    count = structs.number(address, "PySetObject", "mask") + 1
-    size = structs.layout.size("setentry")
-    if count * size > TABLE_LIMIT:
-        raise ReadError(f"the set at {address:#x} would have {count} places")
-    start = structs.number(address, "PySetObject", "table")
-    words = structs.pointers(start, count * size // 8)
-    key, hash_ = (structs.layout.offset("setentry", name) // 8 for name in ("key", "hash"))
-    pairs = [(words[at + key], words[at + hash_]) for at in range(0, len(words), size // 8)]
-    has_removed = structs.number(address, "PySetObject", "fill") != structs.number(address, "PySetObject", "used")
-    return [key for key, hash_ in pairs if key and not (has_removed and _is_dummy(structs, key, hash_))]
-
-
-def _is_dummy(structs: Structs, key: int, hash_: int) -> bool:
-    """Whether it marks a removed member: by its hash, in 2.7 by being the string "<dummy key>"."""
-    if structs.layout.formats.text == "unicode":
-        return hash_ == DUMMY_HASH
-    return type_of(structs, key).is_static("str") and read_text_prefix(structs, key, 20)[0] == "<dummy key>"
 
 
 def _exception(printer: Printer, address: int) -> str:

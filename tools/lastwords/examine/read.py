@@ -15,6 +15,7 @@ from lastwords.examine.entities import Entities, tolerated
 from lastwords.examine.greenlet_search import GreenletSearch
 from lastwords.examine.greenlets import add_greenlets
 from lastwords.examine.relations import add_relations
+from lastwords.examine.tasks import add_tasks
 from lastwords.examine.threads import make_bare_thread, make_thread
 from lastwords.model import Moment, Process, Report, Shutdown
 
@@ -82,6 +83,7 @@ def add_threads(report: Report, moment: Moment, source: Source, options: Options
     report.threads += [make_bare_thread(entities, one) for one in source.captured.threads if one.tid not in paired]
     add_relations(entities, source.interp, source.captured, source.facts, threads)
     add_greenlets(entities, source, options, threads)
+    add_tasks(entities, source, options, threads)
     return threads
 
 

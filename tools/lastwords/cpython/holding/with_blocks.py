@@ -25,7 +25,7 @@ from lastwords.cpython.structs import CODE_UNIT, Structs
 from lastwords.cpython.types import type_of
 from lastwords.cpython.value_stack import read_blocks, read_slot
 
-SETUP, START = "SETUP_WITH", "WITH_EXCEPT_START"
+SETUPS, START = ("SETUP_WITH", "SETUP_ASYNC_WITH"), "WITH_EXCEPT_START"
 ENTERS = ("BEFORE_WITH", "COPY")  # the first instruction behind the expression; from 3.14 on five more follow
 ENTERS_LIMIT = 6
 
@@ -45,12 +45,13 @@ def find_with_blocks(structs: Structs, place: Place) -> list[WithBlock]:
 
 
 def _find_pushed(structs: Structs, place: Place) -> Iterator[WithBlock]:
-    """To 3.10: the frame's blocks whose handler is the one that a SETUP_WITH has set up."""
+    """To 3.10: the frame's blocks whose handler is the one that a SETUP_WITH (or SETUP_ASYNC_WITH) has set up."""
     blocks = read_blocks(structs, place)
     if not blocks:
         return
     unit = structs.layout.formats.lasti_unit
-    setups = {one.end + one.argument * unit: one for one in read_instructions(structs, place.code) if one.name == SETUP}
+    instructions = read_instructions(structs, place.code)
+    setups = {one.end + one.argument * unit: one for one in instructions if one.name in SETUPS}
     for block in reversed(blocks):
         manager = read_bound(structs, read_slot(structs, place, block.level - 1)) if block.level > 0 else 0
         if manager and block.handler in setups:

@@ -1,0 +1,237 @@
+"""The report's asyncio tasks and event loops, and who of them waits for whom."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+from lastwords.asyncio_tasks.all import Found, find_current
+from lastwords.asyncio_tasks.classes import Asyncio, find_asyncio
+from lastwords.asyncio_tasks.coroutines import Chain, read_chain
+from lastwords.asyncio_tasks.futures import TaskState, is_pending, read_name, read_task
+from lastwords.asyncio_tasks.loops import LoopState, read_loop
+from lastwords.asyncio_tasks.objects import read_state
+from lastwords.asyncio_tasks.waits import OBJECTS, Await, find_managers, read_await
+from lastwords.capture.memory import ReadError
+from lastwords.cpython.code import read_frame
+from lastwords.cpython.frame import Place
+from lastwords.cpython.names import find_name
+from lastwords.cpython.threads import PythonThread
+from lastwords.cpython.types import type_name, type_of
+from lastwords.examine.entities import Entities, tolerated
+from lastwords.greenlets.stacks import Stacks
+from lastwords.model import Edge, Loop, Task, WaitsFor
+
+if TYPE_CHECKING:  # it calls us
+    from lastwords.examine.read import Options, Source
+
+HELD = ("lock", "semaphore", "condition")  # what `async with` takes
+
+
+def add_tasks(entities: Entities, source: Source, options: Options, threads: Sequence[PythonThread]) -> None:
+    """Add the moment's tasks and loops to the report; what cannot be read is in `moment.capture.problems`."""
+    with tolerated(entities.moment, "asyncio's tasks"):
+        for asyncio in find_asyncio(source.interp):
+            with tolerated(entities.moment, "asyncio's tasks"):
+                asyncio.check()
+                _Reader(entities, asyncio, source, threads, with_locals=options.locals).add_all()
+
+
+class _Known(msgspec.Struct):
+    """A task with what was made of it."""
+
+    found: TaskState
+    chain: Chain
+    task: Task
+
+
+class _Reader:
+    """Makes the entities of the tasks of one interpreter."""
+
+    def __init__(
+        self,
+        entities: Entities,
+        asyncio: Asyncio,
+        source: Source,
+        threads: Sequence[PythonThread],
+        *,
+        with_locals: bool,
+    ) -> None:
+        self.entities, self.asyncio, self.with_locals = entities, asyncio, with_locals
+        self.interp = source.interp
+        self.clock_start = _find_clock_start(source)
+        self.now = time.time()
+        self.threads = [one for one in threads if _is_of(asyncio, one)]
+        self.running = _find_running(self.threads)
+        self.current: Mapping[int, PythonThread | None] = {}
+        self.stacks = Stacks(self.interp)
+        self.loops: dict[int, tuple[Loop, LoopState]] = {}
+        self.known: dict[int, _Known] = {}
+
+    def add_all(self) -> None:
+        """Tasks and loops first, then what they wait for and hold: each may be told of by another."""
+        found = Found(self.asyncio, self.threads)
+        self._say(found.problems)
+        with tolerated(self.entities.moment, "which tasks run"):
+            self.current = find_current(self.asyncio, self.threads)
+        unread: list[str] = []
+        for address in sorted(found.addresses):
+            try:
+                self._add(address)
+            except ReadError as error:
+                unread.append(str(error))
+        if unread:
+            self._say([f"{len(unread)} of them could not be read: {unread[0]}"])
+        self.entities.report.tasks += [one.task for one in self.known.values()]
+        for one in self.known.values():
+            try:
+                self._relate(one)
+            except ReadError as error:
+                one.task.error = one.task.error or str(error)
+
+    def _say(self, problems: Sequence[str]) -> None:
+        capture = self.entities.moment.capture
+        capture.problems += [f"asyncio's tasks: {one}" for one in problems]
+        capture.complete = capture.complete and not problems
+
+    def _id(self, address: int) -> str:
+        return f"{self.entities.moment.id}-task-{address:x}"
+
+    def _add(self, address: int) -> None:
+        found = read_task(self.asyncio, address)
+        if not found.pending:
+            return
+        is_current = address in self.current
+        chain = read_chain(self.interp, found.coroutine, self.running, alone=is_current)
+        task = Task(
+            id=self._id(address),
+            moment=self.entities.moment.id,
+            address=address,
+            type=type_name(self.interp, type_of(self.interp, address)),
+            name=read_name(self.asyncio, found),
+            state=self._state(found, chain, is_current=is_current),
+            cancelling=found.cancelling,
+            error=chain.error,
+        )
+        task.stack, error = self.stacks.read(chain.places, with_locals=self.with_locals)
+        task.error = task.error or error
+        self.known[address] = _Known(found, chain, task)
+        if found.loop:
+            self._add_loop(task, found)
+        if task.state == "running":
+            self._add_thread(task, address, chain)
+
+    def _state(
+        self, found: TaskState, chain: Chain, *, is_current: bool
+    ) -> Literal["running", "waiting", "ready", "unstarted"]:
+        if chain.running or is_current:
+            return "running"
+        if found.awaits and is_pending(self.asyncio, found.awaits):
+            return "waiting"
+        return "ready" if chain.begun else "unstarted"
+
+    def _add_loop(self, task: Task, found: TaskState) -> None:
+        if found.loop not in self.loops:
+            state = read_loop(self.asyncio, found.loop)
+            self.loops[found.loop] = self._make_loop(state), state
+            self.entities.report.loops.append(self.loops[found.loop][0])
+        loop = self.loops[found.loop][0]
+        task.loop = loop.id
+        if task.state == "running":
+            loop.task = task.id
+
+    def _make_loop(self, state: LoopState) -> Loop:
+        loop = Loop(
+            id=f"{self.entities.moment.id}-loop-{state.address:x}",
+            moment=self.entities.moment.id,
+            address=state.address,
+            type=state.type,
+            thread=self.entities.find_thread(state.ident),
+            ready=state.ready,
+            scheduled=None if state.timers is None else len(state.timers),
+            error=state.error,
+        )
+        if state.timers is not None and self.clock_start is not None:
+            late = [late for when in state.timers if (late := self.now - self.clock_start - when) > 0]
+            loop.overdue = len(late)
+            loop.overdue_s = max(late, default=None)
+        return loop
+
+    def _add_thread(self, task: Task, address: int, chain: Chain) -> None:
+        """The thread that has the task's frame; else the one whose running task asyncio says it is."""
+        frame = chain.places[-1].frame if chain.running else 0
+        owner = next((one for one in self.threads if any(place.frame == frame for place in one.places)), None)
+        owner = owner or self.current.get(address)
+        if owner is not None:
+            task.thread = self.entities.state_id(owner)
+
+    def _relate(self, one: _Known) -> None:
+        if one.task.state == "waiting":
+            found = read_await(self.asyncio, one.found, one.chain.places)
+            if found is not None:
+                self._add_wait(one, found)
+        for place, manager in find_managers(self.asyncio, one.chain.places):
+            self._add_hold(one, place, manager)
+
+    def _add_wait(self, one: _Known, found: Await) -> None:
+        targets = [self._id(address) for address in found.tasks if address in self.known]
+        if found.object:
+            targets = [self._add_object(found.object, found.of_class, one.chain.places)]
+        certainty = found.certainty if len(found.tasks) < 2 and not one.task.error else "likely"
+        one.task.waits_for = WaitsFor(
+            kind=found.kind,  # type: ignore[arg-type]
+            target=targets[0] if len(targets) == 1 else None,
+            detail=found.detail,
+            certainty=certainty,
+            until=self.clock_start + found.when if found.when is not None and self.clock_start is not None else None,
+            has_timeout=found.has_timeout,
+        )
+        for target in targets:
+            self.entities.add_edge(
+                Edge(origin=one.task.id, to=target, kind="waits", certainty=certainty, evidence=found.detail)
+            )
+
+    def _add_object(self, address: int, kind: str, places: Sequence[Place]) -> str:
+        state = read_state(self.asyncio, address, kind)
+        return self.entities.add_lock(state, lambda: find_name(self.interp, places, address))
+
+    def _add_hold(self, one: _Known, place: Place, manager: int) -> None:
+        """A lock whose `async with` block the frame is in. The program may still have given it back inside."""
+        kind = next((kind for kind in OBJECTS if kind in self.asyncio.kinds(manager)), None)
+        if kind not in HELD:
+            return
+        state = read_state(self.asyncio, manager, kind)
+        if kind == "condition" and state.lock:
+            manager, state = state.lock, read_state(self.asyncio, state.lock, "lock")
+        if not state.locked or _waits_on(one, manager):
+            return
+        target = self.entities.add_lock(state, lambda: find_name(self.interp, one.chain.places, manager))
+        one.task.holds.append(target)
+        at = read_frame(self.interp, place.code, place.lasti)
+        evidence = f"inside `async with` in {at.function}"
+        self.entities.add_edge(
+            Edge(origin=one.task.id, to=target, kind="holds", certainty="likely", evidence=evidence, at=at)
+        )
+
+
+def _waits_on(one: _Known, lock: int) -> bool:
+    return one.task.waits_for is not None and (one.task.waits_for.target or "").endswith(f"-object-{lock:x}")
+
+
+def _is_of(asyncio: Asyncio, thread: PythonThread) -> bool:
+    return asyncio.interp.number(thread.tstate, "PyThreadState", "interp") == asyncio.state
+
+
+def _find_running(threads: Sequence[PythonThread]) -> dict[int, Sequence[Place]]:
+    """Of each frame that runs in a thread, itself and those further in."""
+    return {place.frame: thread.places[: at + 1] for thread in threads for at, place in enumerate(thread.places)}
+
+
+def _find_clock_start(source: Source) -> float | None:
+    """The time of the epoch at which the program's monotonic clock was 0; None where that is not known."""
+    if source.captured.is_live:
+        return time.time() - time.monotonic()
+    return source.captured.monotonic_start
