@@ -7,13 +7,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
-import click
-
-from lastwords.cli.commands import lastwords
-from lastwords.cli.failures import describe_failure
-from lastwords.cli.output import print_messages
-
-COMPLETE_VARIABLE = "_LASTWORDS_COMPLETE"
+from lastwords.errors import ExitCode
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -23,29 +17,37 @@ def main(args: Sequence[str] | None = None) -> int:
     """
     arguments = sys.argv[1:] if args is None else list(args)
     try:
-        return _run(arguments)
-    except (KeyboardInterrupt, click.Abort):
+        from lastwords.cli.entry import run  # noqa: PLC0415 (Ctrl-C, or too little memory, may come while it is loaded)
+
+        return run(arguments)
+    except KeyboardInterrupt:
         return _die_by_sigint()
-    except BrokenPipeError:
-        return 0
-    except Exception as error:
-        failure = describe_failure(error)
-        print_messages(failure.lines)
-        return failure.exit_code
+    except MemoryError:
+        pass  # from here on nothing is kept that it held
+    return _say_memory()
 
 
-def _run(arguments: list[str]) -> int:
-    instruction = os.environ.get(COMPLETE_VARIABLE)
-    if instruction:
-        from click.shell_completion import shell_complete  # noqa: PLC0415 (only a shell asks for it)
+def _say_memory() -> int:
+    """Too little memory, said with next to none."""
+    words = _read_limits().split("Max address space")[-1].split()
+    if words and words[0].isdecimal():
+        fact = f"its memory is limited to {int(words[0]) >> 20} MB (ulimit -v), which is too little"
+        mend = "ulimit -v unlimited"
+    else:
+        fact, mend = "the machine has too little memory left", "free -m"
+    os.write(2, f"lastwords: {fact}.\n  {mend}\n".encode())
+    return int(ExitCode.SETUP)
 
-        return shell_complete(lastwords, {}, "lastwords", COMPLETE_VARIABLE, instruction)
+
+def _read_limits() -> str:
     try:
-        with lastwords.make_context("lastwords", arguments) as context:
-            result = lastwords.invoke(context)
-    except click.exceptions.Exit as end:
-        return end.exit_code
-    return result if isinstance(result, int) else 0
+        fd = os.open("/proc/self/limits", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return ""
+    try:
+        return os.read(fd, 4096).decode()
+    finally:
+        os.close(fd)
 
 
 def _die_by_sigint() -> int:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 from click.shell_completion import get_completion_class
 
-from lastwords.cli import COMPLETE_VARIABLE
 from lastwords.cli.commands import help_settings, lastwords
+from lastwords.cli.entry import COMPLETE_VARIABLE
 from lastwords.cli.output import print_result, verbosity_options
 
 EPILOG = """
