@@ -21,6 +21,12 @@ test: setup pythons environments ## all tests, on every Python of this machine (
 test-deep: PYTHONS_ARGS = --if-possible
 test-deep: setup pythons ## 1,000 generated programs and busy reads a Python, 100,000 damaged memories: hours (ARGS=--help)
 	@cd tests && PYTHONPATH=../tools:. ../$(PY) -m deep.run $(ARGS)
+	@PYTHONPATH=tests:tools $(PY) -m verdicts
+
+.PHONY: verdicts
+verdicts: PYTHONS_ARGS = --if-possible
+verdicts: setup pythons ## is the first finding the true one? Cases x Pythons, as a table (CASES=DIR, ARGS='--sample 1')
+	@PYTHONPATH=tests:tools $(PY) -m verdicts $(if $(CASES),--cases $(CASES)) $(ARGS)
 
 .PHONY: table
 table: PYTHONS_ARGS = --if-possible
@@ -45,6 +51,7 @@ ci: ## what .ci/run does: lint, test and test-docker, each with its time
 	@$(TIMED) setup $(MAKE) --no-print-directory setup pythons environments
 	@$(TIMED) lint $(MAKE) --no-print-directory lint
 	@$(TIMED) test $(MAKE) --no-print-directory test
+	@$(TIMED) verdicts $(MAKE) --no-print-directory verdicts ARGS='--sample 1'
 	@$(TIMED) test-docker $(MAKE) --no-print-directory test-docker
 
 .PHONY: setup

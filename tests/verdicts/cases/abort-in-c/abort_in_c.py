@@ -1,0 +1,9 @@
+"""C code that aborts."""
+import ctypes
+
+
+def crash():
+    ctypes.CDLL(None).abort()  # <-
+
+
+crash()

@@ -1,0 +1,9 @@
+"""An atexit callback raises."""
+import atexit
+
+
+def goodbye():
+    {}["user"]  # <-
+
+
+atexit.register(goodbye)

@@ -1,0 +1,4 @@
+"""An interactive prompt that nobody types at."""
+import code
+
+code.interact()

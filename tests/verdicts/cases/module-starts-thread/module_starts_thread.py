@@ -1,0 +1,2 @@
+"""A module whose import waits for a thread that imports the module."""
+import settings_of_it  # <-
