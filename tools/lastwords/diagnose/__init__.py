@@ -29,6 +29,7 @@ from lastwords.diagnose import (
     waits_for_process,
     waits_on_holder,
 )
+from lastwords.diagnose.wait_graph import shared_graph
 from lastwords.model import Finding, Report
 
 Diagnosis = Callable[[Report], Iterable[Finding]]
@@ -69,6 +70,11 @@ def diagnose(report: Report) -> list[Finding]:
     `healthy`. Of a moment that is so only where each program does what programs do that are not stuck: what waits for
     something that nobody here can tell is neither.
     """
+    with shared_graph(report):
+        return _diagnose(report)
+
+
+def _diagnose(report: Report) -> list[Finding]:
     found = [finding for judge in DIAGNOSES.values() for finding in judge(report)]
     explained = {name for finding in found if finding.certainty != "possible" for name in _exceptions(finding)}
     found += exception_swallowed.diagnose(report, explained)
@@ -77,7 +83,7 @@ def diagnose(report: Report) -> list[Finding]:
 
 
 def _is_moment(report: Report) -> bool:
-    return report.mode in ("attach", "core")
+    return report.mode in ("attach", "core") or any(one.reason == "hang" for one in report.moments)
 
 
 def is_healthy(report: Report) -> bool:

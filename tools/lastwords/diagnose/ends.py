@@ -8,7 +8,7 @@ import msgspec
 
 from lastwords.diagnose.actors import Actor, stand
 from lastwords.diagnose.exits import describe_activity, is_leaving
-from lastwords.diagnose.wait_graph import CERTAINTIES, Chain, WaitGraph, describe_step
+from lastwords.diagnose.wait_graph import CERTAINTIES, Chain, WaitGraph, describe_step, graph_of
 from lastwords.model import Certainty, Evidence, Report, Subject, Thread, WaitsFor
 
 LONG = 1.0  # seconds without running: what is over sooner holds nobody up
@@ -59,7 +59,7 @@ class End(msgspec.Struct, frozen=True):
 
 def find_ends(report: Report) -> Iterator[End]:
     """That of each process that no other of the report has made, and that is not on its way out; after a while."""
-    graph = WaitGraph(report)
+    graph = graph_of(report)
     leaving = {moment.process for moment in report.moments if is_leaving(moment)}
     children = {edge.origin for edge in report.edges if edge.kind == "parent"}
     for process in report.processes:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import msgspec
 
 from lastwords.diagnose.actors import Actor, actor_name, is_in, stand
-from lastwords.diagnose.wait_graph import CERTAINTIES, Chain, WaitGraph, describe_step
+from lastwords.diagnose.wait_graph import CERTAINTIES, Chain, WaitGraph, describe_step, graph_of
 from lastwords.model import Certainty, Evidence, Moment, Report, Thread
 
 EXECUTOR = ("concurrent.futures.thread", "_python_exit")  # what ThreadPoolExecutor registers for the exit
@@ -51,7 +51,7 @@ class Exit(msgspec.Struct, frozen=True):
 
 def find_exits(report: Report) -> Iterator[Exit]:
     """The moments in which the main thread waits on its way out."""
-    graph = WaitGraph(report)
+    graph = graph_of(report)
     moments = {one.id: one for one in report.moments}
     for thread in report.threads:
         moment = moments.get(thread.moment)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from lastwords.diagnose.actors import Actors, own_line
 from lastwords.diagnose.exits import describe_stand
+from lastwords.diagnose.wait_graph import graph_of
 from lastwords.model import Evidence, Finding, Moment, Report, Thread
 
 CODE = "gil-held"
@@ -23,7 +24,7 @@ FIX = (
 
 def diagnose(report: Report) -> Iterator[Finding]:
     """One finding for each moment in which the holder of the GIL waits for anything but the GIL."""
-    actors = Actors(report)
+    actors = graph_of(report).actors
     for moment in report.moments:
         holder = actors.by_id.get(moment.gil.holder or "") if moment.gil else None
         if isinstance(holder, Thread) and moment.gil and moment.gil.waiters and _sleeps(holder):

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from lastwords.diagnose.actors import Actor, stand
 from lastwords.diagnose.exits import describe_activity
 from lastwords.diagnose.healthy import CODE
-from lastwords.diagnose.wait_graph import WaitGraph
+from lastwords.diagnose.wait_graph import WaitGraph, graph_of
 from lastwords.model import Evidence, Finding, Report
 
 EXPLANATION = (
@@ -20,7 +20,7 @@ FEW = 4
 
 def diagnose(report: Report) -> Iterator[Finding]:
     """The one finding of moments whose main threads were all seen, and are fine; one look is no more than likely."""
-    graph = WaitGraph(report)
+    graph = graph_of(report)
     mains = [thread for thread in report.threads if thread.is_main]
     if not mains or {thread.moment for thread in mains} != {moment.id for moment in report.moments}:
         return

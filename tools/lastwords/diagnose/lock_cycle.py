@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from lastwords.diagnose.wait_graph import CERTAINTIES, Step, WaitGraph, describe_step, describe_wait
+from lastwords.diagnose.wait_graph import CERTAINTIES, Step, WaitGraph, describe_step, describe_wait, graph_of
 from lastwords.model import Evidence, Finding, Report, Subject
 
 CODE = "lock-cycle"
@@ -48,7 +48,7 @@ def diagnose_imports(report: Report) -> Iterator[Finding]:
 
 
 def _find(report: Report, code: str) -> Iterator[Finding]:
-    graph = WaitGraph(report)
+    graph = graph_of(report)
     for cycle in graph.cycles():
         if code == (IMPORT_CODE if any(_is_import(step) for step in cycle) else CODE):
             yield _make_finding(graph, cycle, code)

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from lastwords.diagnose.actors import actor_name, stand
 from lastwords.diagnose.exits import describe_activity
-from lastwords.diagnose.wait_graph import WaitGraph
+from lastwords.diagnose.wait_graph import WaitGraph, graph_of
 from lastwords.model import Evidence, Finding, Frame, Report, Thread
 
 CODE = "loop-blocked"
@@ -27,7 +27,7 @@ FIX = (
 
 def diagnose(report: Report) -> Iterator[Finding]:
     """One finding for each thread whose loop waits for one of its own callbacks."""
-    graph = WaitGraph(report)
+    graph = graph_of(report)
     for thread in report.threads:
         if thread.waits_for and graph.judges(thread) and (thread.idle_s or 0.0) >= LONG and _is_in_callback(thread):
             yield _make_finding(graph, thread)

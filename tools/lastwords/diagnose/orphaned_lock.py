@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lastwords.diagnose.actors import stand
-from lastwords.diagnose.wait_graph import WaitGraph
+from lastwords.diagnose.wait_graph import WaitGraph, graph_of
 from lastwords.model import Certainty, Edge, Evidence, Finding, Object, Process, Report
 
 CODE = "orphaned-lock"
@@ -39,7 +39,8 @@ def diagnose_forked(report: Report) -> Iterator[Finding]:
 
 
 def _find(report: Report, *, forked: bool) -> Iterator[Finding]:
-    graph = WaitGraph(report)
+    graph = graph_of(report)
+    complete = _find_complete(report)
     waits: dict[str, list[Edge]] = {}
     for edge in graph.waits.values():
         waits.setdefault(edge.to, []).append(edge)
@@ -47,29 +48,29 @@ def _find(report: Report, *, forked: bool) -> Iterator[Finding]:
         lock, process = graph.actors.objects.get(target), graph.actors.process(target)
         if lock is None or process is None or bool(process.forked) is not forked or graph.holds.get(target):
             continue
-        certainty = _judge(report, graph, lock, edges)
+        certainty = _judge(graph, lock, edges, is_complete=lock.moment in complete)
         if certainty:
             yield _make_finding(graph, lock, process, edges, certainty)
 
 
-def _judge(report: Report, graph: WaitGraph, lock: Object, edges: list[Edge]) -> Certainty | None:
+def _judge(graph: WaitGraph, lock: Object, edges: list[Edge], *, is_complete: bool) -> Certainty | None:
     """Certain where the lock names an owner that no longer exists; likely where no frame of any thread has it."""
     if lock.kind not in LOCKS or lock.locked is not True:
         return None
     is_sure = all(edge.certainty == "certain" for edge in edges)
     if lock.owner_ident and lock.owner is None:
-        return "certain" if is_sure and _is_complete(report, lock) else "likely"
+        return "certain" if is_sure and is_complete else "likely"
     if lock.owner is not None or not is_sure:
         return None
     longest = max((getattr(graph.actors.by_id[edge.origin], "idle_s", None) or 0.0 for edge in edges), default=0.0)
-    return "likely" if longest >= LONG and _is_complete(report, lock) else None
+    return "likely" if longest >= LONG and is_complete else None
 
 
-def _is_complete(report: Report, lock: Object) -> bool:
-    """Whether all threads of the moment were read, and stood still."""
-    is_whole = any(one.id == lock.moment and one.capture.complete for one in report.moments)
-    threads = [one for one in report.threads if one.moment == lock.moment]
-    return is_whole and all(one.error is None and one.consistent is not False for one in threads)
+def _find_complete(report: Report) -> set[str]:
+    """The moments of which all threads were read, and stood still, and no suspended greenlet may have a lock."""
+    torn = {one.moment for one in report.threads if one.error is not None or one.consistent is False}
+    hidden = {one.moment for one in report.greenlets if one.state == "suspended"}
+    return {one.id for one in report.moments if one.capture.complete} - torn - hidden
 
 
 def _make_finding(graph: WaitGraph, lock: Object, process: Process, edges: list[Edge], certainty: Certainty) -> Finding:

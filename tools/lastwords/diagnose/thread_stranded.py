@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from lastwords.diagnose.actors import Actors
 from lastwords.diagnose.exits import describe_activity, describe_stand
+from lastwords.diagnose.wait_graph import graph_of
 from lastwords.model import Certainty, Evidence, Finding, Moment, Process, Report, Thread
 
 CODE = "thread-stranded"
@@ -55,7 +55,7 @@ def _is_inside(thread: Thread, shared: set[str]) -> bool:
 
 
 def _make_finding(report: Report, moment: Moment, threads: list[Thread]) -> Finding:
-    actors = Actors(report)
+    actors = graph_of(report).actors
     threads = sorted(threads, key=lambda thread: not thread.is_main)
     main = threads[0]
     alone = "and no other thread is left" if len(threads) == 1 else f"and so do all {len(threads)} threads"

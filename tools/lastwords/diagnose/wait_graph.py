@@ -7,6 +7,8 @@ leads on to its holder. Where several might hold it, or nobody is known to, the 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cached_property
 
 import msgspec
@@ -53,8 +55,10 @@ class WaitGraph:
     """
 
     def __init__(self, report: Report) -> None:
+        self.report = report
         self.actors = Actors(report)
         self._stops = {one.id for one in report.moments if one.reason in ("unraisable", "fatal")}
+        self._steps: dict[str, Step | None] = {}
         self.waits: dict[str, Edge] = {}
         self.holds: dict[str, list[Edge]] = {}
         for edge in report.edges:
@@ -75,6 +79,11 @@ class WaitGraph:
 
     def step(self, identity: str) -> Step | None:
         """Whom this actor waits for; None where that is nobody, or not one alone."""
+        if identity not in self._steps:
+            self._steps[identity] = self._find_step(identity)
+        return self._steps[identity]
+
+    def _find_step(self, identity: str) -> Step | None:
         wait = self.waits.get(identity)
         if wait is None:
             return None
@@ -130,6 +139,25 @@ class WaitGraph:
             if (step := self.step(identity)) is not None:
                 waiters.setdefault(step.holder, []).append(step.waiter)
         return waiters
+
+
+_shared: ContextVar[WaitGraph | None] = ContextVar("the graph of the report that is judged", default=None)
+
+
+@contextmanager
+def shared_graph(report: Report) -> Iterator[WaitGraph]:
+    """One graph for all who ask for that of this report inside the block, which nobody may change meanwhile."""
+    token = _shared.set(WaitGraph(report))
+    try:
+        yield graph_of(report)
+    finally:
+        _shared.reset(token)
+
+
+def graph_of(report: Report) -> WaitGraph:
+    """The report's graph: the shared one, where there is one."""
+    shared = _shared.get()
+    return shared if shared is not None and shared.report is report else WaitGraph(report)
 
 
 def describe_wait(graph: WaitGraph, step: Step) -> str:

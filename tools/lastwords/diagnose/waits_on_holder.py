@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lastwords.diagnose.actors import Actor, stand
-from lastwords.diagnose.wait_graph import CERTAINTIES, Chain, WaitGraph, describe_step
+from lastwords.diagnose.wait_graph import CERTAINTIES, Chain, WaitGraph, describe_step, graph_of
 from lastwords.model import Certainty, Finding, Report, Thread, WaitsFor
 
 CODE = "waits-on-holder"
@@ -22,7 +22,7 @@ FIX = (
 
 def diagnose(report: Report) -> Iterator[Finding]:
     """One finding for each holder that waits while others wait for it, step by step: a main thread where it is one."""
-    graph = WaitGraph(report)
+    graph = graph_of(report)
     for end in graph.actors.by_id.values():
         wait = end.waits_for
         if wait is None or wait.kind == "gil" or graph.step(end.id) is not None or not _is_long(end):
