@@ -47,8 +47,8 @@ def is_pending(asyncio: Asyncio, future: int) -> bool:
     interp = asyncio.interp
     if asyncio.kinds(future) & {"future", "task"}:
         return interp.number(future, "FutureObj", "fut_state") == PENDING
-    state = find_attribute(interp, future, "_state")
-    return state is not None and read_text(interp, state, NAME_LIMIT) == "PENDING"
+    state = find_attribute(interp, future, "_state")  # until it is done the class alone has one
+    return state is None or read_text(interp, state, NAME_LIMIT) == "PENDING"
 
 
 def read_task(asyncio: Asyncio, address: int) -> TaskState:

@@ -16,7 +16,7 @@ from lastwords.asyncio_tasks.loops import read_when
 from lastwords.capture.memory import ReadError
 from lastwords.cpython.attributes import find_attribute
 from lastwords.cpython.frame import Place
-from lastwords.cpython.holding.with_blocks import find_with_blocks
+from lastwords.cpython.holding.with_blocks import WithBlock, find_with_blocks
 from lastwords.cpython.modules import read_module_name
 from lastwords.cpython.sets import read_set
 from lastwords.cpython.slots import find_slot
@@ -103,11 +103,12 @@ def _own_functions(asyncio: Asyncio, places: Sequence[Place]) -> Iterator[tuple[
         function = asyncio.functions.get(place.code)
         if function is not None:
             yield place, function
-        elif not _is_own(asyncio, place):
+        elif not is_own(asyncio, place):
             return
 
 
-def _is_own(asyncio: Asyncio, place: Place) -> bool:
+def is_own(asyncio: Asyncio, place: Place) -> bool:
+    """Whether a frame is of asyncio itself: by the module that its globals name. Raises ReadError."""
     interp = asyncio.interp
     struct = "_PyInterpreterFrame" if interp.has("_PyInterpreterFrame") else "PyFrameObject"
     module = read_module_name(interp, interp.number(place.frame, struct, "f_globals"))
@@ -185,18 +186,18 @@ READERS: dict[str, Callable[[Asyncio, Place, Function], Await | None]] = {
 
 def _has_timeout(asyncio: Asyncio, places: Sequence[Place]) -> bool:
     """Whether a frame is inside `async with asyncio.timeout(...)`, as wait_for is from 3.12 on."""
-    return any("timeout" in asyncio.kinds(one) and _is_armed(asyncio, one) for _, one in find_managers(asyncio, places))
+    managers = (block.manager for _, block in find_blocks(asyncio, places))
+    return any("timeout" in asyncio.kinds(one) and _is_armed(asyncio, one) for one in managers)
 
 
-def find_managers(asyncio: Asyncio, places: Sequence[Place]) -> Iterator[tuple[Place, int]]:
-    """What the frames will leave with their `with` and `async with` blocks, but for those whose code was changed."""
+def find_blocks(asyncio: Asyncio, places: Sequence[Place]) -> Iterator[tuple[Place, WithBlock]]:
+    """The `with` and `async with` blocks that frames are in, but for those whose code a debugger has changed."""
     for place in places:
         try:
             blocks = find_with_blocks(asyncio.interp, place)
         except ReadError:
             continue
-        for block in blocks:
-            yield place, block.manager
+        yield from ((place, block) for block in blocks)
 
 
 def _is_armed(asyncio: Asyncio, timeout: int) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 from lastwords.diagnose import (
+    await_cycle,
     callback_failed,
     exception_swallowed,
     exit_callback_blocked,
@@ -38,6 +39,7 @@ Diagnosis = Callable[[Report], Iterable[Finding]]
 DIAGNOSES: dict[str, Diagnosis] = {
     "monkey-patch-order": monkey_patch_order.diagnose,
     "lock-cycle": lock_cycle.diagnose,
+    "await-cycle": await_cycle.diagnose,
     "import-deadlock": lock_cycle.diagnose_imports,
     "orphaned-lock": orphaned_lock.diagnose,
     "fork-held-lock": orphaned_lock.diagnose_forked,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from lastwords.diagnose.await_cycle import is_of_tasks
 from lastwords.diagnose.wait_graph import CERTAINTIES, Step, WaitGraph, describe_step, describe_wait, graph_of
 from lastwords.model import Evidence, Finding, Report, Subject
 
@@ -50,7 +51,7 @@ def diagnose_imports(report: Report) -> Iterator[Finding]:
 def _find(report: Report, code: str) -> Iterator[Finding]:
     graph = graph_of(report)
     for cycle in graph.cycles():
-        if code == (IMPORT_CODE if any(_is_import(step) for step in cycle) else CODE):
+        if not is_of_tasks(cycle) and code == (IMPORT_CODE if any(_is_import(step) for step in cycle) else CODE):
             yield _make_finding(graph, cycle, code)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from lastwords.diagnose.actors import Actor, stand
 from lastwords.diagnose.wait_graph import CERTAINTIES, Chain, WaitGraph, describe_step, graph_of
-from lastwords.model import Certainty, Finding, Report, Thread, WaitsFor
+from lastwords.model import Certainty, Finding, Report, Task, Thread, WaitsFor
 
 CODE = "waits-on-holder"
 LONG = 1.0  # seconds that both must have slept: a lock that is about to change hands is none of our business
@@ -34,8 +34,8 @@ def diagnose(report: Report) -> Iterator[Finding]:
 
 
 def _is_long(actor: Actor) -> bool:
-    """Whether it has slept for long; of greenlets and tasks nobody keeps that account."""
-    return (actor.idle_s or 0.0) >= LONG if isinstance(actor, Thread) else True
+    """Whether it has slept for long; of greenlets nobody keeps that account, and tasks do wait with a lock in hand."""
+    return (actor.idle_s or 0.0) >= LONG if isinstance(actor, Thread) else not isinstance(actor, Task)
 
 
 def _make_finding(graph: WaitGraph, chain: Chain, end: Actor, wait: WaitsFor) -> Finding:

@@ -14,10 +14,11 @@ from lastwords.asyncio_tasks.coroutines import Chain, read_chain
 from lastwords.asyncio_tasks.futures import TaskState, is_pending, read_name, read_task
 from lastwords.asyncio_tasks.loops import LoopState, read_loop
 from lastwords.asyncio_tasks.objects import read_state
-from lastwords.asyncio_tasks.waits import OBJECTS, Await, find_managers, read_await
+from lastwords.asyncio_tasks.waits import OBJECTS, Await, find_blocks, is_own, read_await
 from lastwords.capture.memory import ReadError
 from lastwords.cpython.code import read_frame
 from lastwords.cpython.frame import Place
+from lastwords.cpython.holding.with_blocks import WithBlock
 from lastwords.cpython.names import find_name
 from lastwords.cpython.threads import PythonThread
 from lastwords.cpython.types import type_name, type_of
@@ -173,8 +174,8 @@ class _Reader:
             found = read_await(self.asyncio, one.found, one.chain.places)
             if found is not None:
                 self._add_wait(one, found)
-        for place, manager in find_managers(self.asyncio, one.chain.places):
-            self._add_hold(one, place, manager)
+        for place, block in find_blocks(self.asyncio, one.chain.places):
+            self._add_hold(one, place, block)
 
     def _add_wait(self, one: _Known, found: Await) -> None:
         targets = [self._id(address) for address in found.tasks if address in self.known]
@@ -196,10 +197,15 @@ class _Reader:
 
     def _add_object(self, address: int, kind: str, places: Sequence[Place]) -> str:
         state = read_state(self.asyncio, address, kind)
-        return self.entities.add_lock(state, lambda: find_name(self.interp, places, address))
+        return self.entities.add_lock(state, lambda: self._find_name(places, address))
 
-    def _add_hold(self, one: _Known, place: Place, manager: int) -> None:
+    def _find_name(self, places: Sequence[Place], address: int) -> str | None:
+        """What the program calls it; asyncio's own frames call it `self`."""
+        return find_name(self.interp, [one for one in places if not is_own(self.asyncio, one)], address)
+
+    def _add_hold(self, one: _Known, place: Place, block: WithBlock) -> None:
         """A lock whose `async with` block the frame is in. The program may still have given it back inside."""
+        manager = block.manager
         kind = next((kind for kind in OBJECTS if kind in self.asyncio.kinds(manager)), None)
         if kind not in HELD:
             return
@@ -208,9 +214,9 @@ class _Reader:
             manager, state = state.lock, read_state(self.asyncio, state.lock, "lock")
         if not state.locked or _waits_on(one, manager):
             return
-        target = self.entities.add_lock(state, lambda: find_name(self.interp, one.chain.places, manager))
+        target = self.entities.add_lock(state, lambda: self._find_name(one.chain.places, manager))
         one.task.holds.append(target)
-        at = read_frame(self.interp, place.code, place.lasti)
+        at = read_frame(self.interp, place.code, block.enters_at)
         evidence = f"inside `async with` in {at.function}"
         self.entities.add_edge(
             Edge(origin=one.task.id, to=target, kind="holds", certainty="likely", evidence=evidence, at=at)

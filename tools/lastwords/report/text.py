@@ -14,6 +14,7 @@ from lastwords.report.exceptions import format_caught
 from lastwords.report.greenlets import format_greenlets
 from lastwords.report.layout import Native, Page, format_number, shorten
 from lastwords.report.processes import format_tree, format_tree_headline, is_tree
+from lastwords.report.tasks import format_tasks
 from lastwords.report.threads import format_headline, format_moment
 from lastwords.signals import signal_name
 
@@ -128,6 +129,7 @@ def _format_process(page: Page, report: Report, process: Process) -> Iterator[st
             yield from page.wrap(f"read: {moment.capture.method}", "  ", hanging="    ")
             yield from format_moment(page, report, moment)
             yield from format_greenlets(page, report, moment)
+            yield from format_tasks(page, report, moment)
     for caught in report.exceptions:
         if caught.process == process.id:
             yield ""
