@@ -305,16 +305,31 @@ class Loop(Entity, kw_only=True):
 
 
 class Hub(Entity, kw_only=True):
-    """gevent's hub of one thread."""
+    """gevent's hub of one thread.
+
+    state: "polling" in its loop, for something to happen; "callback": it runs what its loop called; "switched out":
+        another greenlet of the thread runs; "unstarted" before anybody waited; None where that is not known
+    inside: of state "callback", the function that the loop called, or that a signal or the collector ran there
+    callbacks, timers, watchers: what can wake somebody, as texts, the first thousand of each; counts: of how many
+    others: watchers of other kinds that keep the loop going: children, signals, other threads
+    since_s: seconds since its loop last turned
+    complete: whether all of the above was read
+    """
 
     id: str
     moment: str
     thread: str | None = None
     greenlet: str | None = None
     loop: str | None = None
+    state: Literal["polling", "callback", "switched out", "unstarted"] | None = None
+    inside: Frame | None = None
     callbacks: list[str] = []
     timers: list[str] = []
     watchers: list[str] = []
+    counts: dict[str, int] = {}
+    others: int = 0
+    since_s: float | None = None
+    complete: bool = False
 
 
 class Object(Entity, kw_only=True):
