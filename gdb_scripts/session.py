@@ -286,6 +286,26 @@ def do_attach(order: Dict[str, int]) -> Dict[str, Any]:
     return {"said": said}
 
 
+def do_join(order: Dict[str, int]) -> Dict[str, Any]:
+    """Attach to a process that runs already, the first or one more; with its breakpoints in, it goes on."""
+    if processes:
+        added = run("add-inferior -no-connection").split()
+        number = int(next(word for word in added if word.isdigit()))
+        run("inferior {}".format(number))
+    said = run("attach {}".format(order["pid"]))
+    if WATCH_CHILDREN:
+        run("set detach-on-fork off")
+    number = gdb.selected_inferior().num
+    processes[order["pid"]] = number
+    if number != 1:
+        catching[number] = catch("load " + LIBPYTHON)
+        CATCHPOINTS[catching[number]] = on_load
+    run("sharedlibrary " + LIBPYTHON)
+    for thread in inferior_threads(number):  # those that stop later are told of, and resumed as any other
+        resume(thread)
+    return {"said": said}
+
+
 def do_resume(order: Dict[str, int]) -> Dict[str, Any]:
     """Let a stopped thread go on."""
     stopped.resume(order["tid"])
@@ -365,6 +385,7 @@ def do_leave(order: Dict[str, int]) -> Dict[str, Any]:
 
 ORDERS = {
     "attach": do_attach,
+    "join": do_join,
     "watch": do_watch,
     "resume": do_resume,
     "let_go": do_let_go,

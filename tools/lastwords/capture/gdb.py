@@ -20,7 +20,7 @@ from collections import deque
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 import pexpect
 
@@ -102,6 +102,7 @@ class GdbSession:
 
     def __init__(self, path: str, watch_children: bool, cache: Path | None) -> None:
         self.version: str | None = None
+        self._ended: Ended | None = None
         self.patience = _PATIENCE_SECONDS
         self._events: deque[Event] = deque()
         self._orders = 0
@@ -140,9 +141,12 @@ class GdbSession:
         self._keeper = Keeper(self.pid, self._gdb.child_fd)
         self.version = ready["gdb"]
 
-    def attach(self, pid: int) -> None:
-        """Attach to a process that waits before its exec, and let it wait on. Raises SetupError."""
-        answer = self.order("attach", pid=pid)
+    def attach(self, pid: int, how: Literal["attach", "join"] = "attach") -> None:
+        """Attach to a process that waits before its exec, and let it wait on; or "join" one that runs already.
+
+        Raises SetupError.
+        """
+        answer = self.order(how, pid=pid)
         if not _is_traced_by(pid, self.pid):
             said = answer.get("error") or _last_lines(str(answer.get("said")).encode())
             why = explain_refusal(pid, said)
@@ -204,15 +208,16 @@ class GdbSession:
         return bool(self._gdb.isalive())
 
     def close(self) -> Ended:
-        """Make gdb let go of everything and end; reap it. What it took, "killed" if it was stuck."""
-        ended = end_gdb(
-            self.pid, self._send, lambda: not self._gdb.isalive(), self._gdb.child_fd, self.version is not None
-        )
-        if self.version is not None:
-            self._keeper.stop()
-        with contextlib.suppress(pexpect.ExceptionPexpect, OSError):
-            self._terminal.close()
-        return ended
+        """Make gdb let go of everything and end; reap it. What it took, "killed" if it was stuck. Once is enough."""
+        if self._ended is None:
+            self._ended = end_gdb(
+                self.pid, self._send, lambda: not self._gdb.isalive(), self._gdb.child_fd, self.version is not None
+            )
+            if self.version is not None:
+                self._keeper.stop()
+            with contextlib.suppress(pexpect.ExceptionPexpect, OSError):
+                self._terminal.close()
+        return self._ended
 
     def _send(self, number: int) -> None:
         with contextlib.suppress(ProcessLookupError):

@@ -42,7 +42,7 @@ def format_caught(page: Page, report: Report, caught: Caught) -> Iterator[str]:
 
 def _is_told(report: Report, caught: Caught) -> bool:
     """Whether all threads of its moment are shown, its own among them."""
-    shown = {moment.id for moment in report.moments if moment.reason in ("attach", "core")}
+    shown = {moment.id for moment in report.moments if moment.reason in ("attach", "hang", "core")}
     return caught.moment in shown and any(thread.id == caught.thread for thread in report.threads)
 
 

@@ -125,7 +125,7 @@ def format_exit(end: Exit) -> str:
 
 def _format_process(page: Page, report: Report, process: Process) -> Iterator[str]:
     for moment in report.moments:
-        if moment.process == process.id and moment.reason in ("attach", "core"):
+        if moment.process == process.id and moment.reason in ("attach", "hang", "core"):
             yield from page.wrap(f"read: {moment.capture.method}", "  ", hanging="    ")
             yield from format_moment(page, report, moment)
             yield from format_greenlets(page, report, moment)

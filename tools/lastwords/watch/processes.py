@@ -63,6 +63,12 @@ class Processes:
             self.pythons.add(pid)
         return is_python
 
+    def find(self, pid: int) -> None:
+        """`pid` runs, and may have been started while nobody watched. Raises ProcessGoneError or OSError."""
+        if pid not in self.watched:
+            self.fork(procfs.read_status(pid).ppid, pid)
+            self.execute(pid)
+
     def let_go(self, pid: int) -> None:
         """It runs something else now and is watched no more."""
         if pid != self.main.pid:

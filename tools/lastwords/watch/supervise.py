@@ -8,9 +8,11 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import deque
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from lastwords.capture import procfs
 from lastwords.capture.gdb import GdbSession
 from lastwords.capture.launch import Child
 from lastwords.capture.procfs import ProcessGoneError
@@ -21,8 +23,10 @@ from lastwords.watch.bystanders import add_all_threads, is_of
 from lastwords.watch.crashes import Crash, deadly, halt, new_moment, read_c_stack, read_crash
 from lastwords.watch.gdb_memory import GdbMemory
 from lastwords.watch.glance import Glance, Known, read_glance
+from lastwords.watch.hang import HangWatch
 from lastwords.watch.last import UNSEEN, find_unseen
 from lastwords.watch.messages import read_message
+from lastwords.watch.options import Hang
 from lastwords.watch.processes import Processes
 from lastwords.watch.stops import OpenStops, Stop, is_told_again, stop_from_event
 from lastwords.watch.swallowed import has_own_hook, judge_by_c_stack, make_place, read_caught, tell_again
@@ -35,10 +39,11 @@ _TICK_SECONDS = 0.2  # how often we look whether the program has ended without g
 class Supervisor:
     """Listens to gdb until the program has ended."""
 
-    def __init__(self, session: GdbSession, processes: Processes, report: Report) -> None:
+    def __init__(self, session: GdbSession, processes: Processes, report: Report, numbers: Iterator[int]) -> None:
         self.session = session
         self.processes = processes
         self.report = report
+        self.numbers = numbers  # of the report's moments
         self._waiting: deque[dict[str, Any]] = deque()
         self._readers: dict[int, Interpreter] = {}
         self._open = OpenStops()
@@ -48,10 +53,13 @@ class Supervisor:
         self._fatal: dict[int, str] = {}
         self._crashes: dict[int, Crash] = {}
 
-    def listen(self, child: Child, linger: float) -> None:
-        """Until `child` has ended, and for its children at most `linger` seconds longer. Raises GdbEnded."""
+    def listen(self, child: Child, linger: float, hangs: HangWatch) -> Hang | None:
+        """Until `child` hangs or has ended, and for its children at most `linger` seconds longer. Raises GdbEnded."""
         while child.poll() is None:
             self._handle_next()
+            hang = hangs.look()
+            if hang is not None:
+                return hang
         if not linger:  # gdb 13 was seen to wait for ever where a program ends in the middle of a fork
             self.session.patience = min(self.session.patience, _END_PATIENCE_SECONDS)
         deadline = time.monotonic() + linger
@@ -61,6 +69,27 @@ class Supervisor:
         for crash in deadly(self._crashes, child.pid, child.wait()):
             self._report(crash)
         self._let_go_of_children()
+        return None
+
+    def take_up(self, session: GdbSession, pids: Sequence[int]) -> None:
+        """Go on with another gdb, which attaches to those of `pids` that run still. Raises GdbEnded, SetupError."""
+        self.session = session
+        self._readers.clear()
+        self._waiting.clear()
+        self._watches_hook = False
+        for pid in self.processes.others():
+            if pid not in pids:
+                self.processes.end(pid, None)
+        for pid in pids:
+            try:
+                self.processes.find(pid)
+                session.attach(pid, "join")
+            except (procfs.ProcessGoneError, OSError, SetupError) as error:
+                if pid == self.processes.main.pid:
+                    raise
+                self.processes.let_go(pid)
+                if Path(f"/proc/{pid}").exists():
+                    self.report.problems.append(f"process {pid} is not watched any more: {error}")
 
     def _handle_next(self) -> None:
         event = self._waiting.popleft() if self._waiting else self.session.next_event(_TICK_SECONDS)
@@ -227,7 +256,7 @@ class Supervisor:
 
     def _add_moment(self, stop: Stop, caught: Caught, interpreter: Interpreter | None, started: float) -> None:
         moment = Moment(
-            id=f"moment-{len(self.report.moments) + 1}",
+            id=f"moment-{next(self.numbers)}",
             process=caught.process,
             reason="unraisable",
             capture=Capture(method="gdb and process_vm_readv"),
@@ -275,7 +304,7 @@ class Supervisor:
         process = self.processes.watched[stop.pid]
         halted = halt(self.session, stop)
         self._waiting.extend(halted.others)
-        moment = new_moment(f"moment-{len(self.report.moments) + len(self._crashes) + 1}", process.id, started)
+        moment = new_moment(f"moment-{next(self.numbers)}", process.id, started)
         crash = read_crash(self.session, halted, self._reader, moment, self._fatal.pop(stop.pid, None))
         moment.capture.pause_ms = round((time.monotonic() - started) * 1000, 3)
         self._crashes[stop.pid] = crash
