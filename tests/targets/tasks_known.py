@@ -232,6 +232,7 @@ def describe(key, task):
         "stack": [] if is_current else [place(frame) for frame in frames(coroutine_of(task))][::-1],
         "outer": coroutine_of(task).__name__,
         "current": is_current,
+        "cancelling": bool(task._must_cancel or (hasattr(task, "cancelling") and task.cancelling())),
     }
 
 
