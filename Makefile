@@ -101,7 +101,7 @@ test-docker: PYTHONS_ARGS = --if-possible
 test-docker: setup pythons ## tests of the images of 2.7 and 3.13, with a dockerd of its own if none runs
 	@$(PY) tools/setup/musl.py $(PYTHONS_ARGS)
 	@sh tools/setup/machine.sh docker compose || [ -z "$$CI" ]
-	@$(PY) tools/setup/with_dockerd.py $(PY) -m pytest tests/docker $(ARGS)
+	@$(PY) tools/setup/with_dockerd.py $(PY) -m pytest tests/docker -o faulthandler_timeout=1800 $(ARGS)
 
 .PHONY: dist
 dist: setup ## wheel and source package, into dist/

@@ -165,3 +165,18 @@ def test_a_daemon_of_our_own_is_stopped_again(tmp_path: Path) -> None:
     )
     assert _run(tmp_path, "with_dockerd.py", sys.executable, "-c", question) == (5, "")
     assert alive.read_text() == "gone\n"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may start a daemon")
+def test_a_daemon_of_our_own_is_stopped_when_we_are_ended(tmp_path: Path) -> None:
+    alive = tmp_path / "alive"
+    _fake_docker(tmp_path, daemon=f"[ -e {alive} ] || {{ {_refuse(NO_DAEMON)}; }}")
+    _fake(tmp_path, "dockerd", f": >{alive}; trap 'echo gone >{alive}; exit' TERM; while :; do /bin/sleep 0.05; done")
+    command = [sys.executable, str(SETUP / "with_dockerd.py"), sys.executable, "-c", "print('up', flush=True); input()"]
+    env = {"PATH": str(tmp_path)}
+    with subprocess.Popen(command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as running:
+        assert running.stdout is not None
+        assert running.stdout.readline() == b"up\n"
+        running.terminate()
+        assert running.wait(60) == 128 + 15
+    assert alive.read_text() == "gone\n"

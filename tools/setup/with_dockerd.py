@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -85,6 +86,7 @@ def _wait_for(daemon: subprocess.Popen[bytes], client: str, host: str, log: Path
 
 def main(command: list[str]) -> int:
     """Run it; its exit code."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # the daemon is stopped on the way out
     try:
         with docker_daemon() as env:
             return subprocess.run(command, env={**os.environ, **env}, check=False).returncode
