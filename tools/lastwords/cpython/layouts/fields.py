@@ -160,7 +160,10 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "PyThreadHandleObject": ("handle",),
     "ThreadHandle": ("ident", "state", "mutex", "thread_is_exiting"),
     "wait_entry": ("addr", "sema"),
-    "simplequeueobject": ("lock", "locked", "lst", "lst_pos", "has_threads_waiting", "buf.num_items"),
+    "simplequeueobject": (
+        "lock", "locked", "lst", "lst_pos",
+        "has_threads_waiting", "buf.num_items", "buf.get_idx", "buf.items", "buf.items_cap",
+    ),
     "dequeobject": ("len", "leftblock", "leftindex"),
     "BLOCK": ("data", "rightlink"),
     "SemLockObject": ("handle", "last_tid", "count", "kind"),
