@@ -69,6 +69,8 @@ def actor_name(actor: Actor) -> str:
     """`worker-1`, or `thread 1234` where it has no name."""
     if actor.name:
         return actor.name
+    if isinstance(actor, Greenlet) and (actor.is_main or (actor.run and actor.run.function)):
+        return "the main greenlet" if actor.is_main else f"greenlet {actor.run.function if actor.run else ''}"
     return f"thread {actor.tid or actor.ident}" if isinstance(actor, Thread) else actor.id
 
 

@@ -12,7 +12,9 @@ from lastwords.cpython.frame import Place
 from lastwords.cpython.threads import PythonThread
 from lastwords.cpython.types import Kind, read_kind, type_name
 from lastwords.examine.entities import Entities, tolerated
+from lastwords.examine.greenlet_scene import Scene
 from lastwords.examine.greenlet_search import choose, touch
+from lastwords.examine.greenlet_waits import add_greenlet_relations
 from lastwords.greenlets.all import Census, read_all
 from lastwords.greenlets.gevent import Gevent, read_loop, read_name, read_own, read_run, read_spawned_at
 from lastwords.greenlets.greenlet import GreenletState, State, find_main, read_places
@@ -42,6 +44,9 @@ def add_greenlets(entities: Entities, source: Source, options: Options, threads:
         gevent = Gevent(source.interp)
         reader = _Reader(entities, module, gevent, _complete(module, census, owners), owners, options.locals)
         pairs = reader.add_all()
+        scene = Scene(entities, source, gevent, module)
+        scene.pairs, scene.threads = pairs, threads
+        add_greenlet_relations(scene)
         if options.native:
             source.greenlets.wanted = choose(module, pairs, each=options.native_each)
             touch(source.greenlets.wanted, source.captured.memory)
@@ -79,6 +84,7 @@ class _Reader:
     def __post_init__(self) -> None:
         self.known, self.interp = self.census.known, self.module.interp
         self.stacks = Stacks(self.interp)
+        self.types: dict[int, str] = {}
         self.places = {main: number for number, main in enumerate(self.owners.threads)}
         self.mains = {address: find_main(self.known, found) for address, found in self.known.items()}
 
@@ -144,11 +150,13 @@ class _Reader:
         return read_kind(self.interp, found.kind)
 
     def _describe(self, greenlet: Greenlet, found: GreenletState) -> None:
-        greenlet.type = type_name(self.interp, self._kind(found))
+        if found.kind not in self.types:
+            self.types[found.kind] = type_name(self.interp, self._kind(found))
+        greenlet.type = self.types[found.kind]
         own = read_own(self.gevent, found)
         greenlet.name = read_name(self.gevent, found, own)
         greenlet.run = read_run(self.gevent, found, own)
-        greenlet.spawned_at = self.stacks.with_sources(read_spawned_at(self.gevent, found))
+        greenlet.spawned_at = read_spawned_at(self.gevent, found)
 
     def _add_stack(self, greenlet: Greenlet, found: GreenletState, thread: PythonThread | None) -> None:
         places: Iterable[Place] = ()

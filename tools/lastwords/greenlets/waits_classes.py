@@ -11,10 +11,11 @@ from lastwords.cpython.structs import TYPE
 from lastwords.greenlets.search import TYPES_LIMIT, read_subclasses
 
 LOOPS = ("gevent.libev.corecext", "gevent.core")  # the loop that is written in Cython: 1.1 and newer, and before
+PRIMITIVES = ("gevent._hub_primitives", "gevent._gevent_c_hub_primitives", "gevent.__hub_primitives")
 # (kind, modules, class); of a class that is made from another one here, the one further down counts.
 CLASSES = (
     ("waiter", ("gevent.hub",), "Waiter"),
-    ("iterator", ("gevent._hub_primitives", "gevent._gevent_c_hub_primitives", "gevent.__hub_primitives"), "_WaitIterator"),
+    ("iterator", PRIMITIVES, "_WaitIterator"),
     ("event", ("gevent.event",), "Event"),
     ("result", ("gevent.event",), "AsyncResult"),
     ("semaphore", ("gevent.lock", "gevent._semaphore"), "Semaphore"),
@@ -34,6 +35,7 @@ CLASSES = (
     ("async", LOOPS, "async_"),
     ("async", LOOPS, "async"),
 )  # fmt: skip
+SEMAPHORES = ("Semaphore", "BoundedSemaphore")
 LINKABLE = frozenset({"event", "result", "semaphore", "lock", "greenlet"})
 WATCHERS = frozenset({"io", "timer", "child", "signal", "async"})
 
@@ -41,10 +43,11 @@ WATCHERS = frozenset({"io", "timer", "child", "signal", "async"})
 def find_classes(interp: Interpreter) -> dict[int, str]:
     """The kind of each class, by its address; empty without gevent. Raises ReadError."""
     found: dict[int, str] = {}
+    shared = {find_global(interp, "gevent.lock", name) for name in SEMAPHORES}  # 1.0 has no class for locks alone
     for kind, modules, name in CLASSES:
         for module in modules:
             base = find_global(interp, module, name)
-            if base and interp.type_flags(base) & TYPE:
+            if base and interp.type_flags(base) & TYPE and not (kind == "lock" and base in shared):
                 found.update(dict.fromkeys(_with_subclasses(interp, base), kind))
     return found
 

@@ -36,11 +36,11 @@ def read_linked(fields: Fields, address: int) -> set[int]:
 
 def read_queued(fields: Fields, address: int) -> tuple[set[int], set[int]]:
     """The Waiters in a queue's `getters`, and those in its `putters`. Raises ReadError."""
-    named = [fields.read(address, name) for name in ("getters", "putters")]
-    if not any(named):  # two fields without getters, side by side
-        named = list(_deques(fields, address))[-2:]
-    getters, putters = (set(read_container(fields, one)) if one else set() for one in (*named, None, None)[:2])
-    return getters, putters
+    found = [one for name in ("getters", "putters") if (one := fields.read(address, name))]
+    if not found:  # two fields without getters, side by side
+        found = list(_deques(fields, address))[-2:]
+    sets = [set(read_container(fields, one)) for one in found]
+    return (sets[0] if sets else set(), sets[1] if len(sets) > 1 else set())
 
 
 def read_container(fields: Fields, address: int) -> list[int]:

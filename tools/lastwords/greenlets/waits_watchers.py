@@ -87,7 +87,7 @@ def read_watcher(fields: Fields, address: int, kind: str) -> Watcher:
 
 
 def read_call(fields: Fields, address: int) -> tuple[int, tuple[int, ...]]:
-    """What the `callback` of a watcher or of a callback of the loop is bound to, and its arguments. Raises ReadError."""
+    """What the function of a watcher or of a loop's callback is bound to, and its arguments. Raises ReadError."""
     arguments = fields.read(address, "args")
     callback = fields.read(address, "callback") or fields.read(address, "_callback")
     bound = 0

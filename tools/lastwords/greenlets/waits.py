@@ -1,0 +1,177 @@
+"""What each suspended greenlet waits for, in gevent's words.
+
+A candidate (waits_objects.py) counts only where the object itself says that this greenlet waits for it: the greenlet's
+`switch`, or its Waiter's, is in its `_links`, `getters`, `putters`, or is what a watcher of the loop calls. So every
+answer rests on addresses on both sides, and nothing stale on a stack is taken for one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+
+from msgspec.structs import replace
+
+from lastwords.capture.memory import ReadError
+from lastwords.capture.procfs import Mapping as Mapped
+from lastwords.cpython.frame import Place
+from lastwords.cpython.interpreter import Interpreter
+from lastwords.cpython.waiting.waiting_functions import Waiting, read_waiting_functions
+from lastwords.greenlets.cython_fields import Fields
+from lastwords.greenlets.greenlet import GreenletState
+from lastwords.greenlets.hub_loop import LoopState
+from lastwords.greenlets.waits_classes import LINKABLE, WATCHERS
+from lastwords.greenlets.waits_joined import find_joined
+from lastwords.greenlets.waits_library import find_library_wait
+from lastwords.greenlets.waits_links import read_linked, read_queued
+from lastwords.greenlets.waits_model import Wait, WaitKind
+from lastwords.greenlets.waits_objects import Candidates, Objects
+from lastwords.greenlets.waits_watchers import Watcher, find_leading, read_watcher
+
+SHAPE_FRAMES = 8
+EVENTS = {1: "read", 2: "written", 3: "read or written"}
+LINKED: dict[str, tuple[WaitKind, str]] = {
+    "event": ("event", "an Event to be set"),
+    "result": ("event", "an AsyncResult"),
+    "semaphore": ("lock", "a Semaphore"),
+    "lock": ("lock", "a lock"),
+    "greenlet": ("join", "the end of a greenlet"),
+}
+
+
+class Waits:
+    """Reads the waits of one moment's greenlets, one after the other.
+
+    `loops`: by hub, those that could be read; `hub_of`: the hub that each greenlet switches to, 0 for none
+    """
+
+    def __init__(
+        self,
+        interp: Interpreter,
+        fields: Fields,
+        classes: dict[int, str],
+        maps: Sequence[Mapped],
+        loops: Mapping[int, LoopState],
+    ) -> None:
+        self.interp, self.fields, self.classes, self.loops = interp, fields, classes, loops
+        self.objects = Objects(interp, classes, maps)
+        self.functions: dict[int, Waiting] = read_waiting_functions(interp)
+
+    def read(self, found: GreenletState, places: Sequence[Place], hub: int) -> Wait:
+        """What the greenlet waits for; `unknown` where nothing says more than that it is suspended."""
+        shape = (found.kind, found.stack.saved, tuple((one.code, one.lasti) for one in places[:SHAPE_FRAMES]))
+        loop = self.loops.get(hub)
+        told = self._judge(found, self.objects.find_again(shape, found.stack), loop)
+        if told is None:
+            told = self._judge(found, self.objects.find(found.stack, places), loop)
+            if told is not None:
+                self.objects.remember(shape, found.stack, told[1])
+        if told is None:
+            return Wait(kind="unknown", detail="that somebody switches to it")
+        wait = self._with_library(told[0], places)
+        return self._with_deadline(wait, found.address, told[1], loop)
+
+    def _judge(
+        self, found: GreenletState, candidates: Candidates, loop: LoopState | None
+    ) -> tuple[Wait, list[int]] | None:
+        """The wait, and the objects that tell of it."""
+        for address, kind in candidates.items():
+            with suppress(ReadError):
+                if kind in LINKABLE and found.address in read_linked(self.fields, address):
+                    return self._tell_linked(address, kind, candidates), [address, *self._over(address, candidates)]
+                if kind == "waiter" and self.fields.read(address, "greenlet") == found.address:
+                    return self._follow(address, candidates, loop)
+        return None
+
+    def _over(self, semaphore: int, candidates: Candidates) -> list[int]:
+        """The RLock that stands on this semaphore, if it is one of the candidates."""
+        for address, kind in candidates.items():
+            with suppress(ReadError):
+                if kind == "rlock" and self.fields.read(address, "_block") == semaphore:
+                    return [address]
+        return []
+
+    def _tell_linked(self, address: int, kind: str, candidates: Candidates) -> Wait:
+        model, detail = LINKED[kind]
+        over = self._over(address, candidates) if kind == "semaphore" else []
+        if over:
+            return Wait(kind=model, object=over[0], object_kind="rlock", below=address, detail="an RLock")
+        joined = address if kind == "greenlet" else None
+        return Wait(kind=model, object=None if joined else address, object_kind=kind, greenlet=joined, detail=detail)
+
+    def _follow(self, waiter: int, candidates: Candidates, loop: LoopState | None) -> tuple[Wait, list[int]]:
+        """From a Waiter to who will call its `switch`."""
+        watchers = [one for one in self._watchers(candidates) if one.leads_to(waiter)]
+        source = find_leading(watchers, waiter) or (find_leading(loop.watchers, waiter) if loop else None)
+        if source is not None and source.kind != "timer":
+            return self._tell_watcher(source, loop), [waiter, source.address]
+        for address, kind in candidates.items():
+            with suppress(ReadError):
+                if kind in ("queue", "channel") and (told := self._tell_queue(address, kind, waiter)):
+                    return told, [waiter, address]
+        linked = [one for one, kind in candidates.items() if kind in LINKABLE and self._links(one, waiter)]
+        joined = find_joined(self.fields, self.classes, candidates, waiter, linked)
+        if joined is not None:
+            return joined, [waiter, *linked]
+        if source is not None:
+            return self._tell_watcher(source, loop), [waiter, source.address]
+        if loop is not None and any(waiter == one.bound or waiter in one.arguments for one in loop.callbacks):
+            return Wait(kind="hub", detail="its turn: the hub is about to switch to it", is_ready=True), [waiter]
+        return Wait(kind="hub", detail="that the hub's loop ends", certainty="likely"), [waiter]
+
+    def _watchers(self, candidates: Candidates) -> Iterable[Watcher]:
+        for address, kind in candidates.items():
+            if kind in WATCHERS:
+                with suppress(ReadError):
+                    yield read_watcher(self.fields, address, kind)
+
+    def _links(self, address: int, waiter: int) -> bool:
+        try:
+            return waiter in read_linked(self.fields, address)
+        except ReadError:
+            return False
+
+    def _tell_queue(self, address: int, kind: str, waiter: int) -> Wait | None:
+        getters, putters = read_queued(self.fields, address)
+        if waiter in getters:
+            return Wait(kind="queue", object=address, object_kind=kind, detail=f"an item of a {kind}")
+        if waiter in putters:
+            return Wait(kind="queue", object=address, object_kind=kind, detail=f"room in a {kind}")
+        return None
+
+    def _tell_watcher(self, source: Watcher, loop: LoopState | None) -> Wait:
+        if source.kind == "timer":
+            until = source.at + loop.epoch if source.at is not None and loop else None
+            return Wait(kind="sleep", detail="a timer", until=until, has_timeout=True)
+        if source.kind == "io":
+            how = EVENTS.get(source.events & 3, "ready")
+            return Wait(kind="io", detail=f"fd {source.fd} to be {how}", fd=source.fd, events=source.events & 3)
+        if source.kind == "child":
+            return Wait(kind="process", detail=f"the end of process {source.number}", pid=source.number)
+        if source.kind == "signal":
+            return Wait(kind="event", detail=f"signal {source.number}")
+        return Wait(kind="event", detail="what another thread is to send (an async watcher)")
+
+    def _with_library(self, wait: Wait, places: Sequence[Place]) -> Wait:
+        """Where `threading` or `queue` stand on a lock of gevent's: what the program itself waits for."""
+        if wait.object is None or wait.object_kind not in ("lock", "semaphore"):
+            return wait
+        return find_library_wait(self.interp, self.fields, self.functions, places, wait) or wait
+
+    def _with_deadline(self, wait: Wait, greenlet: int, used: Sequence[int], loop: LoopState | None) -> Wait:
+        """Until a timer throws a Timeout into it, or wakes its Waiter."""
+        if loop is None or wait.has_timeout:
+            return wait
+        timers = [one for one in loop.timers if self._throws(one, greenlet) or one.leads_to(used[0])]
+        ends = [one.at for one in timers if one.at is not None]
+        return replace(wait, until=min(ends) + loop.epoch, has_timeout=True) if ends else wait
+
+    def _throws(self, timer: Watcher, greenlet: int) -> bool:
+        """Whether it calls the greenlet's `throw`, or a Timeout that is told the greenlet."""
+        if timer.callback == greenlet:
+            return True
+        if greenlet not in timer.arguments or not timer.callback:
+            return False
+        with suppress(ReadError):
+            return self.classes.get(self.interp.number(timer.callback, "PyObject", "ob_type")) == "timeout"
+        return False
