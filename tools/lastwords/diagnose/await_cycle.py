@@ -13,6 +13,7 @@ from lastwords.model import Evidence, Finding, Report, Subject, Task
 
 CODE = "await-cycle"
 FEW = 4
+MOST = 10  # tasks of one cycle that are shown
 
 EXPLANATION = (
     "Each of these tasks waits for something that only the next can give, and the last waits for the first. None of "
@@ -87,15 +88,17 @@ def _find_steps(graph: WaitGraph, report: Report) -> dict[str, list[Step]]:
 def _make_finding(graph: WaitGraph, cycle: tuple[Step, ...]) -> Finding:
     process = graph.actors.process(cycle[0].waiter.id)
     name = graph.actors.name(cycle[0].waiter.id)
-    steps = ", which ".join(describe_wait(graph, step) for step in cycle)
+    shown, more = cycle[:MOST], len(cycle) - MOST
+    steps = ", which ".join(describe_wait(graph, step) for step in shown)
+    steps += f", and so on through {more} more" if more > 0 else ""
     itself = len(cycle) == 1 and cycle[0].hold is None
     return Finding(
         code=CODE,
         title=f"tasks await each other: {name} {steps}" if not itself else f"task {name} awaits its own end",
         certainty=CERTAINTIES[max(CERTAINTIES.index(step.certainty) for step in cycle)],
         process=process.id if process else None,
-        subjects=list(_subjects(graph, cycle)),
-        evidence=[one for step in cycle for one in describe_step(graph, step)] + _who_else(graph, cycle),
+        subjects=list(_subjects(graph, shown)),
+        evidence=[one for step in shown for one in describe_step(graph, step)] + _who_else(graph, cycle),
         explanation=EXPLANATION,
         fix=FIX,
     )

@@ -1,4 +1,4 @@
-"""`loop-blocked`: a callback or coroutine waits in a call that does not give way to the event loop."""
+"""`loop-blocked`: a callback or coroutine waits in a call, or computes, and does not give way to the event loop."""
 
 from __future__ import annotations
 
@@ -8,16 +8,18 @@ from itertools import pairwise
 from lastwords.diagnose.actors import actor_name, stand
 from lastwords.diagnose.exits import describe_activity
 from lastwords.diagnose.wait_graph import WaitGraph, graph_of
-from lastwords.model import Evidence, Finding, Frame, Report, Thread
+from lastwords.model import Evidence, Finding, Frame, Loop, Report, Task, Thread
 
 CODE = "loop-blocked"
 LONG = 0.1  # seconds: asyncio's own debug mode calls that slow
+LATE = 1.0  # seconds, of a timer in a loop that runs: a busy machine makes them late, too
 RUNS = ("asyncio.base_events", "_run_once")
 CALLS = ("asyncio.events", "_run")  # Handle._run: from here on it is the program's callback
 
 EXPLANATION = (
     "asyncio runs callbacks and coroutines one after the other, in one thread. One of them is in a call that waits "
-    "without `await`: until it returns, no other task goes on, no timer is due, and nobody is answered."
+    "without `await`, or computes for long: until it returns, no other task goes on, no timer is due, and nobody is "
+    "answered."
 )
 FIX = (
     "Await what can be awaited (asyncio.sleep, asyncio streams, an asynchronous client), and hand what cannot to a "
@@ -26,11 +28,22 @@ FIX = (
 
 
 def diagnose(report: Report) -> Iterator[Finding]:
-    """One finding for each thread whose loop waits for one of its own callbacks."""
+    """One finding for each thread whose loop waits for one of its own callbacks or tasks, or has run one for long."""
     graph = graph_of(report)
+    tasks = {one.thread: one for one in report.tasks if one.state == "running" and one.thread}
+    loops = {one.thread: one for one in report.loops if one.thread}
     for thread in report.threads:
-        if thread.waits_for and graph.judges(thread) and (thread.idle_s or 0.0) >= LONG and _is_in_callback(thread):
-            yield _make_finding(graph, thread)
+        task, loop = tasks.get(thread.id), loops.get(thread.id)
+        is_inside = task is not None or _is_in_callback(thread)
+        if is_inside and graph.judges(thread) and _is_stuck(thread, loop):
+            yield _make_finding(graph, thread, task, loop)
+
+
+def _is_stuck(thread: Thread, loop: Loop | None) -> bool:
+    """Waiting for longer than a moment; or running, while what should have been called is late."""
+    if thread.waits_for is not None:
+        return (thread.idle_s or 0.0) >= LONG
+    return loop is not None and (loop.overdue_s or 0.0) >= LATE
 
 
 def _is_in_callback(thread: Thread) -> bool:
@@ -38,25 +51,48 @@ def _is_in_callback(thread: Thread) -> bool:
     return any(inner == CALLS and outer == RUNS for inner, outer in pairwise(frames))
 
 
-def _make_finding(graph: WaitGraph, thread: Thread) -> Finding:
+def _make_finding(graph: WaitGraph, thread: Thread, task: Task | None, loop: Loop | None) -> Finding:
     wait, process = thread.waits_for, graph.actors.process(thread.id)
     at = stand(thread, f"{actor_name(thread)} {describe_activity(thread)}")
     where = f" at {at.file}:{at.line}" if at.file else ""
+    who = f"task {task.name}" if task and task.name else "it"
+    late = f"; {_count(loop.overdue, 'timer')} overdue" if loop and loop.overdue else ""
+    title = f"the event loop of {graph.actors.name(thread.id)} stands still{where}: {who} {describe_activity(thread)}"
     return Finding(
         code=CODE,
-        title=f"the event loop of {graph.actors.name(thread.id)} stands still{where}: it {describe_activity(thread)}",
+        title=f"{title}{late}",
         certainty=wait.certainty if wait and thread.consistent is not False else "likely",
         process=process.id if process else None,
-        subjects=[graph.actors.subject(thread.id)],
-        evidence=[
-            at,
-            *(_describe(frame) for frame in thread.stack if (frame.module, frame.function) == CALLS),
-            Evidence(text="it has not run for", value=f"{thread.idle_s or 0.0:.1f} s"),
-        ],
+        subjects=[graph.actors.subject(one) for one in (thread.id, *([task.id] if task else ()))],
+        evidence=[at, *_describe_calls(thread), *_describe_time(thread), *_describe_rest(graph, task, loop)],
         explanation=EXPLANATION,
         fix=FIX,
     )
 
 
-def _describe(frame: Frame) -> Evidence:
-    return Evidence(text="called by the event loop", file=frame.file, line=frame.line, value=frame.source)
+def _count(number: int, what: str) -> str:
+    return f"{number} {what} is" if number == 1 else f"{number} {what}s are"
+
+
+def _describe_calls(thread: Thread) -> Iterator[Evidence]:
+    for frame in thread.stack:
+        if (frame.module, frame.function) == CALLS:
+            yield Evidence(text="called by the event loop", file=frame.file, line=frame.line, value=frame.source)
+
+
+def _describe_time(thread: Thread) -> Iterator[Evidence]:
+    if thread.waits_for is not None:
+        yield Evidence(text="it has not run for", value=f"{thread.idle_s or 0.0:.1f} s")
+
+
+def _describe_rest(graph: WaitGraph, task: Task | None, loop: Loop | None) -> Iterator[Evidence]:
+    """Which task it is, and what waits meanwhile."""
+    if task is not None:
+        at = task.stack[-1] if task.stack else Frame(kind="python")
+        name = f"the task that runs is {graph.actors.name(task.id)}"
+        yield Evidence(text=name, file=at.file, line=at.line, value=at.source)
+    if loop is not None and loop.ready:
+        yield Evidence(text="callbacks that the loop would call at once", value=str(loop.ready))
+    if loop is not None and loop.overdue and loop.overdue_s is not None:
+        late = f"{loop.overdue}; the first is {loop.overdue_s:.1f} s late"
+        yield Evidence(text="timers whose time has passed", value=late)

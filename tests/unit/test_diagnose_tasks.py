@@ -1,0 +1,274 @@
+"""Hangs of asyncio tasks: for each finding a report that has it, and near misses that have not."""
+
+# ruff: noqa: ANN401 - fields of the model's structs, handed on
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lastwords.diagnose import diagnose
+from lastwords.diagnose.await_cycle import diagnose as diagnose_cycles
+from lastwords.model import Certainty, Edge, Finding, Frame, Loop, Object, Report, Task, Thread, WaitsFor
+from sample_waits import APP, Scene, frame
+
+CYCLES = ("await-cycle", "lock-cycle")
+
+
+class TaskScene(Scene):
+    """One process with tasks; they are added by name, and called by it."""
+
+    def task(self, name: str, line: int = 1, **fields: Any) -> Task:
+        """A task that stands at this line of the program."""
+        at = Frame(kind="python", function=name, module="__main__", file=APP, line=line, source=f"await line {line}")
+        known: dict[str, Any] = {
+            "id": f"task-{name}",
+            "moment": "moment-1",
+            "state": "waiting",
+            "stack": [at],
+            **fields,
+        }
+        one = Task(name=name, **known)
+        self.report.tasks.append(one)
+        return one
+
+    def awaits(
+        self, task: Task, *targets: Task | Object, certainty: Certainty = "certain", timeout: bool = False
+    ) -> None:
+        """The task waits for all of these."""
+        alone = targets[0].id if len(targets) == 1 else None
+        kind: Any = "join" if not targets or isinstance(targets[0], Task) else "lock"
+        task.waits_for = WaitsFor(kind=kind, target=alone, certainty=certainty, has_timeout=timeout, detail="awaits")
+        for target in targets:
+            self.report.edges.append(Edge(origin=task.id, to=target.id, kind="waits", certainty=certainty))
+
+    def has(self, task: Task, lock: Object, certainty: Certainty = "likely") -> None:
+        """The task is in an `async with` block of the lock."""
+        task.holds.append(lock.id)
+        self.report.edges.append(Edge(origin=task.id, to=lock.id, kind="holds", certainty=certainty))
+
+    def loop(self, thread: Thread, task: Task | None = None, **fields: Any) -> Loop:
+        """An event loop that runs in the thread, and the task that runs there."""
+        one = Loop(
+            id=f"loop-{thread.name}", moment="moment-1", thread=thread.id, task=task.id if task else None, **fields
+        )
+        if task is not None:
+            task.state, task.thread, task.loop = "running", thread.id, one.id
+        self.report.loops.append(one)
+        return one
+
+
+def cycles(scene: TaskScene) -> list[tuple[str, str]]:
+    return [(one.code, one.certainty) for one in diagnose(scene.report) if one.code in CYCLES]
+
+
+def blocked(scene: TaskScene) -> list[Finding]:
+    return [one for one in diagnose(scene.report) if one.code == "loop-blocked"]
+
+
+def pair(certainty: Certainty = "certain", timeout: bool = False) -> TaskScene:
+    """Two tasks that await each other, and one behind them."""
+    scene = TaskScene()
+    load, render, serve = scene.task("load", 3), scene.task("render", 6), scene.task("serve", 9)
+    scene.awaits(load, render, timeout=timeout)
+    scene.awaits(render, load, certainty=certainty)
+    scene.awaits(serve, load)
+    return scene
+
+
+def test_two_tasks_that_await_each_other() -> None:
+    (finding,) = diagnose_cycles(pair().report)
+    assert finding.title == (
+        "tasks await each other: load waits for the end of render, which waits for the end of load"
+    )
+    assert finding.certainty == "certain"
+    assert [(one.text, one.line) for one in finding.evidence] == [
+        ("load waits for the end of render", 3),
+        ("render waits for the end of load", 6),
+        ("behind them wait serve", None),
+    ]
+    assert [(one.kind, one.name, one.line) for one in finding.subjects] == [("task", "load", 3), ("task", "render", 6)]
+    assert cycles(pair()) == [("await-cycle", "certain")]  # and no lock-cycle
+
+
+def test_as_certain_as_what_is_least_so() -> None:
+    assert cycles(pair("likely")) == [("await-cycle", "likely")]
+
+
+def test_a_timeout_ends_it() -> None:
+    assert cycles(pair(timeout=True)) == []
+
+
+def test_a_chain_is_no_cycle() -> None:
+    scene = TaskScene()
+    first, second, third = (scene.task(name) for name in ("a", "b", "c"))
+    scene.awaits(first, second)
+    scene.awaits(second, third)
+    scene.awaits(third)  # a future that nothing names
+    assert cycles(scene) == []
+
+
+def test_a_task_that_awaits_itself() -> None:
+    scene = TaskScene()
+    one = scene.task("all")
+    scene.awaits(one, one)
+    (finding,) = diagnose_cycles(scene.report)
+    assert finding.title == "task all awaits its own end"
+
+
+@pytest.mark.parametrize("back", [0, 1, 2])
+def test_any_of_those_that_are_gathered_closes_it(back: int) -> None:
+    scene = TaskScene()
+    gathers = scene.task("gathers")
+    children = [scene.task(f"child-{number}") for number in range(3)]
+    scene.awaits(gathers, *children, certainty="likely")
+    scene.awaits(children[back], gathers)
+    assert cycles(scene) == [("await-cycle", "likely")]
+    scene.report.edges.pop()
+    assert cycles(scene) == []
+
+
+def locked(*, mixed: bool = False, others: bool = False) -> TaskScene:
+    """Two tasks (or a task and a thread) that take two locks in two orders."""
+    scene = TaskScene()
+    one = scene.task("one")
+    other: Any = scene.thread("MainThread") if mixed else scene.task("other")
+    first, second = scene.lock("first"), scene.lock("second")
+    scene.has(one, first)
+    scene.awaits(one, second)
+    if mixed:
+        scene.holds(other, second)
+        scene.waits(other, first)
+    else:
+        scene.has(other, second)
+        scene.awaits(other, first)
+    if others:
+        scene.has(scene.task("third"), second)
+    return scene
+
+
+def test_locks_of_asyncio_in_two_orders() -> None:
+    assert cycles(locked()) == [("await-cycle", "likely")]
+
+
+def test_a_cycle_with_a_thread_in_it_is_a_lock_cycle() -> None:
+    assert cycles(locked(mixed=True)) == [("lock-cycle", "likely")]
+
+
+def test_a_lock_that_either_may_have_closes_nothing() -> None:
+    assert cycles(locked(others=True)) == []
+
+
+def test_a_lock_that_is_held_while_its_holder_waits_is_how_such_locks_are_used() -> None:
+    scene = TaskScene()
+    holder, waiter, lock = scene.task("holder"), scene.task("waiter"), scene.lock("lock")
+    scene.has(holder, lock)
+    scene.awaits(holder)
+    scene.awaits(waiter, lock)
+    assert [one.code for one in diagnose(scene.report) if one.code != "healthy"] == []
+
+
+def sleeping(idle: float = 60.0) -> tuple[TaskScene, Thread, Task]:
+    """A coroutine that sleeps without `await`, and a task that is to run."""
+    scene = TaskScene()
+    calls = [frame("asyncio.events", "_run"), frame("asyncio.base_events", "_run_once")]
+    main, task = scene.thread("MainThread", 8, *calls, idle_s=idle), scene.task("handler", 8)
+    scene.waits(main, None, "sleep", detail="sleeps until 10:00:00")
+    scene.task("other")
+    return scene, main, task
+
+
+def test_which_task_blocks_the_loop_and_what_is_late() -> None:
+    scene, main, task = sleeping()
+    scene.loop(main, task, ready=2, scheduled=5, overdue=3, overdue_s=59.5)
+    (finding,) = blocked(scene)
+    assert finding.title == (
+        "the event loop of MainThread stands still at /srv/app.py:8: task handler sleeps until 10:00:00; "
+        "3 timers are overdue"
+    )
+    assert [(one.text, one.value) for one in finding.evidence] == [
+        ("MainThread sleeps until 10:00:00", "line 8"),
+        ("called by the event loop", None),
+        ("it has not run for", "60.0 s"),
+        ("the task that runs is handler", "await line 8"),
+        ("callbacks that the loop would call at once", "2"),
+        ("timers whose time has passed", "3; the first is 59.5 s late"),
+    ]
+    assert [one.id for one in finding.subjects] == [main.id, task.id]
+
+
+def test_a_loop_that_is_no_asyncio_s_own_is_known_by_the_task_that_runs() -> None:
+    scene, main, task = sleeping()
+    del main.stack[1:]
+    assert blocked(scene) == []
+    scene.loop(main, task)
+    assert len(blocked(scene)) == 1
+
+
+def test_a_moment_s_wait_blocks_nothing() -> None:
+    scene, main, task = sleeping(idle=0.01)
+    scene.loop(main, task, overdue=1, overdue_s=5.0)
+    assert blocked(scene) == []
+
+
+@pytest.mark.parametrize(("late", "found"), [(30.0, ["likely"]), (0.2, []), (None, [])])
+def test_a_task_that_computes_for_long(late: float | None, found: list[str]) -> None:
+    scene, main, task = sleeping()
+    main.waits_for = None
+    scene.loop(main, task, scheduled=1, overdue=1 if late else 0, overdue_s=late)
+    assert [one.certainty for one in blocked(scene)] == found
+
+
+def test_a_loop_that_waits_for_events_is_not_blocked() -> None:
+    scene, main, task = sleeping()
+    main.stack = [frame("asyncio.base_events", "_run_once")]
+    scene.loop(main, overdue=1, overdue_s=5.0)
+    task.state = "ready"
+    assert blocked(scene) == []
+
+
+def build(count: int, pairs: list[tuple[int, int]]) -> Report:
+    scene = TaskScene()
+    tasks = [scene.task(str(number)) for number in range(count)]
+    for one in tasks:
+        found = [tasks[end] for start, end in pairs if tasks[start] is one and end < count]
+        if found:
+            scene.awaits(one, *found)
+    return scene.report
+
+
+def reaches(pairs: list[tuple[int, int]], start: int, end: int) -> bool:
+    seen, behind = set[int](), [start]
+    while behind:
+        here = behind.pop()
+        for first, second in pairs:
+            if first == here and second not in seen:
+                seen.add(second)
+                behind.append(second)
+    return end in seen
+
+
+@given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), max_size=14, unique=True))
+@settings(max_examples=150)
+def test_any_graph_has_a_finding_where_it_has_a_cycle(pairs: list[tuple[int, int]]) -> None:
+    found = list(diagnose_cycles(build(7, pairs)))
+    told = [[int(subject.name) for subject in finding.subjects] for finding in found]
+    assert bool(told) == any(reaches(pairs, one, one) for one in range(7))
+    for names in told:  # each is one, and each task is in one alone
+        assert all((one, names[(at + 1) % len(names)]) in pairs for at, one in enumerate(names))
+    assert len({one for names in told for one in names}) == sum(map(len, told))
+
+
+def test_a_cycle_of_100_000_tasks() -> None:
+    scene = TaskScene()
+    tasks = [scene.task(str(number)) for number in range(100_000)]
+    for number, one in enumerate(tasks):
+        scene.awaits(one, tasks[number - 1])
+    begun = time.process_time()
+    (finding,) = diagnose_cycles(scene.report)
+    assert time.process_time() - begun < 5  # on a busy machine
+    assert finding.title.endswith("waits for the end of 99990, and so on through 99990 more")
+    assert len(finding.subjects) == len(finding.evidence) == 10
