@@ -28,6 +28,10 @@ verdicts: PYTHONS_ARGS = --if-possible
 verdicts: setup pythons ## is the first finding the true one? Cases x Pythons, as a table (CASES=DIR, ARGS='--sample 1')
 	@PYTHONPATH=tests:tools $(PY) -m verdicts $(if $(CASES),--cases $(CASES)) $(ARGS)
 
+.PHONY: harm
+harm: setup ## what lastwords does to a process, beside gdb, pystack, py-spy: kills, signals, load: hours (ARGS=--help)
+	@cd tests && PYTHONPATH=../tools:. ../$(PY) -m harm.run $(ARGS)
+
 .PHONY: table
 table: PYTHONS_ARGS = --if-possible
 table: setup pythons environments ## what run catches and reads of seven cases, on every Python of this machine

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -24,6 +25,7 @@ def main(args: Sequence[str] | None = None) -> int:
         return _die_by_sigint()
     except MemoryError:
         pass  # from here on nothing is kept that it held
+    gc.collect()
     return _say_memory()
 
 
@@ -39,13 +41,17 @@ def _say_memory() -> int:
     return int(ExitCode.SETUP)
 
 
+_limits = bytearray(4096)  # made while there is memory
+
+
 def _read_limits() -> str:
     try:
         fd = os.open("/proc/self/limits", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return ""
     try:
-        return os.read(fd, 4096).decode()
+        size = os.readv(fd, [_limits])
+        return _limits[:size].decode()
     finally:
         os.close(fd)
 

@@ -1,0 +1,1 @@
+"""What lastwords and its peers do to a process that they look at: measured at length by `make harm`."""
