@@ -11,6 +11,8 @@ from lastwords.model import (
     Edge,
     Frame,
     Gil,
+    Greenlet,
+    Hub,
     Moment,
     Object,
     Process,
@@ -92,7 +94,24 @@ def frame(module: str, function: str) -> Frame:
 
 def every_hang() -> list[Report]:
     """Reports of hangs: each code that is about waits is in one of them."""
-    scenes = (_cycle, _imports, _orphan, _fork, _held, _gil, _thread, _pool, _child, _atexit, _io, _wait, _loop)
+    scenes = (
+        _cycle,
+        _imports,
+        _orphan,
+        _fork,
+        _held,
+        _gil,
+        _thread,
+        _pool,
+        _child,
+        _atexit,
+        _io,
+        _wait,
+        _loop,
+        _starved,
+        _hub,
+        _native,
+    )
     return [build().report for build in scenes]
 
 
@@ -184,4 +203,32 @@ def _loop() -> Scene:
     scene = Scene()
     loop = [frame("asyncio.events", "_run"), frame("asyncio.base_events", "_run_once")]
     scene.waits(scene.thread("MainThread", 1, *loop), None, "sleep")
+    return scene
+
+
+def _starved() -> Scene:
+    scene = Scene()
+    worker, future = scene.thread("worker"), scene.lock("future", "future", locked=None)
+    scene.waits(worker, future, "condition")
+    scene.report.objects.append(Object(id="pool", moment="moment-1", kind="pool", type="ThreadPoolExecutor"))
+    for origin, to in ((worker.id, "pool"), ("pool", future.id)):
+        scene.report.edges.append(Edge(origin=origin, to=to, kind="references", certainty="certain"))
+    return scene
+
+
+def _hub() -> Scene:
+    scene = Scene()
+    main = scene.thread("MainThread", greenlet="g-runs")
+    scene.report.hubs.append(Hub(id="hub", moment="moment-1", thread=main.id, greenlet="g-hub"))
+    scene.report.greenlets += [
+        Greenlet(id="g-runs", moment="moment-1", thread=main.id, state="running", parent="g-hub"),
+        Greenlet(id="g-waits", moment="moment-1", thread=main.id, state="suspended", parent="g-hub"),
+    ]
+    scene.waits(main, None, "sleep", call="clock_nanosleep")
+    return scene
+
+
+def _native() -> Scene:
+    scene = _hub()
+    scene.waits(scene.report.threads[0], scene.lock("guard"))
     return scene

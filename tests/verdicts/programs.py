@@ -21,8 +21,8 @@ from verdicts.case import Case, Json, Verdict, judge
 
 LASTWORDS = (str(Path(sys.executable).with_name("lastwords")),)
 LIMIT = 60.0  # seconds that lastwords may take beside the program's own time
-STILL = 1.2  # seconds in which nothing runs: it hangs
-SETTLE = 4.0  # seconds after which what is not still never will be: it computes, or has timers
+STILL = 1.5  # seconds in which nothing runs: it hangs
+SETTLE = 6.0  # seconds after which what is not still never will be: it computes, or has timers
 AHEAD = 1.5  # seconds that `run` takes to start a program, at most
 
 

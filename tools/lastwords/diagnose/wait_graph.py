@@ -164,10 +164,17 @@ def describe_wait(graph: WaitGraph, step: Step) -> str:
     """`waits for lock db, held by evict`, `waits for the end of worker`, `waits for process 8 (write)`."""
     wait = step.waiter.waits_for
     if step.hold is not None:
-        return f"waits for {graph.actors.name(step.wait.to)}, held by {graph.actors.name(step.holder)}"
+        target, holder = graph.actors.name(step.wait.to), graph.actors.name(step.holder)
+        return f"waits for {target}, " + (f"held by {holder}" if is_lock(graph, step) else f"which {holder} works for")
     if wait is not None and wait.kind == "io":
         return f"waits for {graph.actors.name(step.holder)} ({wait.call})"
     return f"waits for the end of {graph.actors.name(step.wait.to)}"
+
+
+def is_lock(graph: WaitGraph, step: Step) -> bool:
+    """Whether the step leads over a lock that somebody has: not over a future, for which somebody works."""
+    found = graph.actors.objects.get(step.wait.to)
+    return step.hold is not None and (found is None or found.kind not in ("future", "event"))
 
 
 def describe_step(graph: WaitGraph, step: Step) -> list[Evidence]:
@@ -181,5 +188,6 @@ def describe_step(graph: WaitGraph, step: Step) -> list[Evidence]:
     waits = stand(step.waiter, f"{name} waits for {graph.actors.name(step.wait.to)}", address)
     taken = step.hold.at or Frame(kind="python")
     who = "the same" if step.holder == step.waiter.id else graph.actors.name(step.holder)
-    text = f"{who} holds it ({step.hold.certainty})"
+    verb = "holds it" if is_lock(graph, step) else "works for it"
+    text = f"{who} {verb} ({step.hold.certainty})"
     return [waits, Evidence(text=text, file=taken.file, line=taken.line, value=step.hold.evidence)]

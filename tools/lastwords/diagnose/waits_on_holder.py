@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lastwords.diagnose.actors import Actor, stand
-from lastwords.diagnose.wait_graph import CERTAINTIES, Chain, WaitGraph, describe_step, graph_of
+from lastwords.diagnose.wait_graph import CERTAINTIES, Chain, WaitGraph, describe_step, graph_of, is_lock
 from lastwords.model import Certainty, Finding, Report, Task, Thread, WaitsFor
 
 CODE = "waits-on-holder"
@@ -29,7 +29,7 @@ def diagnose(report: Report) -> Iterator[Finding]:
             continue
         behind = sorted(graph.waiting_for({end.id}), key=lambda one: not getattr(one, "is_main", False))
         chain = graph.chain(behind[0].id) if behind else Chain((), end.id)
-        if any(step.hold for step in chain.steps) and _is_long(behind[0]):
+        if any(is_lock(graph, step) for step in chain.steps) and _is_long(behind[0]):
             yield _make_finding(graph, chain, end, wait)
 
 
@@ -40,7 +40,7 @@ def _is_long(actor: Actor) -> bool:
 
 def _make_finding(graph: WaitGraph, chain: Chain, end: Actor, wait: WaitsFor) -> Finding:
     first, name = graph.actors.name(chain.steps[0].waiter.id), graph.actors.name
-    lock = next(step for step in reversed(chain.steps) if step.hold)
+    lock = next(step for step in reversed(chain.steps) if is_lock(graph, step))
     process = graph.actors.process(end.id)
     what = wait.detail or wait.kind.replace("_", " ")
     return Finding(

@@ -79,6 +79,11 @@ class Entities:
             self.report.objects.append(self._objects[lock.address])
         return self._objects[lock.address].id
 
+    def find_object(self, address: int) -> str | None:
+        """The id of what is at this address, if it is in the report."""
+        found = self._objects.get(address)
+        return found.id if found else None
+
     def add_edge(self, edge: Edge) -> None:
         """One relation; what is told again is told once."""
         key = (edge.origin, edge.to, edge.kind)

@@ -14,6 +14,7 @@ from lastwords.cpython.threads import PythonThread, read_threads
 from lastwords.examine.entities import Entities, tolerated
 from lastwords.examine.greenlet_search import GreenletSearch
 from lastwords.examine.greenlets import add_greenlets
+from lastwords.examine.pools import add_pools
 from lastwords.examine.relations import add_relations
 from lastwords.examine.tasks import add_tasks
 from lastwords.examine.threads import make_bare_thread, make_thread
@@ -82,6 +83,7 @@ def add_threads(report: Report, moment: Moment, source: Source, options: Options
     paired = {one.tid for one in threads}
     report.threads += [make_bare_thread(entities, one) for one in source.captured.threads if one.tid not in paired]
     add_relations(entities, source.interp, source.captured, source.facts, threads)
+    add_pools(entities, source.interp, threads)
     add_greenlets(entities, source, options, threads)
     add_tasks(entities, source, options, threads)
     return threads

@@ -1,13 +1,13 @@
-"""A worker waits for another pool, whose worker reads: nobody is starved."""
-import os
+"""A worker waits for another pool, whose worker reads what a child does not write: nobody is starved."""
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 
 front, back = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
-source, sink = os.pipe()
+child = subprocess.Popen(["sleep", "1000"], stdout=subprocess.PIPE)
 
 
 def serve():
-    return back.submit(os.read, source, 1).result()
+    return back.submit(child.stdout.read).result()  # <-
 
 
 front.submit(serve).result()  # <-
