@@ -262,13 +262,13 @@ def test_any_graph_has_a_finding_where_it_has_a_cycle(pairs: list[tuple[int, int
     assert len({one for names in told for one in names}) == sum(map(len, told))
 
 
-def test_a_cycle_of_100_000_tasks() -> None:
+def test_a_cycle_of_20_000_tasks() -> None:
     scene = TaskScene()
-    tasks = [scene.task(str(number)) for number in range(100_000)]
+    tasks = [scene.task(str(number)) for number in range(20_000)]
     for number, one in enumerate(tasks):
         scene.awaits(one, tasks[number - 1])
     begun = time.process_time()
     (finding,) = diagnose_cycles(scene.report)
-    assert time.process_time() - begun < 5  # on a busy machine
-    assert finding.title.endswith("waits for the end of 99990, and so on through 99990 more")
+    assert time.process_time() - begun < 2
+    assert finding.title.endswith("waits for the end of 19990, and so on through 19990 more")
     assert len(finding.subjects) == len(finding.evidence) == 10

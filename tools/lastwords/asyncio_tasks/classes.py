@@ -70,6 +70,7 @@ class Asyncio:
         self.state = state
         self._globals: dict[str, int | None] = {}
         self._kinds: dict[int, frozenset[str]] = {}
+        self.without_blocks: set[tuple[int, int]] = set()  # code, byte: where a frame is in no `with` block
         self.is_there = self.find(TASKS, "Task") is not None
 
     def find(self, module: str, name: str) -> int | None:

@@ -14,6 +14,8 @@ from lastwords.cpython.text import read_text
 from lastwords.cpython.types import type_of
 
 NAME_LIMIT = 1 << 10  # characters
+NATIVE = ("task_state", "task_loop", "task_coro", "task_fut_waiter")
+CANCELS = ("task_must_cancel", "task_num_cancels_requested")
 PENDING = 0  # fut_state of Modules/_asynciomodule.c
 
 
@@ -63,18 +65,16 @@ def read_task(asyncio: Asyncio, address: int) -> TaskState:
 
 def _read_native(asyncio: Asyncio, address: int) -> TaskState:
     interp = asyncio.interp
-
-    def optional(field: str) -> int:
-        return interp.number(address, "TaskObj", field) if interp.has("TaskObj", field) else 0
-
+    state, *objects = interp.numbers(address, "TaskObj", *NATIVE)
+    loop, coroutine, awaits = (_without_none(asyncio, one) for one in objects)
     return TaskState(
         address,
-        pending=interp.number(address, "TaskObj", "task_state") == PENDING,
-        loop=_without_none(asyncio, optional("task_loop")),
-        coroutine=_without_none(asyncio, optional("task_coro")),
-        name=optional("task_name"),
-        awaits=_without_none(asyncio, optional("task_fut_waiter")),
-        cancelling=bool(optional("task_must_cancel") or optional("task_num_cancels_requested")),
+        pending=state == PENDING,
+        loop=loop,
+        coroutine=coroutine,
+        name=interp.number(address, "TaskObj", "task_name") if interp.has("TaskObj", "task_name") else 0,
+        awaits=awaits,
+        cancelling=any(interp.has("TaskObj", one) and interp.number(address, "TaskObj", one) for one in CANCELS),
     )
 
 

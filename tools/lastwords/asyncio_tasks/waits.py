@@ -193,10 +193,14 @@ def _has_timeout(asyncio: Asyncio, places: Sequence[Place]) -> bool:
 def find_blocks(asyncio: Asyncio, places: Sequence[Place]) -> Iterator[tuple[Place, WithBlock]]:
     """The `with` and `async with` blocks that frames are in, but for those whose code a debugger has changed."""
     for place in places:
+        if (place.code, place.lasti) in asyncio.without_blocks:
+            continue
         try:
             blocks = find_with_blocks(asyncio.interp, place)
         except ReadError:
             continue
+        if not blocks:
+            asyncio.without_blocks.add((place.code, place.lasti))
         yield from ((place, block) for block in blocks)
 
 

@@ -10,7 +10,7 @@ import msgspec
 
 from lastwords.asyncio_tasks.all import Found, find_current
 from lastwords.asyncio_tasks.classes import Asyncio, find_asyncio
-from lastwords.asyncio_tasks.coroutines import Chain, read_chain
+from lastwords.asyncio_tasks.coroutines import Chain, Coroutines
 from lastwords.asyncio_tasks.futures import TaskState, is_pending, read_name, read_task
 from lastwords.asyncio_tasks.loops import LoopState, read_loop
 from lastwords.asyncio_tasks.objects import read_state
@@ -66,11 +66,12 @@ class _Reader:
         self.clock_start = _find_clock_start(source)
         self.now = time.time()
         self.threads = [one for one in threads if _is_of(asyncio, one)]
-        self.running = _find_running(self.threads)
+        self.coroutines = Coroutines(self.interp, _find_running(self.threads))
         self.current: Mapping[int, PythonThread | None] = {}
         self.stacks = Stacks(self.interp)
         self.loops: dict[int, tuple[Loop, LoopState]] = {}
         self.known: dict[int, _Known] = {}
+        self.types: dict[int, str] = {}
 
     def add_all(self) -> None:
         """Tasks and loops first, then what they wait for and hold: each may be told of by another."""
@@ -106,12 +107,12 @@ class _Reader:
         if not found.pending:
             return
         is_current = address in self.current
-        chain = read_chain(self.interp, found.coroutine, self.running, alone=is_current)
+        chain = self.coroutines.read_chain(found.coroutine, alone=is_current)
         task = Task(
             id=self._id(address),
             moment=self.entities.moment.id,
             address=address,
-            type=type_name(self.interp, type_of(self.interp, address)),
+            type=self._type_name(address),
             name=read_name(self.asyncio, found),
             state=self._state(found, chain, is_current=is_current),
             cancelling=found.cancelling,
@@ -124,6 +125,12 @@ class _Reader:
             self._add_loop(task, found)
         if task.state == "running":
             self._add_thread(task, address, chain)
+
+    def _type_name(self, address: int) -> str:
+        kind = type_of(self.interp, address)
+        if kind.address not in self.types:
+            self.types[kind.address] = type_name(self.interp, kind)
+        return self.types[kind.address]
 
     def _state(
         self, found: TaskState, chain: Chain, *, is_current: bool
