@@ -141,7 +141,7 @@ class _Reader:
         if found.state in ("unstarted", "dead"):
             return found.state
         current = self.owners.current.get(main)
-        is_running = current == found.address if current else found.state == "running"
+        is_running = current == found.address if current else found.state == "running" and not found.stack.saved
         if is_running and main not in self.owners.threads:
             return "suspended" if self.owners.are_all else None
         return "running" if is_running else "suspended"

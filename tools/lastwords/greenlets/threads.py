@@ -15,7 +15,7 @@ import msgspec
 
 from lastwords.capture.memory import ReadError
 from lastwords.capture.procfs import Mapping
-from lastwords.cpython.current_greenlet import find_thread_states
+from lastwords.cpython.current_greenlet import find_current_greenlet, find_thread_states
 from lastwords.cpython.threads import PythonThread
 from lastwords.greenlets.greenlet import MAIN_STOP, GreenletState, find_main
 from lastwords.greenlets.module import Module
@@ -67,6 +67,10 @@ def _find_by_dict(
             main = find_main(known, found)
             if main:
                 owners.threads.setdefault(main, by_dict[found.thread_dict])
+    for main, thread in owners.threads.items():  # one without Python frames looks as if it ran
+        current = find_current_greenlet(module.interp, thread.ident)
+        if current in known and current is not None:
+            owners.current[main] = current
 
 
 def _mains_of(module: Module, thread: PythonThread) -> list[int]:

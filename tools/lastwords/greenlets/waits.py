@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from functools import cached_property
 
 from msgspec.structs import replace
 
@@ -16,6 +17,7 @@ from lastwords.capture.memory import ReadError
 from lastwords.capture.procfs import Mapping as Mapped
 from lastwords.cpython.frame import Place
 from lastwords.cpython.interpreter import Interpreter
+from lastwords.cpython.types import type_of
 from lastwords.cpython.waiting.waiting_functions import Waiting, read_waiting_functions
 from lastwords.greenlets.cython_fields import Fields
 from lastwords.greenlets.greenlet import GreenletState
@@ -42,7 +44,7 @@ LINKED: dict[str, tuple[WaitKind, str]] = {
 class Waits:
     """Reads the waits of one moment's greenlets, one after the other.
 
-    `loops`: by hub, those that could be read; `hub_of`: the hub that each greenlet switches to, 0 for none
+    `loops`: by hub, those that could be read; `known`: all greenlets of gevent's own class
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class Waits:
         loops: Mapping[int, LoopState],
     ) -> None:
         self.interp, self.fields, self.classes, self.loops = interp, fields, classes, loops
+        self.known: Sequence[int] = ()
         self.objects = Objects(interp, classes, maps)
         self.functions: dict[int, Waiting] = read_waiting_functions(interp)
 
@@ -62,7 +65,7 @@ class Waits:
         shape = (found.kind, found.stack.saved, tuple((one.code, one.lasti) for one in places[:SHAPE_FRAMES]))
         loop = self.loops.get(hub)
         told = self._judge(found, self.objects.find_again(shape, found.stack), loop)
-        if told is None:
+        if told is None or told[0].certainty != "certain" or told[0].kind == "unknown":
             told = self._judge(found, self.objects.find(found.stack, places), loop)
             if told is not None:
                 self.objects.remember(shape, found.stack, told[1])
@@ -80,7 +83,7 @@ class Waits:
                 if kind in LINKABLE and found.address in read_linked(self.fields, address):
                     return self._tell_linked(address, kind, candidates), [address, *self._over(address, candidates)]
                 if kind == "waiter" and self.fields.read(address, "greenlet") == found.address:
-                    return self._follow(address, candidates, loop)
+                    return self._follow(address, candidates, loop) or self._tell_bare(address, found)
         return None
 
     def _over(self, semaphore: int, candidates: Candidates) -> list[int]:
@@ -99,8 +102,14 @@ class Waits:
         joined = address if kind == "greenlet" else None
         return Wait(kind=model, object=None if joined else address, object_kind=kind, greenlet=joined, detail=detail)
 
-    def _follow(self, waiter: int, candidates: Candidates, loop: LoopState | None) -> tuple[Wait, list[int]]:
-        """From a Waiter to who will call its `switch`."""
+    def _tell_bare(self, waiter: int, found: GreenletState) -> tuple[Wait, list[int]]:
+        """A Waiter that nothing known will switch to; `Hub.join` makes one in the main greenlet."""
+        if found.is_main:
+            return Wait(kind="hub", detail="that the hub's loop ends", certainty="likely"), [waiter]
+        return Wait(kind="unknown", detail="that somebody switches to its Waiter"), [waiter]
+
+    def _follow(self, waiter: int, candidates: Candidates, loop: LoopState | None) -> tuple[Wait, list[int]] | None:
+        """From a Waiter to who will call its `switch`; None where that is not known."""
         watchers = [one for one in self._watchers(candidates) if one.leads_to(waiter)]
         source = find_leading(watchers, waiter) or (find_leading(loop.watchers, waiter) if loop else None)
         if source is not None and source.kind != "timer":
@@ -109,15 +118,35 @@ class Waits:
             with suppress(ReadError):
                 if kind in ("queue", "channel") and (told := self._tell_queue(address, kind, waiter)):
                     return told, [waiter, address]
+        if source is not None and self._is_slept(source, waiter):
+            return self._tell_watcher(source, loop), [waiter, source.address]
         linked = [one for one, kind in candidates.items() if kind in LINKABLE and self._links(one, waiter)]
+        linked = linked or self._linking.get(waiter, [])
         joined = find_joined(self.fields, self.classes, candidates, waiter, linked)
         if joined is not None:
             return joined, [waiter, *linked]
-        if source is not None:
-            return self._tell_watcher(source, loop), [waiter, source.address]
         if loop is not None and any(waiter == one.bound or waiter in one.arguments for one in loop.callbacks):
             return Wait(kind="hub", detail="its turn: the hub is about to switch to it", is_ready=True), [waiter]
-        return Wait(kind="hub", detail="that the hub's loop ends", certainty="likely"), [waiter]
+        return None
+
+    def _is_slept(self, timer: Watcher, waiter: int) -> bool:
+        """Whether it is the timer alone that is waited for, by `Hub.wait`, and not also what it puts an end to.
+
+        That hands the Waiter over as what the timer is to call it with; gevent 1.0 a plain object.
+        """
+        if waiter in timer.arguments:
+            return True
+        return len(timer.arguments) == 1 and type_of(self.interp, timer.arguments[0]).is_static("object")
+
+    @cached_property
+    def _linking(self) -> dict[int, list[int]]:
+        """The greenlets whose end each Waiter waits for: `gevent.wait` of 1.3 keeps them where nobody sees them."""
+        found: dict[int, list[int]] = {}
+        for address in self.known:
+            with suppress(ReadError):
+                for one in read_linked(self.fields, address):
+                    found.setdefault(one, []).append(address)
+        return found
 
     def _watchers(self, candidates: Candidates) -> Iterable[Watcher]:
         for address, kind in candidates.items():

@@ -24,9 +24,10 @@ SIZE_LIMIT = 1024  # bytes of an instance of gevent's
 
 
 def read_links(fields: Fields, address: int) -> list[int]:
-    """The callables in `_links` of an object. Raises ReadError."""
-    kept = fields.read(address, "_links") or next(_containers(fields, address), None)
-    return read_container(fields, kept) if kept else []
+    """The callables in `_links` of an object; where that has no name, all that is in its lists. Raises ReadError."""
+    named = fields.read(address, "_links")
+    kept = [named] if named else list(_containers(fields, address))
+    return [item for one in kept for item in read_container(fields, one)]
 
 
 def read_linked(fields: Fields, address: int) -> set[int]:

@@ -12,13 +12,16 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from lastwords.capture.memory import ReadError
 from lastwords.capture.procfs import Mapping
+from lastwords.cpython.attributes import read_tuple
 from lastwords.cpython.frame import Place
 from lastwords.cpython.interpreter import Interpreter
-from lastwords.cpython.structs import POINTER
+from lastwords.cpython.structs import LIST, POINTER, TUPLE
+from lastwords.cpython.text import read_length
 from lastwords.cpython.waiting.candidates import read_words
 from lastwords.greenlets.greenlet import SavedStack
 
 STACK_SIZE = 8192  # innermost bytes of the C stack: gevent's functions are the last that were called
+LISTED_LIMIT = 1000  # items of one list
 FRAMES = 6  # innermost Python frames
 TAGGED = POINTER - 1
 REFERENCES_LIMIT = 1 << 32
@@ -42,7 +45,21 @@ class Objects:
 
     def find(self, stack: SavedStack, places: Sequence[Place]) -> Candidates:
         """The candidates, innermost first. What cannot be read is left out."""
-        return self._keep(dict.fromkeys([*self._read_stack(stack), *self._read_frames(places)]))
+        found = self._keep(dict.fromkeys([*self._read_stack(stack), *(words := list(self._read_frames(places)))]))
+        listed = [item for word in dict.fromkeys(words) for item in self._read_list(word)]
+        return {**found, **self._keep(dict.fromkeys(listed))} if listed else found
+
+    def _read_list(self, address: int) -> list[int]:
+        """The items of a list or tuple that a Python frame knows: gevent 1.0 keeps so what one waits for."""
+        try:
+            is_list = address and not address & TAGGED and self.interp.type_flags(address) & (LIST | TUPLE)
+            if not is_list or not 0 < (count := read_length(self.interp, address)) <= LISTED_LIMIT:
+                return []
+            if self.interp.type_flags(address) & TUPLE:
+                return read_tuple(self.interp, address, LISTED_LIMIT)
+            return self.interp.pointers(self.interp.number(address, "PyListObject", "ob_item"), count)
+        except ReadError:
+            return []
 
     def find_again(self, shape: Shape, stack: SavedStack) -> Candidates:
         """Those at the places that `remember` was told of for greenlets of this shape; empty before."""

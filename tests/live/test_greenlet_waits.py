@@ -1,0 +1,134 @@
+"""What greenlets wait for and hold, against what the program says of each of them from inside."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from environments import Environment, EnvironmentFailedError, environment_for, other_gevent_for
+from harness import TARGETS, running
+from interpreters import Interpreter
+from lastwords.examine import Options, attach_process
+from lastwords.model import Greenlet, Report
+from needs import lack
+
+Facts = dict[str, Any]
+WITHOUT_C = Options(native=False)
+CLOSE = 5.0  # seconds between the program's clock when it began to wait and ours
+pytestmark = pytest.mark.interpreters("!free_threaded")
+
+
+@pytest.fixture(params=["plain usual", "patched usual", "plain other"])
+def way(request: pytest.FixtureRequest) -> str:
+    """How the program is made, and with which gevent."""
+    return str(request.param)
+
+
+@pytest.fixture
+def environment(way: str, interpreter: Interpreter, gevent_environment: Environment) -> Environment:
+    """The interpreter's environment with gevent, or one with an older or newer gevent."""
+    other = other_gevent_for(interpreter)
+    if way.endswith("usual") or other is None or not any(one.startswith("gevent") for one in other):
+        return gevent_environment
+    try:
+        return environment_for(interpreter, *other)
+    except EnvironmentFailedError as error:
+        lack(f"another gevent for {interpreter.name}: {error}")
+
+
+@pytest.fixture
+def facts(way: str, environment: Environment) -> Iterator[Facts]:
+    """A program whose greenlets wait: what it says of them."""
+    command: list[str | Path] = [environment.python, TARGETS / "greenlet_waits.py", way.partition(" ")[0]]
+    with running(command, env=environment.env) as target:
+        found = json.loads(target.wait_for("facts ").removeprefix("facts "))
+        target.wait_for("ready")
+        yield found
+
+
+def test_every_wait_is_as_the_program_says(facts: Facts) -> None:
+    report = attach_process(facts["pid"], WITHOUT_C)
+    assert list(compare(report, facts)) == []
+    assert report.moments[0].capture.problems == []
+    [hub] = report.hubs
+    assert (hub.state, hub.complete, hub.others) == ("polling", True, 0)
+    timed = [wait for wait in facts["waits"].values() if wait["timed"]]
+    sockets = [wait for wait in facts["waits"].values() if wait["kind"] == "io"]
+    assert (hub.counts["timers"], hub.counts["watchers"], hub.callbacks) == (len(timed), len(sockets), [])
+    assert len(hub.timers) == len(timed)
+
+
+@pytest.mark.interpreters(minors=("2.7", "3.13"))
+@pytest.mark.parametrize("way", ["plain usual"], indirect=True)
+def test_a_reader_that_is_wrong_is_found_out(facts: Facts) -> None:
+    report = attach_process(facts["pid"], WITHOUT_C)
+    by_kind: dict[str, Greenlet] = {one.waits_for.kind: one for one in report.greenlets if one.waits_for}
+    for kind, change in (("event", "target"), ("sleep", "until"), ("queue", "kind"), ("join", "target")):
+        wait = by_kind[kind].waits_for
+        assert wait is not None
+        if change == "until":
+            wait.until = 0.0
+        else:
+            setattr(wait, change, "hub" if change == "kind" else "moment-1-object-1")
+    report.edges = [edge for edge in report.edges if edge.kind != "holds"]
+    found = "\n".join(compare(report, facts))
+    for what in ("target", "until", "kind", "holds"):
+        assert what in found, found
+
+
+def compare(report: Report, facts: Facts) -> Iterator[str]:
+    """What is not as the program says."""
+    greenlets = {one.address: one for one in report.greenlets}
+    for key, truth in facts["waits"].items():
+        greenlet = greenlets.get(int(key))
+        if greenlet is None or greenlet.waits_for is None:
+            yield f"{int(key):#x} waits for {truth}: not told"
+        else:
+            yield from (f"{int(key):#x}: {what}" for what in _compare_wait(report, greenlet, truth))
+    yield from _compare_holds(report, facts)
+
+
+def find_addresses(report: Report) -> dict[str, int | None]:
+    """Of its objects and greenlets, by their ids."""
+    return {**{one.id: one.address for one in report.objects}, **{one.id: one.address for one in report.greenlets}}
+
+
+def _compare_wait(report: Report, greenlet: Greenlet, truth: Facts) -> Iterator[str]:
+    wait = greenlet.waits_for
+    assert wait is not None
+    addresses = find_addresses(report)
+    if wait.kind != truth["kind"]:
+        yield f"kind {wait.kind}, not {truth['kind']} ({wait.detail})"
+    target = addresses.get(wait.target or "")
+    wanted = truth["target"] if isinstance(truth["target"], list) else [truth["target"]]
+    if (
+        target not in wanted
+        and not (target and wanted == ["some"])
+        and not (wait.target is None and wait.certainty != "certain")
+    ):
+        yield f"target {target}, not {wanted} ({wait.kind}, {wait.detail})"
+    if wait.has_timeout != truth["timed"]:
+        yield f"timeout {wait.has_timeout}, not {truth['timed']} ({wait.kind}, {wait.detail})"
+    if truth.get("seconds") and abs((wait.until or 0) - time.time() - truth["seconds"]) > CLOSE:
+        yield f"until {wait.until}, not in {truth['seconds']} s"
+    if "fd" in truth and f"to {truth['events']} from fd {truth['fd']}," not in (wait.detail or ""):
+        yield f"{wait.detail}, not fd {truth['fd']}"
+
+
+def _compare_holds(report: Report, facts: Facts) -> Iterator[str]:
+    addresses = find_addresses(report)
+    found = {
+        (addresses.get(edge.origin), addresses.get(edge.to)): edge.certainty
+        for edge in report.edges
+        if edge.kind == "holds"
+    }
+    for holder, lock, certain in facts["holds"]:
+        certainty = found.pop((holder, lock), None)
+        if certainty != ("certain" if certain else "likely"):
+            yield f"{holder:#x} holds {lock:#x}: {certainty}, not {'certain' if certain else 'likely'}"
+    yield from (f"{holder} holds {lock}: nobody says so" for holder, lock in found)
