@@ -314,6 +314,7 @@ class Hub(Entity, kw_only=True):
     others: watchers of other kinds that keep the loop going: children, signals, other threads
     since_s: seconds since its loop last turned
     complete: whether all of the above was read
+    searched: whether it was looked for who else knows the objects that its greenlets wait for (`may_wake`)
     """
 
     id: str
@@ -330,6 +331,7 @@ class Hub(Entity, kw_only=True):
     others: int = 0
     since_s: float | None = None
     complete: bool = False
+    searched: bool = False
 
 
 class Object(Entity, kw_only=True):
