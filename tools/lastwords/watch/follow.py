@@ -44,6 +44,7 @@ class Following:
     def follow(self, options: Options, channel: Channel | None, start: Start) -> bool:
         """To its end. Whether it ran for longer than it may."""
         is_late = False
+        self.hangs.start()
         while (hang := self.listen(options.linger)) is not None:
             is_late |= hang.kind == "timeout"
             self.attend(hang, options, channel, start)

@@ -60,6 +60,10 @@ class HangWatch:
         self._leaving: dict[Key, _Leaving] = {}
         self._told: set[Key] = set()
 
+    def start(self) -> None:
+        """The program begins now."""
+        self._began = time.monotonic()
+
     def wait(self, child: Child) -> Hang | None:
         """Until it hangs, or has ended: for a program that nobody else listens to."""
         if self.limits == Limits():
