@@ -68,12 +68,14 @@ class Server:
 
     def answers(self) -> bool:
         """Whether it answers a request of ours."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=SETTLE_SECONDS)
         try:
-            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=SETTLE_SECONDS)
             connection.request("GET", "/")
             return connection.getresponse().status == 200
         except (OSError, http.client.HTTPException):
             return False
+        finally:
+            connection.close()
 
     def is_there(self) -> bool:
         """Whether the process has not ended."""
