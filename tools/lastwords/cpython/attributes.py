@@ -37,7 +37,9 @@ def find_attribute(structs: Structs, address: int, name: str) -> int | None:
 
 def find_dict(structs: Structs, address: int, kind: Kind) -> int | None:
     """The `__dict__` that `tp_dictoffset` points at, None where the type has none or it is not made yet."""
-    offset = structs.signed(kind.address, "PyTypeObject", "tp_dictoffset")
+    if kind.address not in structs.dict_offsets:
+        structs.dict_offsets[kind.address] = structs.signed(kind.address, "PyTypeObject", "tp_dictoffset")
+    offset = structs.dict_offsets[kind.address]
     if offset == 0:
         return None
     if offset < 0:

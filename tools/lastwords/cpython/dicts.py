@@ -14,6 +14,7 @@ from lastwords.cpython.text import read_name
 
 ENTRIES_LIMIT = 1 << 18
 KEY_LIMIT = 4096  # characters of a key that is looked for
+INDEX_SIZES = ("dk_log2_index_bytes", "dk_size")  # from 3.11 on, before
 GENERAL = 0  # DictKeysKind: DICT_KEYS_GENERAL has hashes in its entries
 
 Item = tuple[int, int]
@@ -25,8 +26,7 @@ def read_items(structs: Structs, address: int, limit: int = ENTRIES_LIMIT) -> li
         raise ReadError(f"the object at {address:#x} is no dict")
     if structs.has("PyDictObject", "ma_table"):
         return _read_table(structs, address, limit)
-    keys = structs.number(address, "PyDictObject", "ma_keys")
-    values = structs.number(address, "PyDictObject", "ma_values")
+    keys, values = structs.numbers(address, "PyDictObject", "ma_keys", "ma_values")
     return read_split(structs, keys, values, limit) if values else _read_keys(structs, keys, limit)
 
 
@@ -84,8 +84,9 @@ def _read_keys(structs: Structs, keys: int, limit: int) -> list[Item]:
 
 def _key_entries(structs: Structs, keys: int) -> list[Item]:
     """All entries of a PyDictKeysObject: behind its index, whose width depends on the table's size."""
-    count = structs.number(keys, "PyDictKeysObject", "dk_nentries")
-    index = _index_size(structs, keys)
+    size_field = next(name for name in INDEX_SIZES if structs.has("PyDictKeysObject", name))
+    size, count = structs.numbers(keys, "PyDictKeysObject", size_field, "dk_nentries")
+    index = _index_size(size_field, size)
     if count > index:  # each entry has at least a byte of index
         raise ReadError(f"the dict keys at {keys:#x} are {count}, in an index of {index} bytes")
     start = structs.at(keys, "PyDictKeysObject", "dk_indices") + index
@@ -95,13 +96,10 @@ def _key_entries(structs: Structs, keys: int) -> list[Item]:
     return _read_entries(structs, start, count, "PyDictKeyEntry" if is_general else "PyDictUnicodeEntry")
 
 
-def _index_size(structs: Structs, keys: int) -> int:
-    if structs.has("PyDictKeysObject", "dk_log2_index_bytes"):
-        size = 1 << min(structs.number(keys, "PyDictKeysObject", "dk_log2_index_bytes"), 32)
-    else:
-        size = structs.number(keys, "PyDictKeysObject", "dk_size")
-        size *= 1 if size <= 0xFF else 2 if size <= 0xFFFF else 4 if size <= 0xFFFF_FFFF else 8
-    return size
+def _index_size(field: str, size: int) -> int:
+    if field == "dk_log2_index_bytes":
+        return 1 << min(size, 32)
+    return size * (1 if size <= 0xFF else 2 if size <= 0xFFFF else 4 if size <= 0xFFFF_FFFF else 8)
 
 
 def _read_entries(structs: Structs, start: int, count: int, struct: str) -> list[Item]:

@@ -104,7 +104,7 @@ def is_entry(structs: Structs, address: int) -> bool:
 
 def read_object(structs: Structs, address: int) -> tuple[Place | None, int]:
     """The place of a frame object, to 3.10, and the frame that called it."""
-    code, back, lasti = structs.numbers(address, "PyFrameObject", "f_code", "f_back", "f_lasti")
+    back, code, lasti = structs.numbers(address, "PyFrameObject", "f_back", "f_code", "f_lasti")
     lasti = (lasti ^ SIGN) - SIGN  # -1 before the first instruction
     return Place(address, code, lasti * structs.layout.formats.lasti_unit), back
 
@@ -114,7 +114,7 @@ def read_record(structs: Structs, address: int) -> tuple[Place | None, int]:
 
     No place for an entry that C code put there, and for a frame that has not begun.
     """
-    word, pointer, previous = structs.numbers(address, "_PyInterpreterFrame", "f_executable", "instr_ptr", "previous")
+    word, previous, pointer = structs.numbers(address, "_PyInterpreterFrame", "f_executable", "previous", "instr_ptr")
     code = word & structs.layout.formats.pointer_mask
     if not code:  # C code's entries have None there
         raise ReadError(f"the frame at {address:#x} has no code object: it was overwritten, or not written")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct as binary
 from collections.abc import Callable
 from functools import cached_property
+from operator import itemgetter
 from typing import NamedTuple
 
 from lastwords.capture.memory import Memory, ReadError
@@ -51,6 +52,7 @@ class Structs:
         self.keys: dict[int, str | None] = {}  # the text of keys of dicts, None for one that is no string
         self.flags: dict[int, int] = {}  # of types,
         self.kinds: dict[int, object] = {}  # what they are,
+        self.dict_offsets: dict[int, int] = {}  # where their instances have their dict,
         self.members: dict[int, list[tuple[str, int]]] = {}  # (name, byte) of the slots of their instances,
         self.lock_classes: dict[int, object] = {}  # which kind of lock these are: see classes.py
         self.codes: dict[int, object] = {}  # code objects,
@@ -85,7 +87,7 @@ class Structs:
         return unpack(self.memory.read(address + start, size))
 
     def _find_group(self, struct: str, fields: tuple[str, ...]) -> Group:
-        group = self._groups[struct, fields] = _make_group([self._find_field(struct, field) for field in fields])
+        group = self._groups[struct, fields] = make_group([self._find_field(struct, field) for field in fields])
         return group
 
     def signed(self, address: int, struct: str, field: str) -> int:
@@ -129,7 +131,7 @@ class Structs:
         return self.flags[of_type]
 
 
-def _make_group(fields: list[Field]) -> Group:
+def make_group(fields: list[Field]) -> Group:
     """How fields that lie in any order are unpacked in one go."""
     start = min(field.offset for field in fields)
     size = max(field.offset + field.size for field in fields) - start
@@ -142,4 +144,5 @@ def _make_group(fields: list[Field]) -> Group:
     places = [order.index(at) for at in range(len(fields))]
     if places == order == list(range(len(fields))):
         return start, size, unpack
-    return start, size, lambda data: tuple(map(unpack(data).__getitem__, places))
+    in_order = itemgetter(*places)
+    return start, size, lambda data: in_order(unpack(data))

@@ -7,11 +7,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from lastwords.cpython.attributes import find_attribute
 from lastwords.cpython.dicts import find_item
 from lastwords.cpython.interpreter import Interpreter
+from lastwords.cpython.layouts import Field
 from lastwords.cpython.members import read_members
+from lastwords.cpython.structs import POINTER, Group, make_group
 from lastwords.cpython.types import Kind, bases, type_of
 
 CODE_SIZE = 32  # bytes of a getter that are looked at; counting references comes first in some builds
@@ -49,6 +52,15 @@ class Fields:
         if offset is None:
             return None
         return int.from_bytes(self.interp.memory.read(address + offset, NUMBER_SIZE), "little", signed=True)
+
+    def find_group(self, kind: Kind, objects: Sequence[str], number: str) -> Group | None:
+        """How these objects and then a number are read in one go from an instance; None: not all have getters."""
+        offsets = [self._find_offset(kind, name) for name in objects]
+        last = self._find_offset(kind, number, is_number=True)
+        fields = [Field(offset, POINTER) for offset in offsets if offset is not None]
+        if last is None or len(fields) < len(objects):
+            return None
+        return make_group([*fields, Field(last, NUMBER_SIZE)])
 
     def find_class_attribute(self, kind: Kind, name: str) -> int | None:
         """An attribute of a class or of its first bases (`tp_base`); None if there is none. Raises ReadError."""

@@ -8,14 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lastwords.capture.memory import ReadError
-from lastwords.cpython.attributes import find_dict, read_attributes
+from lastwords.cpython.attributes import find_dict
 from lastwords.cpython.callables import callable_name
 from lastwords.cpython.code import find_function_code, is_code, read_code, read_frame
-from lastwords.cpython.dicts import named
+from lastwords.cpython.dicts import named, read_items
+from lastwords.cpython.frame import add_sources
 from lastwords.cpython.interpreter import Interpreter
 from lastwords.cpython.modules import find_global
 from lastwords.cpython.numbers import read_int
-from lastwords.cpython.structs import LONG, POINTER
+from lastwords.cpython.structs import LONG, POINTER, Group
 from lastwords.cpython.text import read_text
 from lastwords.cpython.types import Kind, bases, read_kind, type_name, type_of
 from lastwords.greenlets.cython_fields import Fields, read_size
@@ -37,23 +38,66 @@ class Gevent:
     def __init__(self, interp: Interpreter) -> None:
         self.interp = interp
         self.fields = Fields(interp)
+        self._described: dict[int, Frame | None] = {}  # callables by their address
+        self._spawners: dict[tuple[int, int], Frame | None] = {}  # by code object and line
+        self._groups: dict[int, Group | None] = {}  # of gevent's frames, by their type
+        self._sizes: dict[int, int] = {}  # of instances, by their type
+        self._kinds: dict[tuple[int, int], bool] = {}
         self.hub, self.greenlet = (find_global(interp, *names) or 0 for names in (HUBS, GREENLETS))
 
     def is_hub(self, kind: Kind) -> bool:
         """Whether it is a type of hubs. Raises ReadError."""
-        return bool(self.hub) and any(one.address == self.hub for one in bases(self.interp, kind))
+        return self._is_made_from(kind, self.hub)
 
     def is_greenlet(self, kind: Kind) -> bool:
         """Whether it is a type of gevent's own greenlets. Raises ReadError."""
-        return bool(self.greenlet) and any(one.address == self.greenlet for one in bases(self.interp, kind))
+        return self._is_made_from(kind, self.greenlet)
+
+    def _is_made_from(self, kind: Kind, base: int) -> bool:
+        key = (kind.address, base)
+        if key not in self._kinds:
+            self._kinds[key] = bool(base) and any(one.address == base for one in bases(self.interp, kind))
+        return self._kinds[key]
+
+    def describe(self, address: int) -> Frame | None:
+        """See describe_callable; each is read once."""
+        if address not in self._described:
+            self._described[address] = describe_callable(self, address)
+        return self._described[address]
+
+    def spawner(self, code: int, line: int) -> Frame | None:
+        """A frame that spawned greenlets, with its source, made once; None for no code. Raises ReadError."""
+        key = (code, line)
+        if key not in self._spawners:
+            found = read_frame(self.interp, code, 0, line) if is_code(self.interp, code) else None
+            add_sources(self.interp, [found] if found else [])
+            self._spawners[key] = found
+        return self._spawners[key]
+
+    def read_spawner(self, address: int) -> tuple[int, int, int]:
+        """Code object, line, and the next of a frame that gevent keeps; no code where it is none. Raises ReadError."""
+        kind = type_of(self.interp, address)
+        if kind.address not in self._groups:
+            self._groups[kind.address] = self.fields.find_group(kind, ("f_code", "f_back"), "f_lineno")
+        group = self._groups[kind.address]
+        if group is None:
+            return _read_slowly(self, address, kind)
+        start, size, unpack = group
+        code, back, line = unpack(self.interp.memory.read(address + start, size))
+        return code, line, back
+
+    def size(self, kind: Kind) -> int:
+        """Bytes of an instance. Raises ReadError."""
+        if kind.address not in self._sizes:
+            self._sizes[kind.address] = read_size(self.interp, kind)
+        return self._sizes[kind.address]
 
 
 def read_own(gevent: Gevent, found: GreenletState) -> dict[str, int]:
     """What its `__dict__` holds, where it has one. Raises ReadError."""
     interp = gevent.interp
-    if not find_dict(interp, found.address, read_kind(interp, found.kind)):
-        return {}
-    return dict(named(interp, read_attributes(interp, found.address)))
+    own = find_dict(interp, found.address, read_kind(interp, found.kind))
+    return dict(named(interp, read_items(interp, own))) if own else {}
 
 
 def read_name(gevent: Gevent, found: GreenletState, own: dict[str, int]) -> str | None:
@@ -77,8 +121,8 @@ def _read_ident(gevent: Gevent, found: GreenletState, kind: Kind, own: dict[str,
     interp = gevent.interp
     base = read_kind(interp, gevent.greenlet)
     kept = own.get("_ident")
-    if not kept and not base.is_heap and read_size(interp, kind) >= read_size(interp, base):
-        kept = interp.pointer(found.address + read_size(interp, base) - POINTER)
+    if not kept and not base.is_heap and gevent.size(kind) >= gevent.size(base):
+        kept = interp.pointer(found.address + gevent.size(base) - POINTER)
     return read_int(interp, kept) if kept and interp.type_flags(kept) & LONG else None
 
 
@@ -91,7 +135,7 @@ def read_run(gevent: Gevent, found: GreenletState, own: dict[str, int]) -> Frame
     candidates = [own.get("run"), found.run, gevent.fields.find_class_attribute(kind, "run")]
     if gevent.is_greenlet(kind):  # whose `run` calls `_run`
         candidates = [own.get("_run"), gevent.fields.find_class_attribute(kind, "_run"), *candidates]
-    described = (describe_callable(gevent, one) for one in candidates if one)
+    described = (gevent.describe(one) for one in candidates if one)
     return next((frame for frame in described if frame is not None), None)
 
 
@@ -123,15 +167,23 @@ def read_spawned_at(gevent: Gevent, found: GreenletState) -> list[Frame]:
 
 
 def _follow_spawn(gevent: Gevent, address: int) -> Iterator[Frame]:
-    interp, fields = gevent.interp, gevent.fields
     for _ in range(SPAWN_LIMIT):
-        if not address or type_of(interp, address).is_static("NoneType"):
+        code, line, back = gevent.read_spawner(address)
+        frame = gevent.spawner(code, line) if code else None
+        if frame is None:
             return
-        code = fields.read(address, "f_code")
-        if not code or not is_code(interp, code):
+        yield frame
+        if not back:
             return
-        yield read_frame(interp, code, 0, _read_line(gevent, address))
-        address = fields.read(address, "f_back") or 0
+        address = back
+
+
+def _read_slowly(gevent: Gevent, address: int, kind: Kind) -> tuple[int, int, int]:
+    """What has no getters: a class of Python's, or None."""
+    code = None if kind.is_static("NoneType") else gevent.fields.read(address, "f_code")
+    if not code:
+        return 0, 0, 0
+    return code, _read_line(gevent, address), gevent.fields.read(address, "f_back") or 0
 
 
 def _read_line(gevent: Gevent, address: int) -> int:

@@ -19,6 +19,7 @@ MAIN_STOP = (1 << 64) - 1  # stack_stop of a main greenlet: above everything
 STACK_LIMIT = 1 << 32  # bytes
 PARENTS_LIMIT = 10_000
 REFERENCES_LIMIT = 1 << 40
+STATE = ("stack_start", "stack_stop", "stack_copy", "stack_saved", "top_frame")
 
 State = Literal["running", "suspended", "unstarted", "dead"]
 
@@ -62,41 +63,41 @@ class GreenletState(msgspec.Struct):
 
 def read_greenlet(module: Module, address: int) -> GreenletState:
     """The greenlet at `address`, checked to be one. Raises ReadError."""
-    if not module.is_greenlet(address):
+    if not address or address % POINTER:
         raise ReadError(f"the object at {address:#x} is no greenlet")
-    if not 0 < module.interp.number(address, "PyObject", "ob_refcnt") < REFERENCES_LIMIT:
+    references, kind = module.interp.numbers(address, "PyObject", "ob_refcnt", "ob_type")
+    if not module.is_type(kind):
+        raise ReadError(f"the object at {address:#x} is no greenlet")
+    if not 0 < references < REFERENCES_LIMIT:
         raise ReadError(f"the greenlet at {address:#x} is not alive")
-    found = _read_split(module, address) if module.is_split else _read_whole(module, address)
+    found = (_read_split if module.is_split else _read_whole)(module, address, kind)
     _check_links(module, found)
     return found
 
 
-def _read_split(module: Module, address: int) -> GreenletState:
+def _read_split(module: Module, address: int, kind: int) -> GreenletState:
     """Of greenlet 2 and newer."""
     inner = module.pointer(address, "PyGreenlet", "pimpl")
     if not inner or inner % POINTER:
         raise ReadError(f"the greenlet at {address:#x} has no state")
-    stack = _read_stack(module, inner)
-    is_main = stack.stop == MAIN_STOP
+    found = _read_state(module, address, kind, inner)
+    is_main = found.is_main
     struct = "MainGreenlet" if is_main else "UserGreenlet"
     self_struct = "Greenlet" if module.layout.has("Greenlet", "self") else struct
     if module.pointer(inner, self_struct, "self") != address:
         raise ReadError(f"the state at {inner:#x} is not that of the greenlet at {address:#x}")
-    found = _make(module, address, inner, stack)
     if is_main:
         found.main, found.thread_state = address, module.pointer(inner, struct, "thread_state")
     else:
-        found.parent = module.pointer(inner, struct, "parent")
-        found.main = module.pointer(inner, struct, "main_greenlet")
-        found.run = module.pointer(inner, struct, "run_callable")
+        names = ("main_greenlet", "run_callable", "parent")
+        found.main, found.run, found.parent = module.pointers(inner, struct, *names)
     return found
 
 
-def _read_whole(module: Module, address: int) -> GreenletState:
+def _read_whole(module: Module, address: int, kind: int) -> GreenletState:
     """Of greenlet 0.4 and 1."""
-    found = _make(module, address, address, _read_stack(module, address))
-    found.parent = module.pointer(address, "PyGreenlet", "parent")
-    information = module.pointer(address, "PyGreenlet", "run_info")
+    found = _read_state(module, address, kind, address)
+    found.parent, information = module.pointers(address, "PyGreenlet", "parent", "run_info")
     if found.stack.stop:
         found.thread_dict = information
     else:
@@ -108,11 +109,15 @@ def _read_whole(module: Module, address: int) -> GreenletState:
     return found
 
 
-def _make(module: Module, address: int, inner: int, stack: SavedStack) -> GreenletState:
-    top_frame = module.pointer(inner, "Greenlet", "top_frame")
+def _read_state(module: Module, address: int, kind: int, inner: int) -> GreenletState:
+    """What all releases have, at `inner`."""
+    *words, top_frame = module.pointers(inner, "Greenlet", *STATE)
+    stack = SavedStack(*words)
+    if not _is_sane(stack):
+        raise ReadError(f"the greenlet's state at {inner:#x} has a stack that cannot be")
     return GreenletState(
         address=address,
-        kind=module.interp.number(address, "PyObject", "ob_type"),
+        kind=kind,
         state=_judge(stack, top_frame),
         is_main=stack.stop == MAIN_STOP,
         parent=0,
@@ -134,14 +139,11 @@ def _judge(stack: SavedStack, top_frame: int) -> State:
     return "suspended" if top_frame else "running"
 
 
-def _read_stack(module: Module, inner: int) -> SavedStack:
-    names = ("stack_start", "stack_stop", "stack_copy", "stack_saved")
-    stack = SavedStack(*(module.pointer(inner, "Greenlet", name) for name in names))
+def _is_sane(stack: SavedStack) -> bool:
     size = stack.stop - stack.start
-    is_sane = stack.saved == 0 or (stack.copy and stack.start and 0 < stack.saved <= min(size, STACK_LIMIT))
-    if not is_sane or (stack.stop != MAIN_STOP and size < 0):
-        raise ReadError(f"the greenlet's state at {inner:#x} has a stack that cannot be")
-    return stack
+    if stack.saved and not (stack.copy and stack.start and 0 < stack.saved <= min(size, STACK_LIMIT)):
+        return False
+    return stack.stop == MAIN_STOP or size >= 0
 
 
 def _check_links(module: Module, found: GreenletState) -> None:

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from lastwords.capture.elf import Image
 from lastwords.capture.memory import ReadError
 from lastwords.cpython.interpreter import Interpreter
+from lastwords.cpython.layouts import Field
 from lastwords.cpython.modules import find_global
-from lastwords.cpython.structs import POINTER, TYPE
+from lastwords.cpython.structs import POINTER, TYPE, Group, make_group
 from lastwords.cpython.text import read_text
 from lastwords.cpython.types import bases, read_kind
-from lastwords.greenlets import dwarf
 from lastwords.greenlets.layouts import Layout, find_layout
 
 FindImage = Callable[[int], Image | None]  # the ELF file that is mapped at an address
@@ -33,6 +33,16 @@ class Module:
         self.image = image
         self.is_split = layout.has("PyGreenlet", "pimpl")  # from greenlet 2 on
         self._types: dict[int, bool] = {}
+        self._groups: dict[tuple[str, ...], Group] = {}
+        self._known: set[int] = set()  # greenlets, of this moment
+
+    def pointers(self, address: int, struct: str, *fields: str) -> tuple[int, ...]:
+        """Several fields of the struct at `address`, in a single read."""
+        key = (struct, *fields)
+        if key not in self._groups:
+            self._groups[key] = make_group([Field(self.layout.offset(struct, field), POINTER) for field in fields])
+        start, size, unpack = self._groups[key]
+        return unpack(self.interp.memory.read(address + start, size))
 
     def pointer(self, address: int, struct: str, field: str) -> int:
         """A field of the struct at `address`."""
@@ -40,9 +50,14 @@ class Module:
 
     def is_greenlet(self, address: int) -> bool:
         """Whether the object at `address` is a greenlet. Raises ReadError where there is no memory."""
+        if address in self._known:
+            return True
         if not address or address % POINTER:
             return False
-        return self.is_type(self.interp.number(address, "PyObject", "ob_type"))
+        if self.is_type(self.interp.number(address, "PyObject", "ob_type")):
+            self._known.add(address)
+            return True
+        return False
 
     def is_type(self, address: int) -> bool:
         """Whether `address` is the type `greenlet.greenlet`, or one that is made from it."""
@@ -86,6 +101,8 @@ def _read_layout(image: Image) -> Layout | None:
         return _read[key]
     if image.file is None or not image.elf.has_dwarf:
         return None
+    from lastwords.greenlets import dwarf  # noqa: PLC0415 (pyelftools takes 40 ms to import)
+
     try:
         with image.file.open("rb") as file:
             layout = Layout(dwarf.read_structs(file))

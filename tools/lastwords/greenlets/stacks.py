@@ -18,6 +18,8 @@ class Stacks:
 
     def __init__(self, interp: Interpreter) -> None:
         self.interp = interp
+        struct = "_PyInterpreterFrame" if interp.has("_PyInterpreterFrame") else "PyFrameObject"
+        self._globals = interp.layout.offset(struct, "f_globals")
         self._frames: dict[tuple[int, int, int], Frame] = {}
 
     def read(self, places: Iterable[Place], *, with_locals: bool) -> tuple[list[Frame], str | None]:
@@ -34,13 +36,9 @@ class Stacks:
         return frames, None
 
     def _frame(self, place: Place) -> Frame:
-        struct = "_PyInterpreterFrame" if self.interp.has("_PyInterpreterFrame") else "PyFrameObject"
-        key = (place.code, place.lasti, self.interp.number(place.frame, struct, "f_globals"))
-        if key not in self._frames:
-            self._frames[key] = self.with_sources([read_frame_at(self.interp, place)])[0]
-        return self._frames[key]
-
-    def with_sources(self, frames: list[Frame]) -> list[Frame]:
-        """The same frames, with the text of their lines."""
-        add_sources(self.interp, frames)
-        return frames
+        key = (place.code, place.lasti, self.interp.pointer(place.frame + self._globals))
+        known = self._frames.get(key)
+        if known is None:
+            known = self._frames[key] = read_frame_at(self.interp, place)
+            add_sources(self.interp, [known])
+        return known
