@@ -59,6 +59,7 @@ class Waits:
         self.known: Sequence[int] = ()
         self.objects = Objects(interp, classes, maps)
         self.functions: dict[int, Waiting] = read_waiting_functions(interp)
+        self._linked: dict[int, set[int]] = {}
 
     def read(self, found: GreenletState, places: Sequence[Place], hub: int) -> Wait:
         """What the greenlet waits for; `unknown` where nothing says more than that it is suspended."""
@@ -80,11 +81,17 @@ class Waits:
         """The wait, and the objects that tell of it."""
         for address, kind in candidates.items():
             with suppress(ReadError):
-                if kind in LINKABLE and found.address in read_linked(self.fields, address):
+                if kind in LINKABLE and found.address in self._read_linked(address):
                     return self._tell_linked(address, kind, candidates), [address, *self._over(address, candidates)]
                 if kind == "waiter" and self.fields.read(address, "greenlet") == found.address:
                     return self._follow(address, candidates, loop) or self._tell_bare(address, found)
         return None
+
+    def _read_linked(self, address: int) -> set[int]:
+        """See read_linked; thousands may wait for one object, which is read once."""
+        if address not in self._linked:
+            self._linked[address] = read_linked(self.fields, address)
+        return self._linked[address]
 
     def _over(self, semaphore: int, candidates: Candidates) -> list[int]:
         """The RLock that stands on this semaphore, if it is one of the candidates."""
@@ -144,7 +151,7 @@ class Waits:
         found: dict[int, list[int]] = {}
         for address in self.known:
             with suppress(ReadError):
-                for one in read_linked(self.fields, address):
+                for one in self._read_linked(address):
                     found.setdefault(one, []).append(address)
         return found
 
@@ -156,7 +163,7 @@ class Waits:
 
     def _links(self, address: int, waiter: int) -> bool:
         try:
-            return waiter in read_linked(self.fields, address)
+            return waiter in self._read_linked(address)
         except ReadError:
             return False
 
@@ -171,12 +178,14 @@ class Waits:
     def _tell_watcher(self, source: Watcher, loop: LoopState | None) -> Wait:
         if source.kind == "timer":
             until = source.at + loop.epoch if source.at is not None and loop else None
-            return Wait(kind="sleep", detail="a timer", until=until, has_timeout=True)
+            return Wait(kind="sleep", detail="sleeps", until=until, has_timeout=True)
         if source.kind == "io":
             how = EVENTS.get(source.events & 3, "ready")
-            return Wait(kind="io", detail=f"fd {source.fd} to be {how}", fd=source.fd, events=source.events & 3)
+            return Wait(
+                kind="io", detail=f"waits for fd {source.fd} to be {how}", fd=source.fd, events=source.events & 3
+            )
         if source.kind == "child":
-            return Wait(kind="process", detail=f"the end of process {source.number}", pid=source.number)
+            return Wait(kind="process", detail=f"waits for the end of process {source.number}", pid=source.number)
         if source.kind == "signal":
             return Wait(kind="event", detail=f"signal {source.number}")
         return Wait(kind="event", detail="what another thread is to send (an async watcher)")
