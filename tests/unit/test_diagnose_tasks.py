@@ -203,9 +203,12 @@ def test_which_task_blocks_the_loop_and_what_is_late() -> None:
 def test_a_loop_that_is_no_asyncio_s_own_is_known_by_the_task_that_runs() -> None:
     scene, main, task = sleeping()
     del main.stack[1:]
+    task.stack = [*main.stack]
     assert blocked(scene) == []
     scene.loop(main, task)
     assert len(blocked(scene)) == 1
+    task.stack = [frame("app", "another")]  # it is in a greenlet that does not run
+    assert blocked(scene) == []
 
 
 def test_a_moment_s_wait_blocks_nothing() -> None:
@@ -218,6 +221,7 @@ def test_a_moment_s_wait_blocks_nothing() -> None:
 def test_a_task_that_computes_for_long(late: float | None, found: list[str]) -> None:
     scene, main, task = sleeping()
     main.waits_for = None
+    task.stack = [main.stack[0]]
     scene.loop(main, task, scheduled=1, overdue=1 if late else 0, overdue_s=late)
     assert [one.certainty for one in blocked(scene)] == found
 

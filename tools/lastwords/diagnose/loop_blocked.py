@@ -34,7 +34,7 @@ def diagnose(report: Report) -> Iterator[Finding]:
     loops = {one.thread: one for one in report.loops if one.thread}
     for thread in report.threads:
         task, loop = tasks.get(thread.id), loops.get(thread.id)
-        is_inside = task is not None or _is_in_callback(thread)
+        is_inside = (task is not None and _is_in_task(thread, task)) or _is_in_callback(thread)
         if is_inside and graph.judges(thread) and _is_stuck(thread, loop):
             yield _make_finding(graph, thread, task, loop)
 
@@ -44,6 +44,12 @@ def _is_stuck(thread: Thread, loop: Loop | None) -> bool:
     if thread.waits_for is not None:
         return (thread.idle_s or 0.0) >= LONG
     return loop is not None and (loop.overdue_s or 0.0) >= LATE
+
+
+def _is_in_task(thread: Thread, task: Task) -> bool:
+    """Not where the task has switched to a greenlet: what the thread does then is another matter."""
+    outermost = [(frame.file, frame.line, frame.function) for frame in task.stack[-1:]]
+    return any((frame.file, frame.line, frame.function) in outermost for frame in thread.stack)
 
 
 def _is_in_callback(thread: Thread) -> bool:

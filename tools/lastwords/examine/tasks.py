@@ -169,12 +169,14 @@ class _Reader:
         return loop
 
     def _add_thread(self, task: Task, address: int, chain: Chain) -> None:
-        """The thread that has the task's frame; else the one whose running task asyncio says it is."""
+        """The thread that has the task's frame; else the one whose running task asyncio says it is, or its loop's."""
         frame = chain.places[-1].frame if chain.running else 0
         owner = next((one for one in self.threads if any(place.frame == frame for place in one.places)), None)
         owner = owner or self.current.get(address)
         if owner is not None:
             task.thread = self.entities.state_id(owner)
+        elif task.loop:
+            task.thread = next(loop.thread for loop, _ in self.loops.values() if loop.id == task.loop)
 
     def _relate(self, one: _Known) -> None:
         if one.task.state == "waiting":
