@@ -1,0 +1,229 @@
+"""greenlet-stranded, hub-starved, hub-misuse, kill-swallowed: reports that have it, and near misses that have not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from lastwords.diagnose import diagnose
+from lastwords.model import Caught, Edge, ExceptionValue, Frame, Greenlet, Hub, Report, WaitsFor
+from sample_waits import APP, Scene, frame
+
+HUB = frame("gevent.hub", "run")
+
+
+class Greenlets(Scene):
+    """A process whose hub polls; the main greenlet and one other are there."""
+
+    def __init__(self, **hub: Any) -> None:  # noqa: ANN401 - the model's fields, handed on
+        super().__init__()
+        self.main = self.thread("MainThread", 7)
+        self.computing, self.main.stack = self.main.stack, [HUB]
+        known = {"state": "polling", "complete": True, "searched": True, "since_s": 0.2, **hub}
+        self.hub = Hub(id="hub", moment="moment-1", thread="t-MainThread", greenlet="g-hub", **known)
+        self.report.hubs.append(self.hub)
+        self.first = self.add("main", is_main=True)
+        self.add("hub", state="running")
+        self.other = self.add("beat")
+        self.main.greenlet = "g-hub"
+        self.main.waits_for = WaitsFor(kind="io", call="epoll_wait", serves=True)
+
+    def add(self, name: str, source: str = "", **fields: Any) -> Greenlet:  # noqa: ANN401
+        known: dict[str, Any] = {"moment": "moment-1", "thread": "t-MainThread", "state": "suspended", **fields}
+        at = Frame(kind="python", function=name, module="__main__", file=APP, line=30, source=source)
+        one = Greenlet(id=f"g-{name}", name=name, address=0x600, stack=[at], **known)
+        self.report.greenlets.append(one)
+        return one
+
+    def stranded(self) -> Greenlets:
+        """The main greenlet waits for an event, the other sleeps."""
+        event = self.lock("done", "event")
+        self.first.waits_for = WaitsFor(kind="event", target=event.id, detail="an Event to be set")
+        self.other.waits_for = WaitsFor(kind="sleep", has_timeout=True)
+        self.hub.counts = {"timers": 1}
+        return self
+
+    def starved(self) -> Greenlets:
+        """The other computes."""
+        self.hub.state, self.hub.since_s, self.hub.counts = "switched out", 2.5, {"timers": 3}
+        self.main.greenlet, self.main.waits_for, self.main.state = self.other.id, None, "running"
+        self.main.stack = self.computing
+        self.other.state = "running"
+        return self
+
+    def killed(self) -> Greenlets:
+        """The main greenlet is inside gevent's `kill` of the other."""
+        self.first.stack.insert(0, frame("gevent.greenlet", "kill"))
+        self.first.waits_for = WaitsFor(kind="join", target=self.other.id)
+        self.other.waits_for = WaitsFor(kind="sleep", has_timeout=True)
+        return self
+
+
+def codes(report: Report) -> list[tuple[str, str]]:
+    return [(one.code, one.certainty) for one in diagnose(report)]
+
+
+def test_an_event_that_nobody_will_set() -> None:
+    [finding] = diagnose(Greenlets().stranded().report)
+    assert (finding.code, finding.certainty) == ("greenlet-stranded", "likely")
+    assert finding.title == "nothing is left that could wake the main greenlet: it waits: an Event to be set"
+    assert finding.subjects[0].line == 30
+
+
+def another_thread(scene: Greenlets) -> None:
+    scene.thread("worker")
+
+
+def known_elsewhere(scene: Greenlets) -> None:
+    scene.report.edges.append(Edge(origin="g-beat", to="o-done", kind="may_wake", certainty="certain"))
+
+
+def with_wait(**wait: Any) -> Callable[[Greenlets], None]:  # noqa: ANN401
+    def change(scene: Greenlets) -> None:
+        scene.other.waits_for = WaitsFor(**wait)
+
+    return change
+
+
+def with_hub(**fields: Any) -> Callable[[Greenlets], None]:  # noqa: ANN401
+    def change(scene: Greenlets) -> None:
+        for name, value in fields.items():
+            setattr(scene.hub, name, value)
+
+    return change
+
+
+def limited(scene: Greenlets) -> None:
+    assert scene.first.waits_for is not None
+    scene.first.waits_for.has_timeout = True
+
+
+def handles_signals(scene: Greenlets) -> None:
+    scene.process.signals_caught = ["SIGINT", "SIGTERM"]
+
+
+def unstarted(scene: Greenlets) -> None:
+    scene.add("late", state="unstarted")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        another_thread,
+        known_elsewhere,
+        limited,
+        handles_signals,
+        unstarted,
+        with_wait(kind="io"),
+        with_wait(kind="unknown"),
+        with_wait(kind="hub"),
+        with_hub(searched=False),
+        with_hub(complete=False),
+        with_hub(others=1),
+        with_hub(state="callback"),
+        with_hub(counts={"timers": 2}),
+        with_hub(counts={"timers": 1, "watchers": 1}),
+        with_hub(counts={"timers": 1, "callbacks": 1}),
+    ],
+)
+def test_somebody_could_still_set_it(change: Callable[[Greenlets], None]) -> None:
+    scene = Greenlets().stranded()
+    change(scene)
+    assert "greenlet-stranded" not in [code for code, _ in codes(scene.report)]
+
+
+def test_a_greenlet_that_computes() -> None:
+    finding = diagnose(Greenlets().starved().report)[0]
+    assert (finding.code, finding.certainty) == ("hub-starved", "certain")
+    assert finding.title == f"greenlet beat computes at {APP}:7, and the hub has had no turn for 2.5 s"
+    assert finding.evidence[-1].value == "3 timers"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        with_hub(since_s=0.4),
+        with_hub(since_s=None),
+        with_hub(counts={}),
+        with_hub(state="polling"),
+        lambda scene: scene.waits(scene.main, None, "sleep"),
+        lambda scene: setattr(scene.main, "greenlet", "g-hub"),
+    ],
+)
+def test_it_gives_way(change: Callable[[Greenlets], None]) -> None:
+    scene = Greenlets().starved()
+    change(scene)
+    assert "hub-starved" not in [code for code, _ in codes(scene.report)]
+
+
+def test_a_thread_that_was_not_seen_running_starves_its_hub_likely() -> None:
+    scene = Greenlets().starved()
+    scene.main.state = "sleeping"
+    assert codes(scene.report)[0] == ("hub-starved", "likely")
+
+
+def test_a_kill_that_was_caught() -> None:
+    scene = Greenlets().killed()
+    finding = diagnose(scene.report)[0]
+    assert (finding.code, finding.certainty) == ("kill-swallowed", "likely")
+    assert (
+        finding.title == f"greenlet beat caught its kill and goes on at {APP}:30; the main greenlet waits for its end"
+    )
+
+
+def test_a_kill_by_gevents_c_code_is_told_by_its_line() -> None:
+    scene = Greenlets().killed()
+    del scene.first.stack[0]
+    assert "kill-swallowed" not in [code for code, _ in codes(scene.report)]
+    scene.first.stack[0].source = "worker.kill()"
+    assert codes(scene.report)[0] == ("kill-swallowed", "likely")
+
+
+@pytest.mark.parametrize("state", ["unstarted", "dead", "running"])
+def test_a_kill_that_is_not_over(state: Any) -> None:  # noqa: ANN401
+    scene = Greenlets().killed()
+    scene.other.state = state
+    assert "kill-swallowed" not in [code for code, _ in codes(scene.report)]
+
+
+def caught(kind: str, *traceback: Frame) -> Report:
+    scene = Scene()
+    at = Frame(kind="python", function="on_done", module="__main__", file=APP, line=4, source="time.sleep(1)")
+    exception = ExceptionValue(type=kind, traceback=[*traceback, at])
+    scene.report.exceptions.append(
+        Caught(id="exception-1", process="process-7", how="printed", exception=exception, moment=None)
+    )
+    return scene.report
+
+
+def test_gevent_refuses_to_wait_in_the_hub() -> None:
+    finding = diagnose(caught("gevent.exceptions.BlockingSwitchOutError", frame("gevent.hub", "switch_out")))[0]
+    assert (finding.code, finding.certainty) == ("hub-misuse", "certain")
+    assert finding.title == f"on_done waits in the hub itself at {APP}:4, which gevent refuses"
+
+
+def test_an_old_gevent_refuses_by_an_assertion() -> None:
+    assert codes(caught("AssertionError", frame("gevent.hub", "switch_out")))[0] == ("hub-misuse", "likely")
+
+
+def test_another_threads_hub() -> None:
+    finding = diagnose(caught("gevent.exceptions.InvalidThreadUseError"))[0]
+    assert (finding.code, finding.certainty) == ("hub-misuse", "certain")
+    assert "another thread" in finding.title
+
+
+@pytest.mark.parametrize("function", ["run", "switch_out_of"])
+def test_another_assertion_is_no_misuse(function: str) -> None:
+    assert "hub-misuse" not in [code for code, _ in codes(caught("AssertionError", frame("gevent.hub", function)))]
+
+
+def test_loop_exit() -> None:
+    finding = diagnose(caught("gevent.exceptions.LoopExit", frame("gevent.hub", "switch")))[0]
+    assert (finding.code, finding.certainty) == ("greenlet-stranded", "certain")
+    assert finding.subjects[0].line == 4
+
+
+def test_an_exception_of_that_name_elsewhere_is_none() -> None:
+    assert "greenlet-stranded" not in [code for code, _ in codes(caught("app.LoopExit"))]

@@ -1,0 +1,119 @@
+"""`greenlet-stranded`: greenlets wait for something that nothing left can give; gevent may have said so: LoopExit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from lastwords.diagnose.actors import stand
+from lastwords.diagnose.exits import describe_activity
+from lastwords.diagnose.hubs import name_greenlet
+from lastwords.diagnose.thread_stranded import NO_HELP
+from lastwords.diagnose.wait_graph import WaitGraph, graph_of
+from lastwords.frames import is_patchers
+from lastwords.model import Caught, Evidence, Finding, Frame, Greenlet, Hub, Report, Subject, Thread
+
+CODE = "greenlet-stranded"
+EXITS = ("gevent.exceptions.LoopExit", "gevent.hub.LoopExit")
+TOLD = ("event", "queue", "condition")  # somebody has to tell it to go on; a lock has a holder: lock-cycle
+HELPFUL = NO_HELP | {"SIGCHLD"}  # libev's own handler, without a watcher, wakes nobody
+FEW = 6
+
+EXPLANATION = (
+    "A greenlet waits, without a timeout, for something that another greenlet would have to set, put or notify. Those "
+    "that are left sleep and know nothing of it; no socket, no callback and no other thread is there that could."
+)
+EXIT_EXPLANATION = (
+    "gevent raises LoopExit in the main greenlet when its loop has nothing left to wait for: no timer, no watcher, no "
+    "callback. Whoever was to wake the greenlets that still wait has ended without."
+)
+FIX = (
+    "Find who was to set, put or notify, and why it ended without: an exception that was caught, or printed, on its "
+    "way. Do it in `finally`, wait for the greenlet's end as well (gevent.joinall hands exceptions over with "
+    "raise_error=True), or wait with a timeout."
+)
+
+
+def diagnose(report: Report) -> Iterator[Finding]:
+    """One finding for each hub with such greenlets, and for each LoopExit that ended something."""
+    graph = graph_of(report)
+    for caught in report.exceptions:
+        if caught.exception is not None and caught.exception.type in EXITS:
+            yield _tell_exit(caught)
+    for hub in report.hubs:
+        stranded = list(_find_stranded(report, graph, hub))
+        if stranded:
+            yield _tell_stranded(graph, stranded)
+
+
+def _find_stranded(report: Report, graph: WaitGraph, hub: Hub) -> Iterator[Greenlet]:
+    thread = graph.actors.by_id.get(hub.thread or "")
+    if not isinstance(thread, Thread) or not graph.judges(thread) or not _is_alone(report, graph, hub, thread):
+        return
+    others = [one for one in report.greenlets if one.thread == hub.thread and one.id != hub.greenlet]
+    if all(_is_parked(one) for one in others if one.state != "dead"):
+        known = {edge.to for edge in report.edges if edge.kind == "may_wake"}
+        for one in others:
+            wait = one.waits_for
+            is_told = wait is not None and wait.kind in TOLD and not wait.has_timeout and wait.certainty == "certain"
+            if is_told and wait is not None and wait.target and wait.target not in known:
+                yield one
+
+
+def _is_alone(report: Report, graph: WaitGraph, hub: Hub, thread: Thread) -> bool:
+    """Whether nothing but timers of sleeping greenlets will make the hub turn."""
+    process = graph.actors.process(thread.id)
+    is_read = hub.state == "polling" and hub.complete and hub.searched
+    is_quiet = not hub.others and not hub.counts.get("watchers") and not hub.counts.get("callbacks")
+    sleepers = sum(one.waits_for is not None and one.waits_for.has_timeout for one in report.greenlets)
+    caught = process.signals_caught if process else None
+    is_deaf = caught is not None and HELPFUL.issuperset(caught)
+    is_single = sum(one.moment == thread.moment for one in report.threads) == 1
+    return is_read and is_quiet and is_deaf and is_single and hub.counts.get("timers", 0) <= sleepers
+
+
+def _is_parked(one: Greenlet) -> bool:
+    """Whether it is known what it waits for, and that it is nothing from outside."""
+    wait = one.waits_for
+    is_known = wait is not None and wait.kind in (*TOLD, "lock", "join", "sleep") and not one.error
+    return one.state == "suspended" and is_known
+
+
+def _tell_stranded(graph: WaitGraph, stranded: list[Greenlet]) -> Finding:
+    first = next((one for one in stranded if one.is_main), stranded[0])
+    process = graph.actors.process(first.id)
+    more = f", and so do {len(stranded) - 1} more" if len(stranded) > 1 else ""
+    return Finding(
+        code=CODE,
+        title=f"nothing is left that could wake {name_greenlet(first)}: it {describe_activity(first)}{more}",
+        certainty="likely",
+        process=process.id if process else None,
+        subjects=[graph.actors.subject(one.id) for one in stranded[:FEW]],
+        evidence=[
+            *(stand(one, f"{name_greenlet(one)} {describe_activity(one)}") for one in stranded[:FEW]),
+            Evidence(text="the other greenlets sleep, and none of their variables leads to what it waits for"),
+            Evidence(text="the hub has no watcher and no callback, and the process no other thread"),
+        ],
+        explanation=EXPLANATION,
+        fix=FIX,
+    )
+
+
+def _tell_exit(caught: Caught) -> Finding:
+    traceback = caught.exception.traceback if caught.exception else []
+    frames = [one for one in traceback if one.kind == "python" and not is_patchers(one)]
+    at = frames[0] if frames else Frame(kind="python")
+    where = f" at {at.file}:{at.line}" if at.file else ""
+    kind = caught.exception.type if caught.exception else None
+    return Finding(
+        code=CODE,
+        title=f"{at.function or 'the main greenlet'} waits{where} for what nothing is left to give: LoopExit",
+        certainty="certain",
+        process=caught.process,
+        subjects=[Subject(kind="exception", name=kind or "LoopExit", id=caught.id, file=at.file, line=at.line)],
+        evidence=[
+            Evidence(text="gevent's loop had nothing left to do and raised", value=kind),
+            Evidence(text="in", file=at.file, line=at.line, value=at.source),
+        ],
+        explanation=EXIT_EXPLANATION,
+        fix=FIX,
+    )
