@@ -17,6 +17,7 @@ from lastwords.model import (
     Object,
     Process,
     Report,
+    Sample,
     Shutdown,
     Thread,
     Tool,
@@ -111,6 +112,7 @@ def every_hang() -> list[Report]:
         _starved,
         _hub,
         _native,
+        livelock,
     )
     return [build().report for build in scenes]
 
@@ -231,4 +233,18 @@ def _hub() -> Scene:
 def _native() -> Scene:
     scene = _hub()
     scene.waits(scene.report.threads[0], scene.lock("guard"))
+    return scene
+
+
+def livelock() -> Scene:
+    """A thread that tries for the lock of the one that joins it."""
+    scene = Scene()
+    main, visitor = scene.thread("MainThread", 13), scene.thread("visitor", 8, state="running")
+    door, at = scene.lock("door"), Frame(kind="python", file=APP, line=8)
+    scene.waits(main, visitor)
+    said = "tries to take it; it was taken in each of 5 looks"
+    scene.report.edges.append(
+        Edge(origin=visitor.id, to=door.id, kind="references", certainty="likely", evidence=said, at=at)
+    )
+    scene.report.samples = [Sample(moment="moment-1", thread=visitor.id) for _ in range(5)]
     return scene

@@ -18,7 +18,7 @@ from lastwords.capture.kernel.facts import read_facts
 from lastwords.capture.kernel.peers import OpenFiles
 from lastwords.capture.kernel.scheduler import Slept, find_undisturbed, read_slept
 from lastwords.capture.machine.tried import try_files
-from lastwords.capture.memory import CachedMemory, Memory, ReadError, open_process_memory
+from lastwords.capture.memory import CachedMemory, Memory, ReadError, UncachedMemory, open_process_memory
 from lastwords.capture.stop.copied import CopiedMemory
 from lastwords.capture.stop.live import Steps, capture_in_steps, finish
 from lastwords.cpython import Interpreter
@@ -31,6 +31,7 @@ from lastwords.examine.greenlet_search import GreenletSearch, search_process
 from lastwords.examine.greenlet_stacks import add_greenlet_stacks
 from lastwords.examine.read import Options, Source, read_moment
 from lastwords.examine.recheck import Recheck
+from lastwords.examine.samples import add_samples
 from lastwords.examine.stacks import add_native_stacks, open_stacks
 from lastwords.model import Report
 from lastwords.native.segments import read_segments
@@ -118,6 +119,7 @@ class Attached:
             unwinder = open_stacks(source, proc=self.proc)
             add_native_stacks(report, report.moments[0], source, threads, unwinder)
             add_greenlet_stacks(source, unwinder)
+        add_samples(report, self._open_now(), threads, self.pid, self.proc)
         problems = [f"{gaps} pages that reading asked for were not captured"] if gaps else []
         problems += self._describe_closed()
         report.moments[0].capture.problems += problems
@@ -162,6 +164,10 @@ class Attached:
 
     def _open(self, memory: Memory) -> Interpreter:
         return open_image(self.pid, CachedMemory(memory), self.image)
+
+    def _open_now(self) -> Interpreter:
+        """As it is at each look."""
+        return open_image(self.pid, UncachedMemory(open_process_memory(self.pid, self.image.start)), self.image)
 
     def _report(self, source: Source) -> tuple[Report, list[PythonThread]]:
         report = new_report("attach")
