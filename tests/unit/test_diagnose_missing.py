@@ -11,6 +11,7 @@ import sample_reports as sample
 from lastwords import diagnose
 from lastwords.model import Exit, Report, Thread, Value
 from lastwords.report.text import format_report
+from sample_greenlets import every_greenlet_hang
 from sample_waits import every_hang
 
 Path = tuple[str | int, ...]
@@ -93,7 +94,7 @@ def test_any_one_thing_may_be_missing(part: str) -> None:
 
 
 def test_any_one_thing_may_be_missing_of_a_hang() -> None:
-    for whole in map(msgspec.to_builtins, every_hang()):
+    for whole in map(msgspec.to_builtins, [*every_hang(), *every_greenlet_hang()]):
         for path in paths(whole):
             if (report := without(whole, path)) is not None:
                 report.findings = diagnose.diagnose(report)
@@ -101,5 +102,9 @@ def test_any_one_thing_may_be_missing_of_a_hang() -> None:
 
 
 def test_the_reports_have_every_finding() -> None:
-    codes = {finding.code for report in (everything(), *every_hang()) for finding in diagnose.diagnose(report)}
+    codes = {
+        finding.code
+        for report in (everything(), *every_hang(), *every_greenlet_hang())
+        for finding in diagnose.diagnose(report)
+    }
     assert codes == {*diagnose.DIAGNOSES, "exception-swallowed"}
