@@ -63,13 +63,18 @@ def _read_future(asyncio: Asyncio, future: int) -> Await | None:
     if "gathering" not in asyncio.kinds(future):
         return None
     children = find_attribute(asyncio.interp, future, "_children")
-    pending = [one for one in _read_list(asyncio, children) if is_pending(asyncio, one)]
-    tasks = [one for one in pending if is_task(asyncio, one)]
-    return Await("join", f"asyncio.gather: {_count(len(pending))} not done", tasks)
+    return _wait_for_all(asyncio, "asyncio.gather", _read_list(asyncio, children))
 
 
-def _count(number: int) -> str:
-    return f"{number} task" if number == 1 else f"{number} tasks"
+def _wait_for_all(asyncio: Asyncio, function: str, futures: Sequence[int]) -> Await:
+    """Of several futures: one that fails may end the wait for the others."""
+    pending = [one for one in futures[:CHILDREN_LIMIT] if is_pending(asyncio, one)]
+    return Await(
+        "join",
+        f"{function}: {len(pending)} {'task' if len(pending) == 1 else 'tasks'} not done",
+        [one for one in pending if is_task(asyncio, one)],
+        certainty="certain" if len(pending) == 1 else "likely",
+    )
 
 
 def _read_list(asyncio: Asyncio, address: int | None) -> list[int]:
@@ -146,17 +151,14 @@ def _read_wait(asyncio: Asyncio, place: Place, _: Function) -> Await:
     interp = asyncio.interp
     futures = find_slot(interp, place, "fs")
     found = read_set(interp, futures) if futures and is_subtype(interp, type_of(interp, futures), "set") else []
-    pending = [one for one in found[:CHILDREN_LIMIT] if is_pending(asyncio, one)]
     timeout = find_slot(interp, place, "timeout_handle")
     mode = find_slot(interp, place, "return_when")
     waits_for_all = bool(mode and interp.type_flags(mode) & UNICODE and read_text(interp, mode, 100) == ALL)
-    tasks = [one for one in pending if is_task(asyncio, one)]
-    return Await(
-        "join",
-        f"asyncio.wait: {_count(len(pending))} not done",
-        tasks if waits_for_all or len(pending) == 1 else [],
-        has_timeout=bool(timeout) and not type_of(interp, timeout or 0).is_static("NoneType"),
-    )
+    wait = _wait_for_all(asyncio, "asyncio.wait", found)
+    wait.has_timeout = bool(timeout) and not type_of(interp, timeout or 0).is_static("NoneType")
+    if not waits_for_all and wait.certainty != "certain":  # any one of them will do
+        wait.tasks = []
+    return wait
 
 
 def _read_group(asyncio: Asyncio, place: Place, _: Function) -> Await | None:
@@ -166,9 +168,7 @@ def _read_group(asyncio: Asyncio, place: Place, _: Function) -> Await | None:
         return None
     found = find_attribute(interp, group, "_tasks")
     members = read_set(interp, found) if found and is_subtype(interp, type_of(interp, found), "set") else []
-    pending = [one for one in members[:CHILDREN_LIMIT] if is_pending(asyncio, one)]
-    tasks = [one for one in pending if is_task(asyncio, one)]
-    return Await("join", f"asyncio.TaskGroup: {_count(len(pending))} not done", tasks)
+    return _wait_for_all(asyncio, "asyncio.TaskGroup", members)
 
 
 def _read_thread(_asyncio: Asyncio, _place: Place, _: Function) -> Await:

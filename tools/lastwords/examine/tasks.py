@@ -190,7 +190,7 @@ class _Reader:
         targets = [self._id(address) for address in found.tasks if address in self.known]
         if found.object:
             targets = [self._add_object(found.object, found.of_class, one.chain.places)]
-        certainty = found.certainty if len(found.tasks) < 2 and not one.task.error else "likely"
+        certainty = "likely" if one.task.error else found.certainty
         one.task.waits_for = WaitsFor(
             kind=found.kind,  # type: ignore[arg-type]
             target=targets[0] if len(targets) == 1 else None,
