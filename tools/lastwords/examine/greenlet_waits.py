@@ -15,6 +15,7 @@ from lastwords.examine.entities import tolerated
 from lastwords.examine.greenlet_holds import HoldsOfMoment
 from lastwords.examine.greenlet_scene import Scene
 from lastwords.examine.hubs import add_hubs
+from lastwords.examine.wakers import add_wakers
 from lastwords.greenlets.greenlet import GreenletState
 from lastwords.greenlets.locks import GreenLock
 from lastwords.greenlets.waits import Waits
@@ -33,6 +34,7 @@ def add_greenlet_relations(scene: Scene) -> None:
         if scene.classes:
             _Relations(scene).add()
             add_hubs(scene)
+            add_wakers(scene)
 
 
 class _Relations:

@@ -21,6 +21,7 @@ from lastwords.greenlets.waits_links import read_container
 from lastwords.greenlets.waits_model import Wait, WaitKind
 
 FRAMES = 12
+ARTICLES = {"event": "an", "rlock": "an"}
 MODEL: dict[str, WaitKind] = {
     "condition": "condition",
     "barrier": "condition",
@@ -52,7 +53,12 @@ def find_library_wait(
     if top is None:
         return None
     return replace(
-        wait, kind=MODEL[top.kind], object=below, object_kind=top.kind, below=wait.object, detail=f"a {top.kind}"
+        wait,
+        kind=MODEL[top.kind],
+        object=below,
+        object_kind=top.kind,
+        below=wait.object,
+        detail=f"{ARTICLES.get(top.kind, 'a')} {top.kind}",
     )
 
 
