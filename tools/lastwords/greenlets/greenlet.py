@@ -155,8 +155,20 @@ def _check_links(module: Module, found: GreenletState) -> None:
 def read_places(module: Module, found: GreenletState) -> Iterator[Place]:
     """The places of the frames of a suspended greenlet, innermost first. Raises ReadError.
 
-    Frames that C code keeps on its stack (from 3.12 on) may have been copied away with it.
+    Frames that C code keeps on its stack (from 3.12 on) may have been copied away with it. Read once in a moment.
     """
+    known = module.places.get(found.address)
+    if known is not None:
+        yield from known
+        return
+    known = []
+    for place in _walk(module, found):
+        known.append(place)
+        yield place
+    module.places[found.address] = known
+
+
+def _walk(module: Module, found: GreenletState) -> Iterator[Place]:
     structs = module.interp
     address = found.top_frame
     if address and structs.has("PyFrameObject", "f_frame"):

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from lastwords.capture.elf import Image
 from lastwords.capture.memory import ReadError
+from lastwords.cpython.frame import Place
 from lastwords.cpython.interpreter import Interpreter
 from lastwords.cpython.layouts import Field
 from lastwords.cpython.modules import find_global
@@ -32,6 +33,7 @@ class Module:
         self.type = of_type
         self.image = image
         self.is_split = layout.has("PyGreenlet", "pimpl")  # from greenlet 2 on
+        self.places: dict[int, list[Place]] = {}  # of the frames of suspended greenlets that were read
         self._types: dict[int, bool] = {}
         self._groups: dict[tuple[str, ...], Group] = {}
         self._known: set[int] = set()  # greenlets, of this moment
