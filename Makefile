@@ -78,6 +78,11 @@ environments: setup ## gevent and hunter for every Python of this machine, into 
 bench: setup ## what `lastwords run` and `lastwords attach` cost a program, beside py-spy and pystack, as tables
 	@$(PY) tests/bench/bench_run.py $(ARGS)
 	@$(PY) tests/bench/bench_attach.py $(ARGS)
+	@$(PY) tests/bench/bench_pause.py $(ARGS)
+
+.PHONY: performance
+performance: setup ## the tables of docs/performance.md, from the last `make bench`
+	@$(PY) tests/bench/page.py
 
 .PHONY: image
 image: setup ## lastwords:3.13, CPython with debug symbols, gdb and lastwords (PYTHON=2.7, 3.11, 3.13, 3.14 or 3.15)

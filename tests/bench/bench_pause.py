@@ -209,7 +209,7 @@ def main() -> int:
     parser.add_argument("--python", type=Path, default=describe_python(Path(sys.executable)).path)
     parser.add_argument("--runs", type=int, default=20)
     parser.add_argument("--heaps", default=",".join(map(str, HEAPS)), help="MB, with commas between them")
-    arguments, _ = parser.parse_known_args()
+    arguments = parser.parse_args()
     document = measure(arguments.runs, arguments.python, [int(one) for one in arguments.heaps.split(",") if one])
     OUTPUT.parent.mkdir(parents=True, exist_ok=True)
     OUTPUT.write_text(json.dumps(document, indent=1))

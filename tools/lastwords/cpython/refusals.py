@@ -21,7 +21,7 @@ from lastwords.capture.machine.elsewhere import (
     read_own_namespaces,
 )
 from lastwords.capture.memory import Memory
-from lastwords.capture.permission import find_obstacles, read_rights, read_tracee
+from lastwords.capture.permission import Tracee, find_obstacles, read_rights, read_tracee
 from lastwords.errors import LastwordsError, SetupError, TargetError
 
 SUPPORTED = "CPython 2.7 and 3.6 to 3.15"
@@ -180,12 +180,23 @@ def explain_refusal(pid: int, error: Exception, proc: Path = procfs.PROC) -> Las
     return TargetError(f"Process {pid} could not be read as CPython: {error}.", f"lastwords doctor {pid}")
 
 
+def _explain_unseen(pid: int, tracee: Tracee, proc: Path) -> str:
+    """What is in no file: proc(5), /proc/PID/maps is root's where the process is not dumpable."""
+    try:
+        owner = (proc / str(pid) / "maps").stat().st_uid
+    except OSError:
+        owner = tracee.effective_uid
+    if owner != tracee.effective_uid and owner == 0:
+        return "it is not dumpable: it has changed its user, or has asked for that (PR_SET_DUMPABLE)"
+    return "the kernel does not show why (a security module, for one)"
+
+
 def _explain_permission(pid: int, proc: Path) -> SetupError:
     """The first reason that the kernel has; that somebody else traces it keeps nobody from reading."""
     tracee = replace(read_tracee(pid, proc), tracer_pid=0)
     rights, ours = read_rights(proc, os.getpid()), read_own_namespaces(proc)
     obstacle = next(find_obstacles(rights, tracee), None)
-    fact = obstacle.fact if obstacle else "the kernel does not show why (a security module, a process not dumpable)"
+    fact = obstacle.fact if obstacle else _explain_unseen(pid, tracee, proc)
     mend = f"sudo lastwords attach {pid}"
     if ours is not None and not ours.is_first_user and (obstacle is None or tracee.other_user_namespace):
         fact = "lastwords is in a user namespace of its own, where capabilities count for what is inside alone"
