@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 import msgspec
@@ -49,6 +50,7 @@ class Captured(msgspec.Struct):
     `pid` is None in a core; `is_live` says whether /proc still has the process of this moment.
     auxv: the auxiliary vector that the kernel gave the program; stacks: (address, size) of what was copied of C stacks
     monotonic_start: the time of the epoch at which its monotonic clock was 0, where that is not ours
+    taken_at: by our monotonic clock, of a moment that is live
     """
 
     pid: int | None
@@ -64,6 +66,7 @@ class Captured(msgspec.Struct):
     auxv: bytes = b""
     stacks: list[Range] = []
     monotonic_start: float | None = None
+    taken_at: float = msgspec.field(default_factory=time.monotonic)
 
     def thread(self, tid: int) -> KernelThread | None:
         """The thread with the kernel's id `tid`."""

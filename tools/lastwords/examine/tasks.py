@@ -64,12 +64,12 @@ class _Reader:
         self.entities, self.asyncio, self.with_locals = entities, asyncio, with_locals
         self.interp = source.interp
         self.clock_start = _find_clock_start(source)
-        self.now = time.time()
+        self.now = source.captured.taken_at if source.captured.is_live else None
         self.threads = [one for one in threads if _is_of(asyncio, one)]
         self.coroutines = Coroutines(self.interp, _find_running(self.threads))
         self.current: Mapping[int, PythonThread | None] = {}
         self.stacks = Stacks(self.interp)
-        self.loops: dict[int, tuple[Loop, LoopState]] = {}
+        self.loops: dict[int, Loop] = {}
         self.known: dict[int, _Known] = {}
         self.types: dict[int, str] = {}
 
@@ -143,10 +143,9 @@ class _Reader:
 
     def _add_loop(self, task: Task, found: TaskState) -> None:
         if found.loop not in self.loops:
-            state = read_loop(self.asyncio, found.loop)
-            self.loops[found.loop] = self._make_loop(state), state
-            self.entities.report.loops.append(self.loops[found.loop][0])
-        loop = self.loops[found.loop][0]
+            self.loops[found.loop] = self._make_loop(read_loop(self.asyncio, found.loop))
+            self.entities.report.loops.append(self.loops[found.loop])
+        loop = self.loops[found.loop]
         task.loop = loop.id
         if task.state == "running":
             loop.task = task.id
@@ -162,8 +161,8 @@ class _Reader:
             scheduled=None if state.timers is None else len(state.timers),
             error=state.error,
         )
-        if state.timers is not None and self.clock_start is not None:
-            late = [late for when in state.timers if (late := self.now - self.clock_start - when) > 0]
+        if state.timers is not None and self.now is not None:
+            late = [self.now - when for when in state.timers if when < self.now]
             loop.overdue = len(late)
             loop.overdue_s = max(late, default=None)
         return loop
@@ -176,7 +175,7 @@ class _Reader:
         if owner is not None:
             task.thread = self.entities.state_id(owner)
         elif task.loop:
-            task.thread = next(loop.thread for loop, _ in self.loops.values() if loop.id == task.loop)
+            task.thread = next(loop.thread for loop in self.loops.values() if loop.id == task.loop)
 
     def _relate(self, one: _Known) -> None:
         if one.task.state == "waiting":
