@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import struct
 from collections.abc import Sequence
@@ -142,6 +143,17 @@ def test_words_are_found_where_they_stand_aligned(monkeypatch: pytest.MonkeyPatc
         struct.pack_into("<Q", room, offset + at, word)
     ranges = [(start, 4 * PAGE), (start + 5 * PAGE, PAGE), (start + 7 * PAGE, 3 * PAGE), (1 << 40, PAGE)]
     found = list(words.find_words(ProcessMemory(os.getpid()), ranges, [wanted, other]))
+    assert sorted(found) == sorted((start + at, word) for at, word in places.items())
+
+
+def test_words_that_are_near_each_other_are_found_in_one_pass() -> None:
+    first, second, other = 0x7F12_3456_7898, 0x7F12_3456_1020, 0x7F12_3456_7899
+    room = ctypes.create_string_buffer(3 * PAGE)
+    start = -(-ctypes.addressof(room) // PAGE) * PAGE
+    places = {0: first, 8: second, PAGE - 8: second, 2 * PAGE - 8: first}
+    for at, word in {**places, 16: other, 42: first, 64: first << 16}.items():  # none of these is one
+        ctypes.memmove(start + at, word.to_bytes(8, "little"), 8)
+    found = words.find_words(ProcessMemory(os.getpid()), [(start, 2 * PAGE)], [first, second], are_near=True)
     assert sorted(found) == sorted((start + at, word) for at, word in places.items())
 
 

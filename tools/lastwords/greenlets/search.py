@@ -63,7 +63,7 @@ def _find_by_tables(module: Module, memory: Memory, ranges: Sequence[Range]) -> 
     tables = _find_tables(module) or _learn_tables(module, memory, ranges)
     if tables is None:
         return None
-    return (_owner(module, state) for state, _ in find_words(memory, ranges, tables))
+    return (_owner(module, state) for state, _ in find_words(memory, ranges, tables, are_near=True))
 
 
 def _find_tables(module: Module) -> list[int] | None:
