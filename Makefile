@@ -79,6 +79,7 @@ bench: setup ## what `lastwords run` and `lastwords attach` cost a program, besi
 	@$(PY) tests/bench/bench_run.py $(ARGS)
 	@$(PY) tests/bench/bench_attach.py $(ARGS)
 	@$(PY) tests/bench/bench_pause.py $(ARGS)
+	@$(PY) tests/bench/bench_greenlets.py $(ARGS)
 
 .PHONY: performance
 performance: setup ## the tables of docs/performance.md, from the last `make bench`
