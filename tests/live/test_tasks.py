@@ -22,6 +22,7 @@ from lastwords.capture import procfs
 from lastwords.capture.architectures import this_machine
 from lastwords.capture.captured import Captured
 from lastwords.capture.memory import PAGE, CachedMemory, ReadError, open_process_memory
+from lastwords.capture.snapshot.write import write_snapshot
 from lastwords.capture.stop.live import read_kernel_threads
 from lastwords.cpython.interpreter import find_image, open_image
 from lastwords.cpython.layouts import Layout
@@ -33,6 +34,7 @@ from lastwords.examine.core import read_core_report
 from lastwords.examine.describe import new_moment, new_report
 from lastwords.examine.entities import Entities
 from lastwords.examine.read import Source
+from lastwords.examine.snapshot import take_snapshot
 from lastwords.examine.tasks import add_tasks
 from lastwords.model import Report, Task
 
@@ -219,11 +221,16 @@ def test_eager_tasks(told: Facts) -> None:
 
 
 @pytest.mark.interpreters(minors=("3.8", "3.11", "3.14"))
-def test_a_core_has_the_same_tasks(told: Facts, tmp_path: Path) -> None:
-    report = read_core_report(gdb_core(told["pid"], tmp_path / "core"), None, WITHOUT_C)
-    assert compare(report, told) == []
-    assert compare_waits(report, told) == []
-    assert [one.overdue for one in report.loops] == [None, None]  # nothing tells what time it was
+def test_cores_and_snapshots_have_the_same_tasks(told: Facts, tmp_path: Path) -> None:
+    core, snapshot = gdb_core(told["pid"], tmp_path / "core"), tmp_path / "snapshot"
+    taken = take_snapshot(told["pid"], WITHOUT_C)
+    with snapshot.open("wb") as file:
+        write_snapshot(taken.captured, taken.owner, taken.note, file)
+    for path in (core, snapshot):
+        report = read_core_report(path, None, WITHOUT_C)
+        assert compare(report, told) == []
+        assert compare_waits(report, told) == []
+        assert [one.overdue for one in report.loops] == [None, None]  # nothing tells what time it was
 
 
 @pytest.mark.interpreters(minors=("3.12",))
