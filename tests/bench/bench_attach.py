@@ -24,14 +24,23 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from environments import environment_for
 from harness import target_running
 from interpreters import describe_python
 
+
+class Named(Protocol):
+    """A tool, say."""
+
+    @property
+    def name(self) -> str: ...
+
+
 T = TypeVar("T")
+N = TypeVar("N", bound=Named)
 THREADS = (1, 20, 500)
 RULER = "pystack remote"
 PHASES = Path(__file__).with_name("attach_phases.py")
@@ -94,7 +103,7 @@ def versions(tools: Sequence[Tool]) -> str:
     return ", ".join(f"{tool.name}: {one.stdout.splitlines()[0]}" for tool, one in zip(tools, said, strict=True))
 
 
-def in_turn(tools: Sequence[Tool], runs: int, measure: Callable[[Tool], T]) -> dict[str, list[T]]:
+def in_turn(tools: Sequence[N], runs: int, measure: Callable[[N], T]) -> dict[str, list[T]]:
     """What `runs` runs of each give, one tool after the other, after one of each that is not counted."""
     taken: dict[str, list[T]] = {tool.name: [] for tool in tools}
     for number in range(runs + 1):

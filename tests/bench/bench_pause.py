@@ -195,7 +195,7 @@ def _cell(costs: Sequence[dict[str, float]], cost: str) -> str:
 
 
 def _format_sizes(heaps: dict[str, Any]) -> Iterator[str]:
-    found = heaps.get(str(SIZED)) or heaps.get(SIZED) or {}
+    found = heaps.get(str(SIZED)) or {}
     snapshots = found.get("lastwords snapshot")
     if snapshots and found.get("gcore"):
         size, core = statistics.median(one["size"] for one in snapshots), found["gcore"][0]["size"]

@@ -21,6 +21,7 @@ from harm.peers import NO_INTERRUPT, OURS, Tool
 from harm.server import Server, serving
 from harm.signals import send_while_looked_at
 from harm.stages import Ended, commands, end_once
+from harness import wait_until
 from interpreters import Interpreter
 from needs import need
 
@@ -85,6 +86,7 @@ def test_a_server_that_died_or_fails_is_seen(server: Server, tmp_path: Path) -> 
 def test_a_stop_that_is_too_long_is_seen(server: Server, tmp_path: Path) -> None:
     freezer = Freezer(OURS[0], server, tmp_path, both=False)
     os.kill(server.pid, signal.SIGSTOP)
+    wait_until(lambda: server.find_stopped(0), "it is stopped")
     assert server.find_stopped(2.1)
     os.kill(server.pid, signal.SIGCONT)
     freezer.freezes.gaps.append(server.longest_gap())

@@ -135,6 +135,6 @@ def test_debug_shows_the_traceback_of_a_bug(bug: Path, monkeypatch: pytest.Monke
 
 
 def test_every_golden_file_has_its_test() -> None:
-    others = {"stdout_full", "bug", "bug_unsaved"}
+    others = {"stdout_full", "bug", "bug_unsaved", "no_memory"}
     ours = {path.stem for path in GOLDEN.glob("*.txt") if not path.stem.startswith(OF_OTHER_TESTS)}
     assert ours == {*CASES, *others}
