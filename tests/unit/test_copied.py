@@ -167,7 +167,9 @@ def test_what_is_recorded_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(copied, "PAGES_LIMIT", 3)
     recording = RecordingMemory(Holey())
     recording.read(BASE, 2 * PAGE)
+    assert not CopiedMemory(recording.pages).is_full
     assert try_read(recording, BASE + 2 * PAGE, 2 * PAGE) is None
+    assert CopiedMemory(recording.pages).is_full
     assert recording.read(BASE + 2 * PAGE, 1)
     assert recording.overflow == 1
     assert try_read(recording, BASE + 5 * PAGE, 1) is None

@@ -109,8 +109,9 @@ class Attached:
             slept = find_undisturbed(self._before, self._slept())
             source = self._source(captured)
             report, threads = self._report(source)
-            gaps = len(captured.memory.misses) if isinstance(captured.memory, CopiedMemory) else 0
-            if not gaps or tries == 1:
+            copied = captured.memory if isinstance(captured.memory, CopiedMemory) else None
+            gaps = len(copied.misses) if copied else 0
+            if not gaps or tries == 1 or (copied and copied.is_full):
                 break
             captured = self.finish(self.steps(pause))
         for thread in report.threads:

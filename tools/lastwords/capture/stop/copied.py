@@ -140,6 +140,11 @@ class CopiedMemory(PagedMemory):
                 self.used.update(range(address & -PIECE, address + size, PIECE))
         return super().read_many(ranges)
 
+    @property
+    def is_full(self) -> bool:
+        """Whether it has as many pages as are captured at most: another copy would lack as many."""
+        return len(self.pages) >= PAGES_LIMIT
+
     def fetch(self, numbers: Sequence[int]) -> None:
         """Nothing: there is no more."""
 
