@@ -13,16 +13,26 @@ marks = [float(sys.argv[2]), time.monotonic()]
 import itertools  # noqa: E402 - the clock runs
 import json  # noqa: E402
 from collections.abc import Sequence  # noqa: E402
+from typing import Any  # noqa: E402
 from unittest import mock  # noqa: E402
 
 from lastwords import cli  # noqa: E402, F401
-from lastwords.capture.captured import Captured, KernelThread  # noqa: E402
+from lastwords.capture.captured import KernelThread  # noqa: E402
 from lastwords.capture.memory import Memory  # noqa: E402
-from lastwords.capture.stop.live import Look, capture_process  # noqa: E402
+from lastwords.capture.stop.live import Look, Steps, capture_in_steps  # noqa: E402
 from lastwords.examine import Options, process  # noqa: E402
 from lastwords.model import to_json  # noqa: E402
 
-PHASES = ("start-up", "import", "finding the interpreter", "dry run", "stop and copy", "reading the copy", "JSON")
+PHASES = (
+    "start-up",
+    "import",
+    "finding the interpreter",
+    "dry run",
+    "stop and copy",
+    "reading the copy",
+    "C stacks",
+    "JSON",
+)
 
 
 def mark() -> None:
@@ -30,7 +40,7 @@ def mark() -> None:
     marks.append(time.monotonic())
 
 
-def capture(pid: int, dry_run: Look, recheck: Look, **_: object) -> Captured:
+def capture(pid: int, dry_run: Look, recheck: Look, **more: Any) -> Steps:  # noqa: ANN401
     """What `attach` does, and where its phases end."""
     mark()
 
@@ -38,14 +48,21 @@ def capture(pid: int, dry_run: Look, recheck: Look, **_: object) -> Captured:
         dry_run(memory, threads)
         mark()
 
-    captured = capture_process(pid, timed, recheck)
+    captured = yield from capture_in_steps(pid, timed, recheck, **more)
     mark()
+    stacks = process.open_stacks
+
+    def opened(*args: Any, **others: Any) -> Any:  # noqa: ANN401
+        mark()
+        return stacks(*args, **others)
+
+    process.open_stacks = opened  # in this process, which ends then
     return captured
 
 
 if __name__ == "__main__":
     mark()
-    with mock.patch.object(process, "capture_process", capture):
+    with mock.patch.object(process, "capture_in_steps", capture):
         report = process.attach_process(int(sys.argv[1]), Options())
     mark()
     to_json(report)
