@@ -19,6 +19,7 @@ from lastwords.model import (
     Report,
     Sample,
     Shutdown,
+    Task,
     Thread,
     Tool,
     WaitsFor,
@@ -113,6 +114,7 @@ def every_hang() -> list[Report]:
         _hub,
         _native,
         livelock,
+        _await_cycle,
     )
     return [build().report for build in scenes]
 
@@ -247,4 +249,13 @@ def livelock() -> Scene:
         Edge(origin=visitor.id, to=door.id, kind="references", certainty="likely", evidence=said, at=at)
     )
     scene.report.samples = [Sample(moment="moment-1", thread=visitor.id) for _ in range(5)]
+    return scene
+
+
+def _await_cycle() -> Scene:
+    scene = Scene()
+    for name, other in (("task-1", "task-2"), ("task-2", "task-1")):
+        wait = WaitsFor(kind="join", target=other)
+        scene.report.tasks.append(Task(id=name, moment="moment-1", name=name, waits_for=wait))
+        scene.report.edges.append(Edge(origin=name, to=other, kind="waits", certainty="certain"))
     return scene
