@@ -26,7 +26,7 @@ from lastwords.model import Greenlet, Thread
 if TYPE_CHECKING:  # it calls us
     from lastwords.examine.read import Source
 
-NAMES_LIMIT = 500  # objects whose names are looked for
+NAMES_LIMIT = 50  # objects whose names are looked for
 Pairs = Sequence[tuple[Greenlet, GreenletState]]
 
 
@@ -102,7 +102,7 @@ class Scene:
         return places
 
     def name(self, places: Sequence[Place], address: int) -> str | None:
-        """What the program calls an object; of the first few hundred alone: it takes a while."""
+        """What the program calls an object; of the first few alone: it takes a while."""
         self._names += 1
         found = find_name(self.interp, places, address) if self._names <= NAMES_LIMIT else None
         return found if found != "self" else None  # of a method of its own

@@ -41,7 +41,6 @@ class _Relations:
     def __init__(self, scene: Scene) -> None:
         self.scene = scene
         self.waits = Waits(scene.interp, scene.fields, scene.classes, scene.source.captured.maps, scene.loops)
-        self.waits.known = [one.address for _, one in scene.pairs if scene.classes.get(one.kind) == "greenlet"]
         self.waited: list[GreenLock] = []
         self.peers = 0
 

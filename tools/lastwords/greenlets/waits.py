@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from functools import cached_property
 
 from msgspec.structs import replace
 
@@ -44,7 +43,7 @@ LINKED: dict[str, tuple[WaitKind, str]] = {
 class Waits:
     """Reads the waits of one moment's greenlets, one after the other.
 
-    `loops`: by hub, those that could be read; `known`: all greenlets of gevent's own class
+    `loops`: by hub, those that could be read
     """
 
     def __init__(
@@ -56,7 +55,7 @@ class Waits:
         loops: Mapping[int, LoopState],
     ) -> None:
         self.interp, self.fields, self.classes, self.loops = interp, fields, classes, loops
-        self.known: Sequence[int] = ()
+        self._ends: dict[int, dict[int, list[Watcher]]] = {}
         self.objects = Objects(interp, classes, maps)
         self.functions: dict[int, Waiting] = read_waiting_functions(interp)
         self._linked: dict[int, set[int]] = {}
@@ -128,7 +127,6 @@ class Waits:
         if source is not None and self._is_slept(source, waiter):
             return self._tell_watcher(source, loop), [waiter, source.address]
         linked = [one for one, kind in candidates.items() if kind in LINKABLE and self._links(one, waiter)]
-        linked = linked or self._linking.get(waiter, [])
         joined = find_joined(self.fields, self.classes, candidates, waiter, linked)
         if joined is not None:
             return joined, [waiter, *linked]
@@ -144,16 +142,6 @@ class Waits:
         if waiter in timer.arguments:
             return True
         return len(timer.arguments) == 1 and type_of(self.interp, timer.arguments[0]).is_static("object")
-
-    @cached_property
-    def _linking(self) -> dict[int, list[int]]:
-        """The greenlets whose end each Waiter waits for: `gevent.wait` of 1.3 keeps them where nobody sees them."""
-        found: dict[int, list[int]] = {}
-        for address in self.known:
-            with suppress(ReadError):
-                for one in self._read_linked(address):
-                    found.setdefault(one, []).append(address)
-        return found
 
     def _watchers(self, candidates: Candidates) -> Iterable[Watcher]:
         for address, kind in candidates.items():
@@ -200,9 +188,19 @@ class Waits:
         """Until a timer throws a Timeout into it, or wakes its Waiter."""
         if loop is None or wait.has_timeout:
             return wait
-        timers = [one for one in loop.timers if self._throws(one, greenlet) or one.leads_to(used[0])]
+        near = [*self._timers_of(loop, greenlet), *self._timers_of(loop, used[0])]
+        timers = [one for one in near if self._throws(one, greenlet) or one.leads_to(used[0])]
         ends = [one.at for one in timers if one.at is not None]
         return replace(wait, until=min(ends) + loop.epoch, has_timeout=True) if ends else wait
+
+    def _timers_of(self, loop: LoopState, address: int) -> list[Watcher]:
+        """The timers that call something of this object's, or are told it."""
+        if loop.address not in self._ends:
+            found = self._ends[loop.address] = {}
+            for timer in loop.timers:
+                for one in {timer.callback, *timer.arguments}:
+                    found.setdefault(one, []).append(timer)
+        return self._ends[loop.address].get(address, [])
 
     def _throws(self, timer: Watcher, greenlet: int) -> bool:
         """Whether it calls the greenlet's `throw`, or a Timeout that is told the greenlet."""
