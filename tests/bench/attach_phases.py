@@ -50,13 +50,13 @@ def capture(pid: int, dry_run: Look, recheck: Look, **more: Any) -> Steps:  # no
 
     captured = yield from capture_in_steps(pid, timed, recheck, **more)
     mark()
-    stacks = process.open_stacks
+    stacks = vars(process)["open_stacks"]
 
     def opened(*args: Any, **others: Any) -> Any:  # noqa: ANN401
         mark()
         return stacks(*args, **others)
 
-    process.open_stacks = opened  # in this process, which ends then
+    vars(process)["open_stacks"] = opened  # in this process, which ends then
     return captured
 
 
