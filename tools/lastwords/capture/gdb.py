@@ -213,6 +213,8 @@ class GdbSession:
             self._ended = end_gdb(
                 self.pid, self._send, lambda: not self._gdb.isalive(), self._gdb.child_fd, self.version is not None
             )
+            if self._gdb.signalstatus or self._gdb.exitstatus:  # gdb 13 was seen to crash as it detached from a child
+                self._ended = "killed"
             if self.version is not None:
                 self._keeper.stop()
             with contextlib.suppress(pexpect.ExceptionPexpect, OSError):
