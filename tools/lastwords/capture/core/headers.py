@@ -15,7 +15,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
-from elftools.elf.enums import ENUM_E_MACHINE
 
 from lastwords.capture.architectures import Architecture, architecture_named
 from lastwords.errors import SetupError, TargetError
@@ -152,6 +151,8 @@ def _check_kind(begin: bytes, name: str) -> None:
 
 
 def _find_architecture(machine: int, name: str) -> Architecture:
+    from elftools.elf.enums import ENUM_E_MACHINE  # noqa: PLC0415 (30 ms, which `attach` need not pay)
+
     known = next((text for text, number in ENUM_E_MACHINE.items() if number == machine), f"machine {machine}")
     try:
         return architecture_named(known)
