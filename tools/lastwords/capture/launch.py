@@ -5,7 +5,7 @@ waits on a pipe before its exec, so that whoever wants to trace it can attach fi
 
     signals = forward.SignalForwarder()            # blocks signals; before the fork
     child = launch(program, environ, mask=signals.mask)
-    child.allow_tracer(gdb.pid)                    # yama 1: names the one process that may trace it
+    child.allow_tracer(os.getpid())                # yama 1: we, and what we start, gdb too, may trace it
     child.release()                                # exec; raises if that failed
     end_as(child.wait())
 """
