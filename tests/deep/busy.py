@@ -12,6 +12,7 @@ from typing import Any
 from harness import target_running
 from interpreters import Interpreter as Python
 from lastwords import library
+from lastwords.frames import python_frames
 from lastwords.model import Frame, Report
 
 Attach = Callable[[int], Report]
@@ -93,8 +94,9 @@ def _check(busy: Busy, graph: CallGraph, report: Report) -> None:
     busy.gaps += any(one.endswith(NOT_CAPTURED) for one in problems)
     for thread in working:
         found += [thread.error] if thread.error else []
-        found += graph.find_impossible(thread.stack)
-        busy.frames += len(thread.stack)
-        busy.partial += not any(frame.file == graph.file for frame in thread.stack)
-        busy.functions.update(frame.function or "" for frame in thread.stack)
+        stack = python_frames(thread.stack)
+        found += graph.find_impossible(stack)
+        busy.frames += len(stack)
+        busy.partial += not any(frame.file == graph.file for frame in stack)
+        busy.functions.update(frame.function or "" for frame in stack)
     busy.failures += [f"attach {busy.attaches}: {one}" for one in found]

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from lastwords.frames import python_frames
 from lastwords.model import ExceptionValue, Frame, Report, Thread, Value
 
 SHORT = 60  # characters: a repr that is shorter need not be cut
@@ -95,7 +96,7 @@ def _compare_thread(comparison: Comparison, thread: Thread, frames: Sequence[Fac
         comparison.same(f"{where} tid", facts["tids"][key], thread.tid)
         _compare_exception(comparison, f"{where} handled", facts["handled"][key], thread.handled)
         _compare_wait(comparison, where, facts["waits"][key], thread)
-    _compare_frames(comparison, where, frames, thread.stack)
+    _compare_frames(comparison, where, frames, python_frames(thread.stack))
 
 
 def _compare_frames(comparison: Comparison, where: str, expected: Sequence[Facts], found: Sequence[Frame]) -> None:
@@ -214,7 +215,7 @@ def _compare_inside(comparison: Comparison) -> None:
         "sub-interpreter's thread", thread, [(one.interpreter, one.ident) for one in comparison.report.threads]
     )
     if thread is not None:
-        frames = [[frame.file, frame.line, frame.function] for frame in thread.stack]
+        frames = [[frame.file, frame.line, frame.function] for frame in python_frames(thread.stack)]
         comparison.same("sub-interpreter's frames", expected["frames"], frames)
 
 
