@@ -177,10 +177,10 @@ def test_a_closed_stdout_is_a_clear_error(saved: str) -> None:
 
 def test_ctrl_c_kills_by_sigint_without_a_word() -> None:
     code = (
-        "import os, signal, sys; import lastwords.cli as c\n"
+        "import os, signal, sys; import lastwords.cli, lastwords.cli.entry as entry\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it\n"
         "def interrupted(arguments): os.kill(os.getpid(), signal.SIGINT); signal.pause()\n"
-        "c._run = interrupted; sys.exit(c.main([]))"
+        "entry._run = interrupted; sys.exit(lastwords.cli.main([]))"
     )
     words = [sys.executable, "-c", code]
     done = subprocess.run(words, check=False, capture_output=True, env=environment(), timeout=60)
