@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from lastwords.examine.stacks import NOT_HELD
 from lastwords.frames import python_frames
 from lastwords.model import ExceptionValue, Frame, Report, Thread, Value
 
@@ -84,7 +85,8 @@ def _compare_thread(comparison: Comparison, thread: Thread, frames: Sequence[Fac
     facts, key = comparison.facts, str(thread.ident)
     name, _, _, daemon = next(entry for active, entry in facts["active"] if active == thread.ident)
     where = f"thread {name!r}"
-    comparison.same(f"{where} error", None, thread.error)
+    if not (thread.error or "").startswith(NOT_HELD):  # that is of its C stack alone
+        comparison.same(f"{where} error", None, thread.error)
     comparison.same(f"{where} name", name, thread.name)
     comparison.same(f"{where} daemon", daemon, thread.daemon)
     comparison.same(f"{where} is_main", thread.ident == facts["main"], thread.is_main)

@@ -26,6 +26,7 @@ def test_there_are_commands_to_try() -> None:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_of_the_readme(command: str, running_python: Interpreter, tmp_path: Path) -> None:
     (tmp_path / "app.py").write_text("import threading\nprint('done')\n")
+    (tmp_path / "test_app.py").write_text("def test_done():\n    print('done')\n")
     names = tmp_path / "bin"
     names.mkdir()
     (names / "python").symlink_to(running_python.path)
@@ -44,4 +45,5 @@ def test_a_command_of_the_readme(command: str, running_python: Interpreter, tmp_
     assert code == (5 if words[1] == "core" else 0), said  # that core's libraries are not on this machine
     expected = {"ps": str(other.pid), "core": "MainThread", "doctor": "", "snapshot": ""}
     expected |= {"attach": ": MainThread (tid", "gdb": ": MainThread (tid"}
+    expected |= {"run": "passed" if "pytest" in words else "done"}
     assert expected.get(words[1], "done") in target.stdout.text, said

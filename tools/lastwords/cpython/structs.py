@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct as binary
 from collections.abc import Callable
 from functools import cached_property
+from itertools import pairwise
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -136,6 +137,8 @@ def make_group(fields: list[Field]) -> Group:
     start = min(field.offset for field in fields)
     size = max(field.offset + field.size for field in fields) - start
     order = sorted(range(len(fields)), key=lambda at: fields[at].offset)
+    if any(fields[one].offset + fields[one].size > fields[other].offset for one, other in pairwise(order)):
+        return start, size, _unpack_each(start, fields)  # of a union, or of a layout that is wrong
     form, end = "<", start
     for at in order:
         form += f"{fields[at].offset - end}x{LETTERS[fields[at].size]}"
@@ -146,3 +149,8 @@ def make_group(fields: list[Field]) -> Group:
         return start, size, unpack
     in_order = itemgetter(*places)
     return start, size, lambda data: in_order(unpack(data))
+
+
+def _unpack_each(start: int, fields: list[Field]) -> Callable[[bytes], tuple[int, ...]]:
+    parts = [(binary.Struct(f"<{LETTERS[field.size]}").unpack_from, field.offset - start) for field in fields]
+    return lambda data: tuple(unpack(data, at)[0] for unpack, at in parts)

@@ -22,6 +22,8 @@ def diagnose(report: Report) -> Iterator[Finding]:
     """The one finding of moments whose main threads were all seen, and are fine; one look is no more than likely."""
     graph = graph_of(report)
     mains = [thread for thread in report.threads if thread.is_main]
+    if any(process.exit for process in report.processes):  # a core, of what a signal ended
+        return
     if not mains or {thread.moment for thread in mains} != {moment.id for moment in report.moments}:
         return
     ends = [graph.actors.by_id.get(graph.chain(main.id).end) for main in mains]

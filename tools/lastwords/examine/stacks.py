@@ -26,6 +26,8 @@ from lastwords.native.plumbing import find_plumbing
 from lastwords.native.segments import Segment, read_segments
 from lastwords.native.unwind import NativeStack, Unwinder, open_unwinder
 
+NOT_HELD = "it was left in its system call, so that only a part of its C stack can be told"
+
 
 def add_native_stacks(
     report: Report, moment: Moment, source: Source, threads: Sequence[PythonThread], unwinder: Unwinder
@@ -83,6 +85,8 @@ class _Stacks(msgspec.Struct):
             return
         stop = self.stops.get(thread.id)
         native = self.unwinder.unwind(registers, stop=stop)
+        if native.error and kernel is not None and not kernel.registers:
+            native.error = f"{NOT_HELD}: {native.error}"
         add_merged(thread, native, segments, self.source.interp, is_shared=self.is_shared and stop is None)
 
 
