@@ -9,6 +9,7 @@ def test_x(interpreter, start_target):
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -23,6 +24,7 @@ from needs import lack
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a shell's background job, and below it
     config.addinivalue_line(
         "markers",
         "interpreters(*capabilities, minors=None, extra=False): run with those interpreters alone that have all of "

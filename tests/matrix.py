@@ -30,6 +30,7 @@ from harness import TARGETS, Target, running, wait_until
 from interpreters import Interpreter, find_interpreters, find_pypy
 from lastwords.capture import procfs
 from lastwords.errors import LastwordsError, TargetError
+from lastwords.examine.stacks import NOT_HELD
 from lastwords.frames import python_frames
 from lastwords.model import Report, Thread, WaitsFor
 
@@ -186,7 +187,8 @@ def find_facts(report: Report, idents: set[str]) -> Facts:
 def _stack(thread: Thread) -> list[object]:
     told = python_frames(thread.stack)
     frames: list[object] = [[one.file, one.line, one.function, one.qualname, one.column] for one in told]
-    return [*frames, thread.error] if thread.error else frames
+    is_whole = thread.error is None or thread.error.startswith(NOT_HELD)  # that is of its C stack alone
+    return frames if is_whole else [*frames, thread.error]
 
 
 def _wait(wait: WaitsFor | None, addresses: dict[str, int | None]) -> list[object] | None:
