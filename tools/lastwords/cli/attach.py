@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 
 import click
@@ -12,6 +9,7 @@ import click
 from lastwords.cli.commands import help_settings
 from lastwords.cli.output import verbosity_options
 from lastwords.cli.reports import Outputs, deliver, each_option, native_option, pause_options, report_options
+from lastwords.collector import no_collection
 from lastwords.errors import ExitCode
 from lastwords.model import Report
 from lastwords.report.layout import Native
@@ -50,22 +48,10 @@ def command(  # noqa: PLR0913, PLR0917 (one for each option)
     options = Options(
         locals=with_locals, native=native != "none", native_each=native == "all", interrupt=not no_interrupt
     )
-    with no_collector():
+    with no_collection():
         report = attach(pid, options, pause=not no_pause)
         deliver(report, replace(outputs, default="stdout", native=native))
     return outputs.exit_code(report) or complete_code(is_complete(report))
-
-
-@contextmanager
-def no_collector() -> Iterator[None]:
-    """A report is a million objects, none of them garbage: looking through them again and again takes a tenth more."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def is_complete(report: Report) -> bool:

@@ -7,7 +7,6 @@ How they are held, and why the target survives whatever happens to us: stopper.p
 
 from __future__ import annotations
 
-import gc
 import os
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -34,6 +33,7 @@ from lastwords.capture.stop.kernel_threads import (
     read_steps,
 )
 from lastwords.capture.stop.stacks import Stacks
+from lastwords.collector import no_collection
 from lastwords.errors import TargetError
 
 __all__ = ["Look", "capture_process", "read_kernel_threads"]
@@ -225,7 +225,7 @@ def _read_held(target: _Target, holder: Holder, dry_run: Look, recheck: Look) ->
     prepared = _Prepared(Copy(recording.pages), stacks, {one.tid: one.name for one in threads})
     holder.wait_until_ready()
     yield
-    with _no_gc():
+    with no_collection():
         for _ in range(TRIES):
             held = holder.hold(target.pid, this_machine(), HOLD_SECONDS)
             moment = _copy(target, held, prepared, recheck)
@@ -300,15 +300,3 @@ def _describe_interrupted(threads: Sequence[KernelThread]) -> list[str]:
 
 def _where(thread: KernelThread) -> str:
     return f"in {thread.syscall.name}" if thread.syscall else "in no call"
-
-
-@contextmanager
-def _no_gc() -> Iterator[None]:
-    """No collection of ours while others stand still for us."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
