@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -290,6 +291,7 @@ def test_a_main_thread_that_has_ended_is_in_nobodys_way() -> None:
 def test_nothing_is_left_behind() -> None:
     with running([sys.executable, "-c", "print('ready', flush=True); input()"]) as target:
         target.wait_for()
+        gc.collect()  # what earlier tests left
         fds = set(os.listdir("/proc/self/fd"))  # noqa: PTH208
         for _ in range(3):
             capture(target.pid)
