@@ -450,7 +450,10 @@ def run(job):
             os.write(to_teller, b"e")
     for thread in state.threads:
         if not getattr(thread, "sleeps", False):
-            thread.join()
+            thread.join(10)
+            if thread.is_alive():  # it waits, perhaps through others, for one that sleeps
+                state.error = state.error or "a thread does not end"
+                break
     for close in state.closing:
         close()
     space.clear()
