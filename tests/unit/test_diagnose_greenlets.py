@@ -125,12 +125,12 @@ def test_a_kill_that_was_caught() -> None:
     )
 
 
-def test_a_kill_by_gevents_c_code_is_told_by_its_line() -> None:
+def test_a_kill_by_gevents_c_code_is_only_possible_by_its_line() -> None:
     scene = Greenlets().killed()
     del scene.first.stack[0]
     assert "kill-swallowed" not in [code for code, _ in codes(scene.report)]
     scene.first.stack[0].source = "worker.kill()"
-    assert codes(scene.report)[0] == ("kill-swallowed", "likely")
+    assert ("kill-swallowed", "possible") in codes(scene.report)
 
 
 @pytest.mark.parametrize("state", ["unstarted", "dead", "running"])

@@ -9,7 +9,7 @@ import msgspec
 from lastwords.diagnose.actors import Actor, stand
 from lastwords.diagnose.exits import describe_activity, is_leaving
 from lastwords.diagnose.wait_graph import CERTAINTIES, Chain, WaitGraph, describe_step, graph_of
-from lastwords.model import Certainty, Evidence, Report, Subject, Thread, WaitsFor
+from lastwords.model import Certainty, Evidence, Finding, Report, Subject, Thread, WaitsFor
 
 LONG = 1.0  # seconds without running: what is over sooner holds nobody up
 
@@ -78,3 +78,17 @@ def _is_long(actor: Actor) -> bool:
 def _describe_sleep(actor: Actor) -> Iterator[Evidence]:
     if isinstance(actor, Thread) and actor.idle_s is not None:
         yield Evidence(text="it has not run for", value=f"{actor.idle_s:.1f} s")
+
+
+def make_finding(end: End, code: str, explanation: str, fix: str) -> Finding:
+    """What holds a program up, told from its main thread on."""
+    return Finding(
+        code=code,
+        title=end.title,
+        certainty=end.certainty,
+        process=end.process,
+        subjects=end.subjects,
+        evidence=end.evidence,
+        explanation=explanation,
+        fix=fix,
+    )

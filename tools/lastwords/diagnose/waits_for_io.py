@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from lastwords.diagnose.ends import find_ends
+from lastwords.diagnose.ends import find_ends, make_finding
 from lastwords.model import Finding, Report, WaitsFor
 
 CODE = "waits-for-io"
@@ -24,16 +24,7 @@ def diagnose(report: Report) -> Iterator[Finding]:
     """One finding for each program that is held up so. A server that nobody asks anything is not."""
     for end in find_ends(report):
         if end.wait.kind == "io" and _is_a_clients(end.wait):
-            yield Finding(
-                code=CODE,
-                title=end.title,
-                certainty=end.certainty,
-                process=end.process,
-                subjects=end.subjects,
-                evidence=end.evidence,
-                explanation=EXPLANATION,
-                fix=FIX,
-            )
+            yield make_finding(end, CODE, EXPLANATION, FIX)
 
 
 def _is_a_clients(wait: WaitsFor) -> bool:

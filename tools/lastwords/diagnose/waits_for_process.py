@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from lastwords.diagnose.ends import find_ends
+from lastwords.diagnose.ends import find_ends, make_finding
 from lastwords.model import Finding, Report
 
 CODE = "waits-for-process"
@@ -20,13 +20,4 @@ def diagnose(report: Report) -> Iterator[Finding]:
     """One finding for each program that is held up so."""
     for end in find_ends(report):
         if end.wait.kind == "process":
-            yield Finding(
-                code=CODE,
-                title=end.title,
-                certainty=end.certainty,
-                process=end.process,
-                subjects=end.subjects,
-                evidence=end.evidence,
-                explanation=EXPLANATION,
-                fix=FIX,
-            )
+            yield make_finding(end, CODE, EXPLANATION, FIX)
