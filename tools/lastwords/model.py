@@ -516,13 +516,17 @@ class Subject(Entity, kw_only=True):
 
 
 class Evidence(Entity, kw_only=True):
-    """One fact that a finding rests on, so that a reader can check it."""
+    """One fact that a finding rests on, so that a reader can check it.
+
+    depth: how many steps down a chain of waits it is: 0 is about who waits first, 1 about whom that one waits for
+    """
 
     text: str
     file: str | None = None
     line: int | None = None
     address: int | None = None
     value: str | None = None
+    depth: int = 0
 
 
 class Finding(Entity, kw_only=True):
