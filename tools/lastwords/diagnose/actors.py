@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import PurePath
 
 from lastwords.frames import is_patchers
@@ -26,6 +28,7 @@ class Actors:
         self.objects: dict[str, Object] = {one.id: one for one in report.objects}
         self._processes = {one.id: one for one in report.processes}
         self._moments = {one.id: one.process for one in report.moments}
+        self._alike: set[str] = set()  # those that need more than their names
         self._threads: dict[str, list[Thread]] = {}  # by process
         for thread in report.threads:
             self._threads.setdefault(self._moments.get(thread.moment, ""), []).append(thread)
@@ -34,11 +37,17 @@ class Actors:
         """What the program calls it: `worker-1`, `lock __main__.cache_lock`, `process 4711`."""
         if (actor := self.by_id.get(identity)) is not None:
             process = self.process(identity) if len(self._processes) > 1 else None
-            return actor_name(actor) + (f" of process {process.pid}" if process else "")
+            number = f" (tid {actor.tid})" if isinstance(actor, Thread) and identity in self._alike else ""
+            return actor_name(actor) + number + (f" of process {process.pid}" if process else "")
         if (found := self.objects.get(identity)) is not None:
             return object_name(found)
         named = self._processes.get(identity)
         return f"process {named.pid}" if named else identity
+
+    def tell_apart(self, identities: Sequence[str]) -> None:
+        """From here on these have names of their own: of threads that are called the same, the numbers, too."""
+        counts = Counter(self.name(one) for one in identities)
+        self._alike.update(one for one in identities if counts[self.name(one)] > 1)
 
     def process(self, identity: str) -> Process | None:
         """The process of an actor or an object."""
@@ -88,10 +97,10 @@ def own_line(actor: Actor) -> Frame | None:
     return next((frame for frame in frames if not is_library(frame)), next(iter(frames), None))
 
 
-def stand(actor: Actor, text: str, address: int | None = None) -> Evidence:
-    """Where an actor stands, as evidence for what `text` says of it."""
+def stand(actor: Actor, text: str, address: int | None = None, depth: int = 0) -> Evidence:
+    """Where an actor stands, as evidence for what `text` says of it; `depth`: see Evidence."""
     at = own_line(actor) or Frame(kind="python")
-    return Evidence(text=text, file=at.file, line=at.line, value=at.source, address=address)
+    return Evidence(text=text, file=at.file, line=at.line, value=at.source, address=address, depth=depth)
 
 
 def is_library(frame: Frame) -> bool:

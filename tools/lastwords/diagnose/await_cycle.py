@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from lastwords.diagnose.wait_graph import CERTAINTIES, Step, WaitGraph, describe_step, describe_wait, graph_of
-from lastwords.model import Evidence, Finding, Report, Subject, Task
+from lastwords.diagnose.cycles import add_cycle, judge_cycle
+from lastwords.diagnose.wait_graph import Step, WaitGraph, describe_wait, graph_of
+from lastwords.model import Finding, Report, Task
 
 CODE = "await-cycle"
-FEW = 4
 MOST = 10  # tasks of one cycle that are shown
 
 EXPLANATION = (
@@ -86,33 +86,11 @@ def _find_steps(graph: WaitGraph, report: Report) -> dict[str, list[Step]]:
 
 
 def _make_finding(graph: WaitGraph, cycle: tuple[Step, ...]) -> Finding:
-    process = graph.actors.process(cycle[0].waiter.id)
     name = graph.actors.name(cycle[0].waiter.id)
-    shown, more = cycle[:MOST], len(cycle) - MOST
-    steps = ", which ".join(describe_wait(graph, step) for step in shown)
+    more = len(cycle) - MOST
+    steps = ", which ".join(describe_wait(graph, step) for step in cycle[:MOST])
     steps += f", and so on through {more} more" if more > 0 else ""
     itself = len(cycle) == 1 and cycle[0].hold is None
-    return Finding(
-        code=CODE,
-        title=f"tasks await each other: {name} {steps}" if not itself else f"task {name} awaits its own end",
-        certainty=CERTAINTIES[max(CERTAINTIES.index(step.certainty) for step in cycle)],
-        process=process.id if process else None,
-        subjects=list(_subjects(graph, shown)),
-        evidence=[one for step in shown for one in describe_step(graph, step)] + _who_else(graph, cycle),
-        explanation=EXPLANATION,
-        fix=FIX,
-    )
-
-
-def _subjects(graph: WaitGraph, cycle: tuple[Step, ...]) -> Iterator[Subject]:
-    for step in cycle:
-        yield graph.actors.subject(step.waiter.id)
-        if step.hold is not None:
-            yield graph.actors.subject(step.wait.to)
-
-
-def _who_else(graph: WaitGraph, cycle: tuple[Step, ...]) -> list[Evidence]:
-    others = graph.waiting_for({step.waiter.id for step in cycle})
-    names = [graph.actors.name(one.id) for one in others[:FEW]]
-    more = f" and {len(others) - FEW} more" if len(others) > FEW else ""
-    return [Evidence(text=f"behind them wait {', '.join(names)}{more}")] if names else []
+    title = f"tasks await each other: {name} {steps}" if not itself else f"task {name} awaits its own end"
+    found = Finding(code=CODE, title=title, certainty=judge_cycle(cycle), explanation=EXPLANATION, fix=FIX)
+    return add_cycle(graph, found, cycle, MOST)

@@ -8,7 +8,7 @@ import msgspec
 
 from lastwords.diagnose.actors import Actor, stand
 from lastwords.diagnose.exits import describe_activity, is_leaving
-from lastwords.diagnose.wait_graph import CERTAINTIES, Chain, WaitGraph, describe_step, graph_of
+from lastwords.diagnose.wait_graph import CERTAINTIES, Chain, WaitGraph, describe_steps, graph_of
 from lastwords.model import Certainty, Evidence, Finding, Report, Subject, Thread, WaitsFor
 
 LONG = 1.0  # seconds without running: what is over sooner holds nobody up
@@ -52,9 +52,9 @@ class End(msgspec.Struct, frozen=True):
     @property
     def evidence(self) -> list[Evidence]:
         """The steps, the last wait, and for how long."""
-        steps = [one for step in self.chain.steps for one in describe_step(self.graph, step)]
-        last = stand(self.actor, f"{self.graph.actors.name(self.actor.id)} {describe_activity(self.actor)}")
-        return [*steps, last, *_describe_sleep(self.actor)]
+        steps, depth = describe_steps(self.graph, self.chain.steps), len(self.chain.steps)
+        text = f"{self.graph.actors.name(self.actor.id)} {describe_activity(self.actor)}"
+        return [*steps, stand(self.actor, text, depth=depth), *_describe_sleep(self.actor, depth)]
 
 
 def find_ends(report: Report) -> Iterator[End]:
@@ -75,9 +75,9 @@ def _is_long(actor: Actor) -> bool:
     return (actor.idle_s or 0.0) >= LONG if isinstance(actor, Thread) else True
 
 
-def _describe_sleep(actor: Actor) -> Iterator[Evidence]:
+def _describe_sleep(actor: Actor, depth: int) -> Iterator[Evidence]:
     if isinstance(actor, Thread) and actor.idle_s is not None:
-        yield Evidence(text="it has not run for", value=f"{actor.idle_s:.1f} s")
+        yield Evidence(text="it has not run for", value=f"{actor.idle_s:.1f} s", depth=depth)
 
 
 def make_finding(end: End, code: str, explanation: str, fix: str) -> Finding:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from lastwords.diagnose.exits import CHILDREN, Exit, describe_activity, find_exits
-from lastwords.model import Evidence, Finding, Report, Thread, WaitsFor
+from lastwords.diagnose.exits import CHILDREN, Exit, find_exits, tell_joined
+from lastwords.model import Evidence, Finding, Report, WaitsFor
 
 CODE = "exit-waits-for-process"
 FEEDER = ("multiprocessing.queues", "_finalize_join")
@@ -34,7 +34,10 @@ def diagnose(report: Report) -> Iterator[Finding]:
         if wait is not None and wait.kind == "process" and one.is_in(CHILDREN):
             yield _child(one, wait)
         elif one.joined is not None and one.is_in(FEEDER):
-            yield _feeder(one, one.joined)
+            found = Finding(
+                code=CODE, title="", certainty=one.certainty, explanation=FEEDER_EXPLANATION, fix=FEEDER_FIX
+            )
+            yield tell_joined(one, one.joined, "the queue's feeder thread", found)
 
 
 def _child(one: Exit, wait: WaitsFor) -> Finding:
@@ -48,18 +51,4 @@ def _child(one: Exit, wait: WaitsFor) -> Finding:
         evidence=[*one.evidence(), Evidence(text=f"system call {wait.call}", value=what)],
         explanation=CHILD_EXPLANATION,
         fix=CHILD_FIX,
-    )
-
-
-def _feeder(one: Exit, joined: Thread) -> Finding:
-    name = one.graph.actors.name(joined.id)
-    return Finding(
-        code=CODE,
-        title=f"the exit waits for the queue's feeder thread {name}, which {describe_activity(joined)}",
-        certainty=one.certainty,
-        process=one.moment.process,
-        subjects=[one.graph.actors.subject(joined.id), one.graph.actors.subject(one.main.id)],
-        evidence=one.evidence(),
-        explanation=FEEDER_EXPLANATION,
-        fix=FEEDER_FIX,
     )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from lastwords.diagnose.exits import EXECUTOR, Exit, describe_activity, find_exits
-from lastwords.model import Finding, Report, Thread
+from lastwords.diagnose.exits import EXECUTOR, find_exits, tell_joined
+from lastwords.model import Finding, Report
 
 CODE = "exit-waits-for-thread"
 
@@ -23,18 +23,5 @@ def diagnose(report: Report) -> Iterator[Finding]:
     """One finding for each process that waits so."""
     for one in find_exits(report):
         if one.joined is not None and not one.is_in(EXECUTOR) and not one.chain.cycle:
-            yield _make_finding(one, one.joined)
-
-
-def _make_finding(one: Exit, joined: Thread) -> Finding:
-    name = one.graph.actors.name(joined.id)
-    return Finding(
-        code=CODE,
-        title=f"the exit waits for thread {name}, which {describe_activity(joined)}",
-        certainty=one.certainty,
-        process=one.moment.process,
-        subjects=[one.graph.actors.subject(joined.id), one.graph.actors.subject(one.main.id)],
-        evidence=one.evidence(),
-        explanation=EXPLANATION,
-        fix=FIX,
-    )
+            found = Finding(code=CODE, title="", certainty=one.certainty, explanation=EXPLANATION, fix=FIX)
+            yield tell_joined(one, one.joined, "thread", found)

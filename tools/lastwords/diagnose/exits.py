@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import msgspec
 
 from lastwords.diagnose.actors import Actor, actor_name, is_in, stand
-from lastwords.diagnose.wait_graph import CERTAINTIES, Chain, WaitGraph, describe_step, graph_of
-from lastwords.model import Certainty, Evidence, Moment, Report, Thread
+from lastwords.diagnose.wait_graph import CERTAINTIES, Chain, WaitGraph, describe_steps, graph_of
+from lastwords.model import Certainty, Evidence, Finding, Moment, Report, Thread
 
 EXECUTOR = ("concurrent.futures.thread", "_python_exit")  # what ThreadPoolExecutor registers for the exit
 CHILDREN = ("multiprocessing.util", "_exit_function")  # what multiprocessing does
@@ -44,9 +44,19 @@ class Exit(msgspec.Struct, frozen=True):
         """The phase, the steps, and where the last one stands and what it does."""
         shutdown = self.moment.shutdown
         phase = Evidence(text="the interpreter is on its way out", value=shutdown.step if shutdown else None)
-        steps = [one for step in self.chain.steps for one in describe_step(self.graph, step)]
+        steps = describe_steps(self.graph, self.chain.steps)
         end = self.graph.actors.by_id.get(self.chain.end)
-        return [phase, *steps, *([describe_stand(end)] if isinstance(end, Thread) else [])]
+        return [phase, *steps, *([describe_stand(end, len(self.chain.steps))] if isinstance(end, Thread) else [])]
+
+
+def tell_joined(one: Exit, joined: Thread, what: str, finding: Finding) -> Finding:
+    """The finding with its title: the exit waits for a thread, and `what` that is; with whom it is about, and why."""
+    name = one.graph.actors.name(joined.id)
+    finding.title = f"the exit waits for {what} {name}, which {describe_activity(joined)}"
+    finding.process = one.moment.process
+    finding.subjects = [one.graph.actors.subject(joined.id), one.graph.actors.subject(one.main.id)]
+    finding.evidence = one.evidence()
+    return finding
 
 
 def find_exits(report: Report) -> Iterator[Exit]:
@@ -74,6 +84,6 @@ def describe_activity(actor: Actor) -> str:
     return what if wait.detail and wait.kind in ("io", "process", "sleep") else f"waits: {what}"
 
 
-def describe_stand(thread: Thread) -> Evidence:
-    """Where a thread stands, and what it does there."""
-    return stand(thread, f"{actor_name(thread)} {describe_activity(thread)}")
+def describe_stand(thread: Thread, depth: int = 0) -> Evidence:
+    """Where a thread stands, and what it does there; `depth`: see Evidence."""
+    return stand(thread, f"{actor_name(thread)} {describe_activity(thread)}", depth=depth)

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lastwords.diagnose.await_cycle import is_of_tasks
-from lastwords.diagnose.wait_graph import CERTAINTIES, Step, WaitGraph, describe_step, describe_wait, graph_of
-from lastwords.model import Evidence, Finding, Report, Subject
+from lastwords.diagnose.cycles import add_cycle, judge_cycle
+from lastwords.diagnose.wait_graph import Step, WaitGraph, describe_wait, graph_of
+from lastwords.model import Finding, Report
 
 CODE = "lock-cycle"
 IMPORT_CODE = "import-deadlock"
@@ -35,7 +36,7 @@ IMPORT_FIX = (
     "Start no threads, and wait for none, at the top level of a module: its import is not over before that is. Do so "
     "in a function that main calls; and import in the same order everywhere."
 )
-FEW = 4
+MOST = 8  # steps of a cycle that are told
 
 
 def diagnose(report: Report) -> Iterator[Finding]:
@@ -62,23 +63,18 @@ def _is_import(step: Step) -> bool:
 
 def _make_finding(graph: WaitGraph, cycle: tuple[Step, ...], code: str) -> Finding:
     is_own = len(cycle) == 1
-    process = graph.actors.process(cycle[0].waiter.id)
-    return Finding(
-        code=code,
-        title=_describe_own(graph, cycle[0]) if is_own else _describe(graph, cycle),
-        certainty=CERTAINTIES[max(CERTAINTIES.index(step.certainty) for step in cycle)],
-        process=process.id if process else None,
-        subjects=list(_subjects(graph, cycle)),
-        evidence=[one for step in cycle for one in describe_step(graph, step)] + _who_else(graph, cycle),
-        explanation=OWN if is_own else EXPLANATION,
-        fix=IMPORT_FIX if code == IMPORT_CODE else OWN_FIX if is_own else FIX,
-    )
+    title = _describe_own(graph, cycle[0]) if is_own else _describe(graph, cycle)
+    fix = IMPORT_FIX if code == IMPORT_CODE else OWN_FIX if is_own else FIX
+    said = OWN if is_own else EXPLANATION
+    found = Finding(code=code, title=title, certainty=judge_cycle(cycle), explanation=said, fix=fix)
+    return add_cycle(graph, found, cycle)
 
 
 def _describe(graph: WaitGraph, cycle: tuple[Step, ...]) -> str:
     """`deadlock: save waits for lock db, held by evict, which waits for lock cache, held by save`."""
-    steps = ", which ".join(describe_wait(graph, step) for step in cycle)
-    return f"deadlock: {graph.actors.name(cycle[0].waiter.id)} {steps}"
+    steps = ", which ".join(describe_wait(graph, step) for step in cycle[:MOST])
+    more = f", and so on through {len(cycle) - MOST} more" if len(cycle) > MOST else ""
+    return f"deadlock: {graph.actors.name(cycle[0].waiter.id)} {steps}{more}"
 
 
 def _describe_own(graph: WaitGraph, step: Step) -> str:
@@ -86,17 +82,3 @@ def _describe_own(graph: WaitGraph, step: Step) -> str:
     if step.hold is None:
         return f"deadlock: {name} waits for its own end"
     return f"deadlock: {name} waits for {graph.actors.name(step.wait.to)}, which it holds itself"
-
-
-def _subjects(graph: WaitGraph, cycle: tuple[Step, ...]) -> Iterator[Subject]:
-    for step in cycle:
-        yield graph.actors.subject(step.waiter.id)
-        if step.hold is not None:
-            yield graph.actors.subject(step.wait.to)
-
-
-def _who_else(graph: WaitGraph, cycle: tuple[Step, ...]) -> list[Evidence]:
-    others = graph.waiting_for({step.waiter.id for step in cycle})
-    names = [graph.actors.name(one.id) for one in others[:FEW]]
-    more = f" and {len(others) - FEW} more" if len(others) > FEW else ""
-    return [Evidence(text=f"behind them wait {', '.join(names)}{more}")] if names else []

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import msgspec
 
 from lastwords.diagnose.actors import stand
-from lastwords.diagnose.wait_graph import CERTAINTIES, Chain, WaitGraph, describe_step, graph_of
+from lastwords.diagnose.wait_graph import CERTAINTIES, Chain, WaitGraph, describe_steps, graph_of
 from lastwords.model import Certainty, Edge, Evidence, Finding, Object, Report
 
 CODE = "pool-starved"
@@ -96,12 +96,11 @@ def _certainty(pool: Pool) -> Certainty:
 
 
 def _describe(graph: WaitGraph, chain: Chain) -> Iterator[Evidence]:
-    for step in chain.steps:
-        yield from describe_step(graph, step)
+    yield from describe_steps(graph, chain.steps)
     target = graph.waits[chain.end].to
     found = graph.actors.objects.get(target)
     text = f"{graph.actors.name(chain.end)} waits for {graph.actors.name(target)}, which is in the queue"
-    yield stand(graph.actors.by_id[chain.end], text, found.address if found else None)
+    yield stand(graph.actors.by_id[chain.end], text, found.address if found else None, len(chain.steps))
 
 
 def _describe_others(graph: WaitGraph, workers: list[str]) -> Iterator[Evidence]:

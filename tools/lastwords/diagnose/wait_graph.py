@@ -6,7 +6,7 @@ leads on to its holder. Where several might hold it, or nobody is known to, the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cached_property
@@ -117,8 +117,9 @@ class WaitGraph:
                 path[identity] = step
                 identity = step.holder
             if identity in path:
-                steps = list(path.values())
-                yield tuple(steps[list(path).index(identity) :])
+                cycle = list(path)[list(path).index(identity) :]
+                self.actors.tell_apart(cycle)
+                yield tuple(path[one] for one in cycle)
 
     def waiting_for(self, identities: set[str]) -> list[Actor]:
         """The actors outside `identities` that wait, step by step, for one inside."""
@@ -177,17 +178,22 @@ def is_lock(graph: WaitGraph, step: Step) -> bool:
     return step.hold is not None and (found is None or found.kind not in ("future", "event"))
 
 
-def describe_step(graph: WaitGraph, step: Step) -> list[Evidence]:
-    """Where the waiter stands, and by which line the holder took it."""
+def describe_steps(graph: WaitGraph, steps: Iterable[Step]) -> list[Evidence]:
+    """A chain of steps: each one deeper than the one before."""
+    return [one for depth, step in enumerate(steps) for one in describe_step(graph, step, depth)]
+
+
+def describe_step(graph: WaitGraph, step: Step, depth: int = 0) -> list[Evidence]:
+    """Where the waiter stands, and, one deeper, by which line the holder took it."""
     name, wait = graph.actors.name(step.waiter.id), step.waiter.waits_for
     if step.hold is None:
         said = wait.detail if wait is not None and wait.kind in ("io", "process") else None
-        return [stand(step.waiter, f"{name} {said or describe_wait(graph, step)}")]
+        return [stand(step.waiter, f"{name} {said or describe_wait(graph, step)}", depth=depth)]
     target = graph.actors.objects.get(step.wait.to)
     address = target.address if target else None
-    waits = stand(step.waiter, f"{name} waits for {graph.actors.name(step.wait.to)}", address)
+    waits = stand(step.waiter, f"{name} waits for {graph.actors.name(step.wait.to)}", address, depth)
     taken = step.hold.at or Frame(kind="python")
     who = "the same" if step.holder == step.waiter.id else graph.actors.name(step.holder)
     verb = "holds it" if is_lock(graph, step) else "works for it"
     text = f"{who} {verb} ({step.hold.certainty})"
-    return [waits, Evidence(text=text, file=taken.file, line=taken.line, value=step.hold.evidence)]
+    return [waits, Evidence(text=text, file=taken.file, line=taken.line, value=step.hold.evidence, depth=depth + 1)]

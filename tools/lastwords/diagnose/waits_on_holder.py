@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lastwords.diagnose.actors import Actor, stand
-from lastwords.diagnose.wait_graph import CERTAINTIES, Chain, WaitGraph, describe_step, graph_of, is_lock
+from lastwords.diagnose.wait_graph import CERTAINTIES, Chain, WaitGraph, describe_steps, graph_of, is_lock
 from lastwords.model import Certainty, Finding, Report, Task, Thread, WaitsFor
 
 CODE = "waits-on-holder"
@@ -50,8 +50,8 @@ def _make_finding(graph: WaitGraph, chain: Chain, end: Actor, wait: WaitsFor) ->
         process=process.id if process else None,
         subjects=[graph.actors.subject(one) for one in (end.id, chain.steps[0].waiter.id, lock.wait.to)],
         evidence=[
-            *(one for step in chain.steps for one in describe_step(graph, step)),
-            stand(end, f"{name(end.id)} itself waits: {what}"),
+            *describe_steps(graph, chain.steps),
+            stand(end, f"{name(end.id)} itself waits: {what}", depth=len(chain.steps)),
         ],
         explanation=EXPLANATION,
         fix=FIX,
