@@ -60,6 +60,7 @@ class Departure:
             else:
                 attempt("interrupt -a")
         if not held:
+            self.emit(event="left")  # capture/keeper.py waits for it: a crash does not say so
             os._exit(0)  # gdb's own end crashes where a Python thread waits
 
 

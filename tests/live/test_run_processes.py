@@ -39,6 +39,54 @@ def test_the_program_outlives_its_gdb(interpreter: Interpreter, number: signal.S
     assert report.problems[0] == "gdb ended by itself: from then on the program ran unwatched"
 
 
+@pytest.mark.interpreters(minors=["2.7", "3.13"])
+def test_the_program_outlives_both(interpreter: Interpreter) -> None:
+    """gdb crashes, and lastwords is killed before it can mend that: the keeper takes the breakpoints out."""
+    program = [interpreter.path, TARGETS / "outlives_gdb.py"]
+    with running([sys.executable, "-m", "lastwords", "run", "--", *program]) as target:
+        target.wait_for("ready")
+        gdb, ours = find_gdb(target.pid), psutil.Process(target.pid)
+        keeper = next(child for child in ours.children() if child.name() == "lastwords-keep")
+        child = find_program(target.pid, interpreter)
+        assert gdb is not None
+        assert child is not None
+        os.kill(target.pid, signal.SIGSTOP)
+        os.kill(gdb, signal.SIGSEGV)
+        os.kill(target.pid, signal.SIGKILL)
+        wait_until(lambda: not is_there(keeper), "the keeper has done its work")
+        target.send_line()
+        wait_until(lambda: not is_there(child), "the program has ended")
+        assert target.stdout.text == "ready\nchild 7\n"
+
+
+@pytest.mark.interpreters(minors=["2.7", "3.13"])
+def test_a_child_that_outlives_the_program_outlives_gdb(interpreter: Interpreter) -> None:
+    program = [str(interpreter.path), str(TARGETS / "outlives_gdb.py"), "orphan"]
+    with running([sys.executable, "-m", "lastwords", "run", "--linger", "60", "--", *program]) as target:
+        target.wait_for("ready")
+        gdb = find_gdb(target.pid)
+        assert gdb is not None
+        wait_until(lambda: find_program(target.pid, interpreter) is None, "the program has ended and is reaped")
+        os.kill(gdb, signal.SIGSEGV)
+        assert target.process.wait(60) == 0
+        target.send_line()
+        target.wait_for("child 7")
+
+
+def find_program(lastwords: int, interpreter: Interpreter) -> psutil.Process | None:
+    """What a lastwords runs, while it is there."""
+    children = psutil.Process(lastwords).children()
+    return next((one for one in children if is_there(one) and one.exe() == str(interpreter.path.resolve())), None)
+
+
+def is_there(process: psutil.Process) -> bool:
+    """Whether it runs: nobody may be there to reap it."""
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 @pytest.mark.interpreters(minors=["3.8", "3.10", "3.12", "3.13"])
 def test_sub_processes_of_a_program_with_threads(interpreter: Interpreter, tmp_path: Path) -> None:
     """vfork in a process with threads: what gdb 13 crashes over when it is told to stop there."""

@@ -1,4 +1,8 @@
-"""Says ready, and after a line on stdin does all that would meet a breakpoint that a gdb has left behind."""
+"""Says ready, and after a line on stdin does all that would meet a breakpoint that a gdb has left behind.
+
+With an argument a forked child does it, which outlives the program.
+"""
+
 import os
 import sys
 import threading
@@ -10,6 +14,8 @@ class Failing(object):
 
 
 if __name__ == "__main__":
+    if sys.argv[1:] and os.fork():
+        os._exit(0)
     go_on = threading.Event()
     other = threading.Thread(target=go_on.wait)
     other.start()
@@ -18,6 +24,7 @@ if __name__ == "__main__":
     sys.stdin.readline()
     Failing()  # the breakpoints in libpython
     import sqlite3  # noqa: F401  the loader's
+
     pid = os.fork()
     if pid == 0:
         Failing()

@@ -9,8 +9,10 @@ it writes back what was there.
 from __future__ import annotations
 
 import os
+import signal
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from lastwords.capture import procfs
@@ -64,6 +66,18 @@ def find_breakpoints(text: bytes, original: bytes) -> list[int]:
         for offset, (byte, before) in enumerate(zip(text, original, strict=False))
         if byte == INT3 and before != INT3
     ]
+
+
+def mend(pids: Iterable[int]) -> None:
+    """Undo what a gdb that is gone without letting go has left in these processes and in those below them.
+
+    Its breakpoints; and a SIGSTOP of its own that it had under way: gdb 13 crashes at times as it detaches.
+    """
+    for pid in dict.fromkeys(below for root in pids for below in find_descendants(root)):
+        remove_breakpoints(pid)
+        if is_stopped(pid):
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGCONT)
 
 
 def is_stopped(pid: int) -> bool:

@@ -25,7 +25,7 @@ from typing import IO, Any, Literal
 import pexpect
 
 from lastwords.capture import which_gdb
-from lastwords.capture.keeper import Ended, Keeper, end_gdb
+from lastwords.capture.keeper import Ended, Keeper, Terminal, end_gdb
 from lastwords.capture.permission import explain_refusal
 from lastwords.errors import SetupError
 
@@ -151,6 +151,7 @@ class GdbSession:
             said = answer.get("error") or _last_lines(str(answer.get("said")).encode())
             why = explain_refusal(pid, said)
             raise SetupError(f"gdb may not trace the program: {why.fact}; it runs unwatched.", why.mend)
+        self._keeper.watch(pid)
 
     def order(self, do: str, **arguments: int | str) -> Event:
         """Ask session.py for something; its answer. Raises GdbEnded."""
@@ -210,8 +211,9 @@ class GdbSession:
     def close(self) -> Ended:
         """Make gdb let go of everything and end; reap it. What it took, "killed" if it was stuck. Once is enough."""
         if self._ended is None:
+            terminal = Terminal(self._gdb.child_fd)
             self._ended = end_gdb(
-                self.pid, self._send, lambda: not self._gdb.isalive(), self._gdb.child_fd, self.version is not None
+                self.pid, self._send, lambda: not self._gdb.isalive(), terminal, self.version is not None
             )
             if self._gdb.signalstatus or self._gdb.exitstatus:  # gdb 13 was seen to crash as it detached from a child
                 self._ended = "killed"

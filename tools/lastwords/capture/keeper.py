@@ -21,6 +21,9 @@ from lastwords.capture import procfs
 PR_SET_NAME = 15  # linux/prctl.h
 _NAME = b"lastwords-keep"
 _LEAVE = b'lw {"do": "leave", "id": 0}\n'  # one write, whole; an empty line before it would repeat the last order
+_LEFT = b'{"event": "left"}'  # departure.py's last word: it holds nothing any more
+_TAIL = 4096
+_STOP = b"x"
 _ORDER_SECONDS = 8.0  # departure.py's GIVE_UP_SECONDS and some
 _TERM_SECONDS = 2.0
 _LOOK_SECONDS = 0.05
@@ -28,7 +31,45 @@ _LOOK_SECONDS = 0.05
 Ended = Literal["left", "terminated", "killed"]
 
 
-def end_gdb(gdb: int, send: Callable[[int], None], has_ended: Callable[[], bool], terminal: int, leave: bool) -> Ended:
+class Terminal:
+    """Our side of gdb's terminal; `said` is the end of what gdb wrote to it meanwhile."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self.said = b""
+
+    def write(self, order: bytes) -> None:
+        """If gdb has read what was written before: else it would block."""
+        try:
+            if select.select([], [self.fd], [], 0)[1]:
+                os.write(self.fd, order)
+        except OSError:
+            return  # gdb is gone already
+
+    def read_until(self, has_ended: Callable[[], bool], seconds: float) -> bool:
+        """Read what gdb says, which would block it else, until it has ended. Whether it has."""
+        deadline = time.monotonic() + seconds
+        while not has_ended():
+            if time.monotonic() > deadline:
+                return False
+            if select.select([self.fd], [], [], _LOOK_SECONDS)[0] and not self._read():
+                time.sleep(_LOOK_SECONDS)  # the other side is closed, gdb is about to be gone
+        while select.select([self.fd], [], [], 0)[0] and self._read():
+            pass
+        return True
+
+    def _read(self) -> bytes:
+        try:
+            data = os.read(self.fd, 65536)
+        except OSError:  # EIO
+            return b""
+        self.said = (self.said + data)[-_TAIL:]
+        return data
+
+
+def end_gdb(
+    gdb: int, send: Callable[[int], None], has_ended: Callable[[], bool], terminal: Terminal, leave: bool
+) -> Ended:
     """Make gdb let go and end; which of the three it took.
 
     `leave`: whether it has come so far that it understands orders; if not, it holds nothing and is killed. The kill
@@ -37,15 +78,15 @@ def end_gdb(gdb: int, send: Callable[[int], None], has_ended: Callable[[], bool]
     """
     send(signal.SIGCONT)  # were it stopped, it could not obey
     if leave:
-        _write(terminal, _LEAVE)
-        if _drain_until(has_ended, terminal, _ORDER_SECONDS):
+        terminal.write(_LEAVE)
+        if terminal.read_until(has_ended, _ORDER_SECONDS):
             return "left"
         send(signal.SIGTERM)
-        if _drain_until(has_ended, terminal, _TERM_SECONDS):
+        if terminal.read_until(has_ended, _TERM_SECONDS):
             return "terminated"
         _take_breakpoints_out(gdb)
     send(signal.SIGKILL)
-    _drain_until(has_ended, terminal, _TERM_SECONDS)
+    terminal.read_until(has_ended, _TERM_SECONDS)
     return "killed"
 
 
@@ -54,6 +95,12 @@ def _take_breakpoints_out(gdb: int) -> None:
 
     for pid in find_tracees(gdb):
         remove_breakpoints(pid)
+
+
+def _mend(pids: list[int]) -> None:
+    from lastwords.capture.breakpoints import mend  # noqa: PLC0415 - as above
+
+    mend(pids)
 
 
 def find_tracees(tracer: int) -> list[int]:
@@ -67,32 +114,6 @@ def _tracer(pid: int) -> int:
         return procfs.read_status(pid).tracer_pid
     except (OSError, procfs.ProcessGoneError):
         return 0
-
-
-def _write(terminal: int, order: bytes) -> None:
-    try:
-        if select.select([], [terminal], [], 0)[1]:  # it would block where gdb has read nothing for long
-            os.write(terminal, order)
-    except OSError:
-        return  # gdb is gone already
-
-
-def _drain_until(has_ended: Callable[[], bool], terminal: int, seconds: float) -> bool:
-    """Read what gdb says, which would block it else, until it has ended. Whether it has."""
-    deadline = time.monotonic() + seconds
-    while not has_ended():
-        if time.monotonic() > deadline:
-            return False
-        if select.select([terminal], [], [], _LOOK_SECONDS)[0]:
-            _read(terminal)
-    return True
-
-
-def _read(terminal: int) -> None:
-    try:
-        os.read(terminal, 65536)
-    except OSError:  # EIO: the other side is closed, gdb is about to be gone
-        time.sleep(_LOOK_SECONDS)
 
 
 class Keeper:
@@ -116,26 +137,50 @@ class Keeper:
         os.close(pidfd)
         self._pid, self._ours = pid, ours
 
+    def watch(self, pid: int) -> None:
+        """gdb holds this process now: the keeper looks after it even where gdb is killed together with lastwords."""
+        self._tell(f"{pid}\n".encode())
+
     def stop(self) -> None:
         """gdb has ended: so may the keeper. Reaps it."""
         if self._pid is not None:
-            with contextlib.suppress(BrokenPipeError):  # somebody has killed it
-                os.write(self._ours, b"x")
+            self._tell(_STOP)
             os.close(self._ours)
             os.waitpid(self._pid, 0)
             self._pid = None
 
+    def _tell(self, words: bytes) -> None:
+        if self._pid is not None:
+            with contextlib.suppress(BrokenPipeError):  # somebody has killed it
+                os.write(self._ours, words)
+
 
 def _keep(alive: int, gdb: int, pidfd: int, terminal: int) -> None:
-    """The keeper's life: `alive` ends when lastwords does, and says a word first if all is well."""
+    """The keeper's life: `alive` ends when lastwords does; before, it says what is watched, and whether all is well."""
     signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals())
     os.setsid()
     os.chdir("/")
     ctypes.CDLL(None).prctl(PR_SET_NAME, _NAME, 0, 0, 0)
     _close_others({alive, pidfd, terminal})
-    if os.read(alive, 1):
+    watched = _listen(alive)
+    if watched is None:
         return
-    end_gdb(gdb, lambda number: _send(pidfd, number), lambda: _is_readable(pidfd), terminal, True)
+    held, ours = find_tracees(gdb), Terminal(terminal)
+    end_gdb(gdb, lambda number: _send(pidfd, number), lambda: _is_readable(pidfd), ours, True)
+    if _LEFT not in ours.said:
+        _mend([*held, *(pid for pid, own in watched.items() if not _is_readable(own))])
+
+
+def _listen(alive: int) -> dict[int, int] | None:
+    """The processes that gdb held when lastwords ended, each with a pidfd; None where all is well."""
+    watched: dict[int, int] = {}
+    while words := os.read(alive, _TAIL):
+        if words.endswith(_STOP):
+            return None
+        for word in words.split():
+            with contextlib.suppress(OSError):  # it has ended
+                watched[int(word)] = os.pidfd_open(int(word))
+    return watched
 
 
 def _is_readable(pidfd: int) -> bool:

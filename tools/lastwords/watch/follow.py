@@ -12,7 +12,7 @@ from datetime import datetime
 
 from lastwords.capture import procfs
 from lastwords.capture.agent import Channel, add_to
-from lastwords.capture.breakpoints import find_descendants, is_stopped, remove_breakpoints
+from lastwords.capture.breakpoints import mend
 from lastwords.capture.forward import SignalForwarder
 from lastwords.capture.gdb import GdbEnded, GdbSession
 from lastwords.capture.kernel.family import list_family
@@ -62,7 +62,7 @@ class Following:
                     raise GdbEnded("gdb ended by itself", is_lost=True)  # noqa: TRY301 - found late, but all the same
             except GdbEnded as ended:
                 return self._lose(session, ended)
-            if hang is not None and session.close() == "killed":
+            if session.close() == "killed":
                 self._clean()
             return hang
 
@@ -85,10 +85,8 @@ class Following:
     def _clean(self) -> None:
         """gdb is gone and did not let go: its breakpoints would kill the program and its children."""
         self.signals.tracer_is_lost()
-        for process in find_descendants(self.child.pid):
-            remove_breakpoints(process)
-            if is_stopped(process):  # by a SIGSTOP that gdb had under way
-                os.kill(process, signal.SIGCONT)
+        own = [self.child.pid] if self.child.poll() is None else []  # once it is reaped, its number is anybody's
+        mend([*own, *self.processes.others()])
 
     def list_processes(self) -> list[Process]:
         """Those that gdb watched, and those that were read as they hung."""
