@@ -30,7 +30,7 @@ def test_the_first_line_is_the_answer() -> None:
 def test_everything_that_was_read_is_told() -> None:
     text = "\n".join(render(sample.original()))
     for fact in (
-        "      /srv/pool.py:7\n        import threading\n",
+        "      /srv/pool.py:7: import threading\n",
         f"    Exception KeyError: KeyError({sample.GREENLET},) in {sample.THREADING} ignored",
         '    File "/usr/lib/python2.7/threading.py", line 893, in __delete\n      del _active[_get_ident()]',
         f"  KeyError: {sample.GREENLET}",

@@ -42,7 +42,7 @@ def report(*greenlets: Greenlet) -> Report:
 
 
 def lines(made: Report, page: Page = PAGE) -> list[str]:
-    return list(format_greenlets(page, made, made.moments[0]))
+    return list(format_greenlets(page, made, made.moments[0], guilty={}))
 
 
 def test_those_that_are_alike_are_told_once_and_the_largest_group_first() -> None:

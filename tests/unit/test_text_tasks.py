@@ -35,7 +35,7 @@ def report(*tasks: Task, loop: Loop | None = None) -> Report:
 
 
 def lines(made: Report, page: Page = PAGE) -> list[str]:
-    return list(format_tasks(page, made, made.moments[0]))
+    return list(format_tasks(page, made, made.moments[0], guilty={}))
 
 
 def test_nothing_without_tasks() -> None:

@@ -138,7 +138,7 @@ def test_threads_that_do_the_same_are_told_once(report: Report) -> None:
     title = next(at for at, line in enumerate(lines) if line.startswith("Threads"))
     assert lines[title:] == [
         "Threads 3 to 14 of 14, all like this: pool-0, pool-1, pool-2, pool-3, pool-4,",
-        "  pool-5, pool-6, pool-7 and 4 more (-v shows each)",
+        "  pool-5, pool-6, pool-7 and 4 more (--all shows each)",
         '    File "pool.py", line 3, in work',
     ]
     assert sum("pool.py" in line for line in lines) == 1

@@ -45,10 +45,13 @@ def verbosity() -> int:
 
 
 def wants_colour(stream: IO[str] | None) -> bool:
-    """True for a terminal, unless NO_COLOR is set (https://no-color.org) or TERM says dumb."""
-    return (
-        stream is not None and stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-    )
+    """True for a terminal, unless TERM says dumb; for anything with FORCE_COLOR; for nothing with NO_COLOR.
+
+    As CPython's own tracebacks do it (Lib/_colorize.py), https://no-color.org, https://force-color.org.
+    """
+    if stream is None or os.environ.get("NO_COLOR"):
+        return False
+    return bool(os.environ.get("FORCE_COLOR")) or (stream.isatty() and os.environ.get("TERM") != "dumb")
 
 
 def print_messages(lines: Iterable[str]) -> None:

@@ -7,7 +7,9 @@ from pathlib import PurePath
 
 from lastwords.model import Caught, ExceptionValue, Frame, Report
 from lastwords.report.clean import clean, clean_lines
+from lastwords.report.folding import is_told_with_threads
 from lastwords.report.layout import Page, shorten
+from lastwords.report.stacks import format_line
 
 FEW_C_FRAMES = 16
 MOST_FRAMES = 60
@@ -32,7 +34,7 @@ def format_caught(page: Page, report: Report, caught: Caught) -> Iterator[str]:
     if caught.object:
         what = caught.object.repr or f"unknown ({caught.object.missing or 'not read'})"
         yield from page.wrap(f"the object named: {shorten(what)}", "  ", hanging="    ")
-    if _is_told(report, caught):
+    if is_told_with_threads(report, caught):
         yield "  its stack is that of its thread, above"
     else:
         yield from _format_stacks(page, caught)
@@ -40,16 +42,10 @@ def format_caught(page: Page, report: Report, caught: Caught) -> Iterator[str]:
         yield from page.wrap(f"not all of it could be read: {caught.error}", "  ", hanging="    ")
 
 
-def _is_told(report: Report, caught: Caught) -> bool:
-    """Whether all threads of its moment are shown, its own among them."""
-    shown = {moment.id for moment in report.moments if moment.reason in ("attach", "hang", "core")}
-    return caught.moment in shown and any(thread.id == caught.thread for thread in report.threads)
-
-
 def _format_stacks(page: Page, caught: Caught) -> Iterator[str]:
     if caught.python_stack:
         yield page.dim("  The Python stack at that moment (innermost last):")
-        yield from format_python(caught.python_stack)
+        yield from format_python(page, caught.python_stack)
     if caught.stack:
         yield page.dim("  The C stack at that moment (innermost first):")
         yield from _format_c(page, caught.stack)
@@ -68,6 +64,12 @@ def _title(report: Report, caught: Caught) -> str:
     return f"[{caught.id}] {', '.join(filter(None, parts))}"
 
 
+def describe_caught(report: Report, caught: Caught) -> str:
+    """In one line: how, where, and which exception."""
+    what = f": {describe_exception(caught.exception)}" if caught.exception else ""
+    return f"{_title(report, caught)}{what}"
+
+
 def format_value(page: Page, exception: ExceptionValue) -> Iterator[str]:
     """Causes first, as Python prints them."""
     inner = exception.cause or exception.context
@@ -76,7 +78,7 @@ def format_value(page: Page, exception: ExceptionValue) -> Iterator[str]:
         yield page.dim(f"  {'The direct cause of' if exception.cause else 'While handling it came'}:")
     if exception.traceback:
         yield "  Traceback (most recent call last):"
-        yield from format_python(exception.traceback)
+        yield from format_python(page, exception.traceback)
     yield from page.wrap(describe_exception(exception), "  ", hanging="      ")
     if exception.error:
         yield from page.wrap(f"not all of it could be read: {exception.error}", "  ", hanging="    ")
@@ -91,12 +93,10 @@ def describe_exception(exception: ExceptionValue) -> str:
     return f"{kind}: {shorten(value)}" if value else kind
 
 
-def format_python(frames: list[Frame]) -> Iterator[str]:
+def format_python(page: Page, frames: list[Frame]) -> Iterator[str]:
     """As Python's own tracebacks, the innermost frame last."""
     for frame in reversed(frames[:MOST_FRAMES]):
-        yield clean(f'    File "{frame.file or "?"}", line {frame.line or "?"}, in {frame.function or "?"}')
-        if frame.source:
-            yield f"      {clean(shorten(frame.source))}"
+        yield from format_line(page, frame)
     if len(frames) > MOST_FRAMES:
         yield f"    ... and {len(frames) - MOST_FRAMES} outer frames, first"
 

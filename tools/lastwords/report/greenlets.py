@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import partial
 
 from lastwords.model import Frame, Greenlet, Moment, Report
+from lastwords.report.folding import format_folded, place_of, split
 from lastwords.report.layout import Page
 from lastwords.report.stacks import format_stack, shown_frames
 from lastwords.report.threads import thread_name
@@ -22,17 +24,28 @@ STATES: dict[str | None, str] = {
 Group = list[Greenlet]
 
 
-def format_greenlets(page: Page, report: Report, moment: Moment) -> Iterator[str]:
-    """All greenlets of the moment; those that do the same are told once. Nothing without any."""
+def format_greenlets(page: Page, report: Report, moment: Moment, guilty: Mapping[str, int]) -> Iterator[str]:
+    """The greenlets of the moment, those that do the same told once; where some are guilty, these, and others folded.
+
+    Nothing without any.
+    """
     found = [one for one in report.greenlets if one.moment == moment.id]
     if not found:
         return
     names = _Names(report, found)
     yield ""
     yield from page.wrap(_summary(found), hanging="  ", style=page.bold)
-    for group in _arrange(page, found):
+    first, rest = split(page, list(_arrange(page, found, guilty)), guilty)
+    for group in first:
         yield ""
         yield from _format_group(page, names, group)
+    yield from format_folded(page, "greenlet", rest, partial(_in_one_line, names), bool(first))
+
+
+def _in_one_line(names: _Names, greenlet: Greenlet) -> str:
+    wait = greenlet.waits_for
+    state = STATES.get(greenlet.state, "in no known state")
+    return f"{names.of(greenlet)}: {(wait and wait.detail) or state}{place_of(greenlet.stack)}"
 
 
 def _summary(found: Sequence[Greenlet]) -> str:
@@ -67,7 +80,7 @@ class _Names:
         return self.of(parent) if parent else None
 
 
-def _arrange(page: Page, found: Sequence[Greenlet]) -> Iterator[Group]:
+def _arrange(page: Page, found: Sequence[Greenlet], guilty: Collection[str]) -> Iterator[Group]:
     """What runs, with its parents, each by itself; then groups."""
     first = list(_find_chains(found))
     yield from ([one] for one in first)
@@ -76,7 +89,7 @@ def _arrange(page: Page, found: Sequence[Greenlet]) -> Iterator[Group]:
     if page.details or page.each:
         yield from ([one] for one in rest)
     else:
-        yield from _group(page, rest)
+        yield from _group(page, rest, guilty)
 
 
 def _find_chains(found: Sequence[Greenlet]) -> Iterator[Greenlet]:
@@ -91,14 +104,14 @@ def _find_chains(found: Sequence[Greenlet]) -> Iterator[Greenlet]:
             following = by_id.get(following.parent or "")
 
 
-def _group(page: Page, found: Sequence[Greenlet]) -> list[Group]:
+def _group(page: Page, found: Sequence[Greenlet], guilty: Collection[str]) -> list[Group]:
     """Those of one type and state, at the same lines, or yet to run the same function; finished ones last."""
     groups: dict[object, Group] = {}
     for one in found:
         stack = tuple((frame.file, frame.line, frame.function) for frame in shown_frames(page, one.stack))
         run = (one.run.file, one.run.line, one.run.function) if one.run and not stack else None
         has_own = one.error or any(frame.locals for frame in one.stack)
-        key = one.id if has_own else (one.type, one.state, one.thread, one.parent, stack, run)
+        key = one.id if has_own else (one.type, one.state, one.thread, one.parent, stack, run, one.id in guilty)
         groups.setdefault(key, []).append(one)
     return sorted(groups.values(), key=lambda group: (group[0].state == "dead", -len(group)))
 

@@ -82,6 +82,11 @@ def shorten(text: str, limit: int = LONGEST_VALUE) -> str:
     return text if len(text) <= limit else f"{text[:limit]}... ({len(text)} characters)"
 
 
+def clip(text: str, width: int) -> str:
+    """The text, cut at the width."""
+    return text if len(text) <= width else f"{text[: width - 3]}..."
+
+
 def format_number(name: str, ours: int, inside: int | None) -> str:
     """ "pid 4711"; of a process in a pid namespace of its own also what it calls itself:
     "pid 4711, 1 in its container".

@@ -24,7 +24,7 @@ def _format_all(report: Report, page: Page, _: int | None) -> Iterator[str]:
 
 def _format_stacks(report: Report, page: Page, _: int | None) -> Iterator[str]:
     for moment in report.moments:
-        yield from format_moment(page, report, moment)
+        yield from format_moment(page, report, moment, guilty={})
 
 
 def _format_locks(report: Report, page: Page, _: int | None) -> Iterator[str]:

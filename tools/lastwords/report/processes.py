@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 
 from lastwords.model import Moment, Object, Process, Report, Thread
 from lastwords.report.clean import clean
-from lastwords.report.exceptions import describe_exception
+from lastwords.report.folding import HEALTHY, split
 from lastwords.report.layout import Page, format_number, shorten
-from lastwords.report.threads import describe_wait, thread_name
+from lastwords.report.threads import describe_wait, thread_name, what_it_does
 
 FEW_PIDS = 12
 LONGEST_COMMAND = 36
@@ -30,16 +30,33 @@ def format_tree_headline(report: Report) -> str:
 
 
 def format_tree(page: Page, report: Report, format_process: Format) -> Iterator[str]:
-    """The tree, a line for each process; then what each does, those that do the same together (with -v each)."""
+    """The tree, a line for each process; then what each does, those that do the same together (with --all each)."""
     yield ""
     if report.findings:  # else it was said above
         yield page.heading(format_tree_headline(report))
     yield from _format_overview(page, report)
-    groups = [[process] for process in report.processes] if page.details else _group(report)
-    for group in groups:
+    groups = [[process] for process in report.processes] if page.details or page.each else _group(report)
+    first, rest = split(page, groups, _guilty(report))
+    for group in first:
         yield ""
         yield from page.wrap(_title(report, group), hanging="  ", style=page.bold)
         yield from format_process(page, report, group[0])
+    if rest:
+        yield ""
+        count = sum(map(len, rest))
+        what = "1 more process" if count == 1 else f"{count} more processes"
+        yield f"{what}, folded (--all shows {'it' if count == 1 else 'them'})"
+
+
+def _guilty(report: Report) -> dict[str, int]:
+    """The processes that findings are about, and those of whom they are about."""
+    moments = {moment.id: moment.process for moment in report.moments}
+    groups = (report.threads, report.greenlets, report.tasks)
+    owners = {one.id: moments.get(one.moment) for group in groups for one in group}
+    found = [one for one in report.findings if one.code != HEALTHY]
+    about = [owners.get(one.id or "", one.id) for finding in found for one in finding.subjects]
+    named = dict.fromkeys([*about, *(finding.process for finding in found)])
+    return {one: number for number, one in enumerate(filter(None, named))}
 
 
 def _format_overview(page: Page, report: Report) -> Iterator[str]:
@@ -111,14 +128,9 @@ def _what_it_does(
 
 
 def _what_is_done(thread: Thread, objects: dict[str, Object]) -> object:
-    wait = thread.waits_for
-    names = [objects[one] for one in ([wait.target] if wait and wait.target else []) + thread.holds if one in objects]
     return (
         tuple((frame.file or frame.library, frame.line, frame.function) for frame in thread.stack),
-        (wait.kind, wait.call, wait.certainty) if wait else thread.state,
-        tuple((one.kind, one.name) for one in names),
-        tuple(describe_exception(one) for one in (thread.handled, thread.pending) if one),
-        (thread.is_main, thread.daemon, thread.finishing, thread.holds_gil),
+        what_it_does(thread, objects),
         thread_name(thread) if thread.is_main else None,
     )
 
@@ -135,5 +147,5 @@ def _title(report: Report, group: Sequence[Process]) -> str:
         return f"Process {numbers[0]} of {count}: {', '.join(facts)}: {command}"
     pids = ", ".join(str(process.pid) for process in group[:FEW_PIDS])
     more = f" and {len(group) - FEW_PIDS} more" if len(group) > FEW_PIDS else ""
-    which = f"{len(group)} of {count} processes, all like this: {pids}{more} (-v shows each)"
+    which = f"{len(group)} of {count} processes, all like this: {pids}{more} (--all shows each)"
     return f"{', '.join(filter(None, [which, *facts]))}: {command}"

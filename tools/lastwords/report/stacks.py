@@ -7,9 +7,11 @@ from pathlib import PurePath
 
 from lastwords.model import Frame, Value
 from lastwords.report.clean import clean
-from lastwords.report.layout import Page, shorten
+from lastwords.report.layout import Page, clip, shorten
+from lastwords.report.places import shorten_path
 
 MOST_FRAMES = 60
+FILE = '    File "'
 LONGEST_LOCAL = 200
 LONGEST_NAME = 60  # of a C++ function
 
@@ -41,11 +43,20 @@ def format_frame(page: Page, frame: Frame) -> Iterator[str]:
     if frame.kind == "native":
         yield clean(f"    C: {describe_native(page, frame)}")
         return
-    yield clean(f'    File "{frame.file or "?"}", line {frame.line or "?"}, in {frame.function or "?"}')
-    if frame.source:
-        yield f"      {clean(shorten(frame.source))}"
+    yield from format_line(page, frame)
     for name, value in (frame.locals or {}).items():
         yield f"        {clean(name)} = {clean(_local(value))}"
+
+
+def format_line(page: Page, frame: Frame) -> Iterator[str]:
+    """A Python frame as in Python's own tracebacks; a long path keeps its end, with details it is whole."""
+    tail = clean(f'", line {frame.line or "?"}, in {frame.function or "?"}')
+    room = page.width - len(tail) - len(FILE)
+    path = clean(frame.file or "?")
+    yield f"{FILE}{path if page.details else shorten_path(path, room)}{tail}"
+    if frame.source:
+        source = clean(shorten(frame.source))
+        yield f"      {source if page.details else clip(source, page.width - 6)}"
 
 
 def describe_native(page: Page, frame: Frame) -> str:

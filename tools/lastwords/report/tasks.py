@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import partial
 
 from lastwords.model import Loop, Moment, Report, Task
+from lastwords.report.folding import format_folded, place_of, split
 from lastwords.report.layout import Page
 from lastwords.report.stacks import format_stack, shown_frames
 from lastwords.report.threads import describe_target, format_time, thread_name
@@ -16,8 +18,11 @@ STATES = {"running": "running", "waiting": "waiting", "ready": "about to run", "
 Group = list[Task]
 
 
-def format_tasks(page: Page, report: Report, moment: Moment) -> Iterator[str]:
-    """All tasks of the moment. Nothing without any."""
+def format_tasks(page: Page, report: Report, moment: Moment, guilty: Mapping[str, int]) -> Iterator[str]:
+    """The tasks of the moment, those that do the same told once; where some are guilty, these, and others folded.
+
+    Nothing without any.
+    """
     found = [one for one in report.tasks if one.moment == moment.id]
     if not found:
         return
@@ -27,10 +32,18 @@ def format_tasks(page: Page, report: Report, moment: Moment) -> Iterator[str]:
     for loop in report.loops:
         if loop.moment == moment.id:
             yield from page.wrap(_describe_loop(names, loop), "  ", hanging="    ")
-    groups = [[one] for one in found] if page.details or page.each else _group(page, found)
-    for group in groups:
+    groups = [[one] for one in found] if page.details or page.each else _group(page, found, guilty)
+    first, rest = split(page, groups, guilty)
+    for group in first:
         yield ""
         yield from _format_group(page, names, group)
+    yield from format_folded(page, "task", rest, partial(_in_one_line, names), bool(first))
+
+
+def _in_one_line(names: _Names, task: Task) -> str:
+    wait = task.waits_for
+    state = STATES.get(task.state or "", "in no known state")
+    return f"{names.of(task.id)}: {(wait and wait.detail) or state}{place_of(task.stack)}"
 
 
 def _summary(found: Sequence[Task]) -> str:
@@ -79,14 +92,14 @@ def _describe_loop(names: _Names, loop: Loop) -> str:
     return f"{(loop.type or 'loop').rpartition('.')[2]} {where}: {', '.join(filter(None, facts)) or 'nothing is told'}"
 
 
-def _group(page: Page, found: Sequence[Task]) -> list[Group]:
+def _group(page: Page, found: Sequence[Task], guilty: Collection[str]) -> list[Group]:
     """Those of one state at the same lines, waiting in the same words; what runs comes first."""
     groups: dict[object, Group] = {}
     for one in found:
         stack = tuple((frame.file, frame.line, frame.function) for frame in shown_frames(page, one.stack))
         wait = one.waits_for.detail if one.waits_for else None
         has_own = one.error or one.holds or any(frame.locals for frame in one.stack)
-        key = one.id if has_own else (one.type, one.state, one.loop, one.cancelling, wait, stack)
+        key = one.id if has_own else (one.type, one.state, one.loop, one.cancelling, wait, stack, one.id in guilty)
         groups.setdefault(key, []).append(one)
     return sorted(groups.values(), key=lambda group: (group[0].state != "running", -len(group)))
 

@@ -5,20 +5,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 
 from lastwords.frames import is_patchers, own_frames
-from lastwords.model import Evidence, Exit, Finding, Frame, Patch, Process, Report
+from lastwords.model import Caught, Exit, Frame, Patch, Process, Report
+from lastwords.report.answer import format_findings
 from lastwords.report.clean import clean
-from lastwords.report.exceptions import format_caught
+from lastwords.report.exceptions import describe_caught, format_caught
+from lastwords.report.folding import HEALTHY, READ, find_guilty, format_folded
 from lastwords.report.greenlets import format_greenlets
-from lastwords.report.layout import Native, Page, format_number, shorten
-from lastwords.report.processes import format_tree, format_tree_headline, is_tree
+from lastwords.report.layout import Native, Page, format_number
+from lastwords.report.processes import Format, format_tree, format_tree_headline, is_tree
 from lastwords.report.tasks import format_tasks
 from lastwords.report.threads import format_headline, format_moment
 from lastwords.signals import signal_name
 
-HEALTHY = "healthy"
+MOST_EXCEPTIONS = 10  # told whole
 IMPLEMENTATIONS = {"cpython": "CPython", "pypy": "PyPy"}
 
 
@@ -37,10 +40,11 @@ def format_report(  # noqa: PLR0913 (all that a page is)
         headline = format_tree_headline(report) if is_tree(report) else format_headline(report)
         yield from page.wrap(f"{_cause_of_death(report)}{headline or 'no findings'}", style=page.bold)
     elif all(finding.code == HEALTHY for finding in report.findings):
-        yield page.bold(clean(report.findings[0].title))
+        yield from page.wrap(report.findings[0].title, style=page.bold)
     else:
-        yield from _format_answer(page, report)
-    yield from format_tree(page, report, _format_process) if is_tree(report) else _format_processes(page, report)
+        yield from format_findings(page, report.findings)
+    format_one = partial(_format_process, guilty=find_guilty(report))
+    yield from format_tree(page, report, format_one) if is_tree(report) else _format_processes(page, report, format_one)
     yield from _format_problems(page, report)
 
 
@@ -50,47 +54,10 @@ def _cause_of_death(report: Report) -> str:
     return f"killed by {signal_name(end.signal)}: " if end and end.signal else ""
 
 
-def _format_answer(page: Page, report: Report) -> Iterator[str]:
-    first, *others = report.findings
-    yield from page.wrap(first.title, style=page.bold)
-    yield from _format_finding(page, first)
-    for finding in others:
-        yield ""
-        yield from page.wrap(f"also: {finding.title}", hanging="      ", style=page.bold)
-        yield from _format_finding(page, finding)
-
-
-def _format_finding(page: Page, finding: Finding) -> Iterator[str]:
-    yield from page.wrap(f"{finding.code}, {finding.certainty}; more: lastwords explain {finding.code}", "  ")
-    if finding.evidence:
-        yield ""
-        yield page.heading("Because")
-        for evidence in finding.evidence:
-            yield from _format_evidence(page, evidence)
-    for title, text in (("Why", finding.explanation), ("Fix", finding.fix)):
-        if text:
-            yield ""
-            yield page.heading(title)
-            yield from page.paragraphs(text, "  ")
-    for reference in finding.references:
-        yield f"  {clean(reference)}"
-
-
-def _format_evidence(page: Page, evidence: Evidence) -> Iterator[str]:
-    at = f"{evidence.file}:{evidence.line}" if evidence.file and evidence.line else evidence.file
-    in_place = bool(at) and evidence.value is not None
-    tail = "" if evidence.value is None or in_place else f": {shorten(evidence.value)}"
-    yield from page.wrap(f"- {evidence.text}{tail}", "  ", hanging="    ")
-    if at:
-        yield f"      {page.dim(clean(at))}"
-    if in_place and evidence.value is not None:
-        yield f"        {clean(shorten(evidence.value))}"
-
-
-def _format_processes(page: Page, report: Report) -> Iterator[str]:
+def _format_processes(page: Page, report: Report, format_one: Format) -> Iterator[str]:
     """One section for each process of which there is something to tell."""
     for number, process in enumerate(report.processes, 1):
-        body = list(_format_process(page, report, process))
+        body = list(format_one(page, report, process))
         if body or len(report.processes) == 1:
             yield ""
             title = _describe(process, number, len(report.processes), report.mode in ("attach", "core"))
@@ -123,21 +90,31 @@ def format_exit(end: Exit) -> str:
     return f"killed by signal {end.signal}" if end.signal else f"exit code {end.code}"
 
 
-def _format_process(page: Page, report: Report, process: Process) -> Iterator[str]:
+def _format_process(page: Page, report: Report, process: Process, guilty: Mapping[str, int]) -> Iterator[str]:
     for moment in report.moments:
-        if moment.process == process.id and moment.reason in ("attach", "hang", "core"):
+        if moment.process == process.id and moment.reason in READ:
             yield from page.wrap(f"read: {moment.capture.method}", "  ", hanging="    ")
-            yield from format_moment(page, report, moment)
-            yield from format_greenlets(page, report, moment)
-            yield from format_tasks(page, report, moment)
-    for caught in report.exceptions:
-        if caught.process == process.id:
-            yield ""
-            yield from format_caught(page, report, caught)
+            yield from format_moment(page, report, moment, guilty)
+            yield from format_greenlets(page, report, moment, guilty)
+            yield from format_tasks(page, report, moment, guilty)
+    yield from _format_exceptions(page, report, [one for one in report.exceptions if one.process == process.id])
     yield from _format_trace(page, report, process)
     yield from _format_imports(page, report, process)
     if process.agent:
         yield from page.wrap(f"agent: {process.agent}", "  ", hanging="    ")
+
+
+def _format_exceptions(page: Page, report: Report, found: Sequence[Caught]) -> Iterator[str]:
+    """The first ones whole, what the first finding is about before all others."""
+    about = {one.id for finding in report.findings[:1] for one in finding.subjects}
+    ordered = sorted(found, key=lambda one: one.id not in about)
+    most = len(ordered) if page.details or page.each else MOST_EXCEPTIONS
+    for caught in ordered[:most]:
+        yield ""
+        yield from format_caught(page, report, caught)
+    yield from format_folded(
+        page, "exception", [[one] for one in ordered[most:]], partial(describe_caught, report), bool(most)
+    )
 
 
 def _format_trace(page: Page, report: Report, process: Process) -> Iterator[str]:

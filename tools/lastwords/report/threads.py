@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
+from functools import partial
 
 from lastwords.frames import python_frames
 from lastwords.model import Edge, Moment, Object, Report, Thread, WaitsFor
 from lastwords.report.exceptions import describe_exception
+from lastwords.report.folding import format_folded, place_of, split
 from lastwords.report.layout import Page, format_number
 from lastwords.report.stacks import count_folded, format_stack
 
 FEW_NAMES = 8
 
 
-def format_moment(page: Page, report: Report, moment: Moment) -> Iterator[str]:
-    """All threads of the moment, the main one first; those that do the same are told once, with -v each."""
+def format_moment(page: Page, report: Report, moment: Moment, guilty: Mapping[str, int]) -> Iterator[str]:
+    """The threads of the moment, those that do the same told once; where some are guilty, these, and others folded."""
     threads = [thread for thread in report.threads if thread.moment == moment.id]
-    groups = [[thread] for thread in threads] if page.details or page.each else _group(page, report, threads)
+    groups = [[thread] for thread in threads] if page.details or page.each else _group(page, report, threads, guilty)
+    first, rest = split(page, groups, guilty)
     number = 1
-    for group in groups:
+    for group in first:
         yield ""
         yield from page.wrap(_group_title(group, number, len(threads)), hanging="  ", style=page.bold)
-        yield from _format_thread(page, report, group[0])
+        yield from _format_thread(page, report, group[0], is_alone=len(group) == 1)
         number += len(group)
-    folded = sum(count_folded(page, [*thread.stack, *(thread.native_stack or [])]) for thread in threads)
+    yield from format_folded(page, "thread", rest, partial(_in_one_line, report), bool(first))
+    shown = [thread for group in first for thread in group]
+    folded = sum(count_folded(page, [*thread.stack, *(thread.native_stack or [])]) for thread in shown)
     if folded:
         yield ""
         count = "1 C frame" if folded == 1 else f"{folded} C frames"
@@ -32,24 +37,34 @@ def format_moment(page: Page, report: Report, moment: Moment) -> Iterator[str]:
         yield from page.wrap(text, hanging="  ", style=page.dim)
 
 
-def _group(page: Page, report: Report, threads: list[Thread]) -> list[list[Thread]]:
-    """Threads that stand at the same lines of what is shown, wait in the same words and hold nothing, together."""
+def _in_one_line(report: Report, thread: Thread) -> str:
+    return f"{thread_name(thread)}: {_activity(report, thread)}{place_of(thread.stack) if thread.waits_for else ''}"
+
+
+def _group(page: Page, report: Report, threads: list[Thread], guilty: Mapping[str, int]) -> list[list[Thread]]:
+    """Threads that stand at the same lines of what is shown, wait for and hold the same kind of things, together.
+
+    Not the addresses of these things: they are each thread's own.
+    """
     groups: dict[object, list[Thread]] = {}
+    objects = {one.id: one for one in report.objects}
     for thread in threads:
-        places = tuple(_format_stacks(page, thread))
-        has_own = thread.is_main or thread.holds or any(frame.locals for frame in thread.stack)
-        exceptions = tuple(describe_exception(one) for one in (thread.handled, thread.pending) if one)
-        same = (
-            places,
-            describe_wait(report, thread),
-            thread.state,
-            thread.daemon,
-            thread.finishing,
-            thread.error,
-            exceptions,
-        )
+        has_own = thread.is_main or any(frame.locals for frame in thread.stack)
+        same = (tuple(_format_stacks(page, thread)), what_it_does(thread, objects), thread.id in guilty, thread.error)
         groups.setdefault(thread.id if has_own else same, []).append(thread)
     return list(groups.values())
+
+
+def what_it_does(thread: Thread, objects: Mapping[str, Object]) -> object:
+    """The same for two threads that do the same, but for where they stand."""
+    wait = thread.waits_for
+    names = [objects[one] for one in ([wait.target] if wait and wait.target else []) + thread.holds if one in objects]
+    return (
+        (wait.kind, wait.call, wait.certainty) if wait else thread.state,
+        tuple((one.kind, one.name) for one in names),
+        tuple(describe_exception(one) for one in (thread.handled, thread.pending) if one),
+        (thread.is_main, thread.daemon, thread.finishing, thread.holds_gil),
+    )
 
 
 def _group_title(group: list[Thread], number: int, count: int) -> str:
@@ -57,7 +72,7 @@ def _group_title(group: list[Thread], number: int, count: int) -> str:
         return _title(group[0], number, count)
     names = [thread_name(thread) for thread in group]
     shown = ", ".join(names[:FEW_NAMES]) + (f" and {len(names) - FEW_NAMES} more" if len(names) > FEW_NAMES else "")
-    return f"Threads {number} to {number + len(group) - 1} of {count}, all like this: {shown} (-v shows each)"
+    return f"Threads {number} to {number + len(group) - 1} of {count}, all like this: {shown} (--all shows each)"
 
 
 def format_headline(report: Report) -> str | None:
@@ -107,9 +122,10 @@ def _title(thread: Thread, number: int, count: int) -> str:
     return f"Thread {number} of {count}: {thread_name(thread)} ({', '.join(filter(None, facts))})"
 
 
-def _format_thread(page: Page, report: Report, thread: Thread) -> Iterator[str]:
+def _format_thread(page: Page, report: Report, thread: Thread, is_alone: bool = True) -> Iterator[str]:
     if thread.waits_for is not None:
-        yield from page.wrap(describe_wait(report, thread), "  ", hanging="    ")
+        example = "" if is_alone else f"{thread_name(thread)} "
+        yield from page.wrap(f"{example}{describe_wait(report, thread)}", "  ", hanging="    ")
     for edge in report.edges:
         if edge.origin == thread.id and edge.kind == "holds":
             yield from page.wrap(_describe_hold(report, edge), "  ", hanging="    ")
