@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 
 from lastwords.cpython.attributes import read_tuple
 from lastwords.cpython.classes import find_module_globals
-from lastwords.cpython.code import is_code, read_code
+from lastwords.cpython.code import find_function_code, is_code, read_code
 from lastwords.cpython.dicts import find_item, read_items
 from lastwords.cpython.frame import Place
 from lastwords.cpython.holding.expressions import read_globals
@@ -99,15 +99,20 @@ def _functions(interp: Interpreter, value: int, limit: int) -> Iterator[int]:
 
 def find_wait_code(interp: Interpreter) -> set[int]:
     """The code of `threading.Condition.wait`, in each interpreter of the process that has it. Raises ReadError."""
-    found = set()
+    return find_condition_code(interp, "wait")
+
+
+def find_condition_code(interp: Interpreter, method: str) -> set[int]:
+    """The code of a method of `threading.Condition`, in each interpreter that has it. Raises ReadError."""
+    found: set[int] = set()
     for variables in find_module_globals(interp, "threading"):
         for name in CONDITIONS:
             of_class = find_item(interp, variables, name)
             if not of_class or not interp.type_flags(of_class) & TYPE:
                 continue
-            wait = find_item(interp, interp.number(of_class, "PyTypeObject", "tp_dict"), "wait")
-            if wait and type_of(interp, wait).is_static("function"):
-                found.add(interp.number(wait, "PyFunctionObject", "func_code"))
+            function = find_item(interp, interp.number(of_class, "PyTypeObject", "tp_dict"), method)
+            code = find_function_code(interp, function) if function else None
+            found.update([code] if code else [])
     return found
 
 

@@ -1,7 +1,7 @@
 """Frames that have taken a lock and, as far as their code tells, not given it back.
 
 Inside `with lock`, its own or that of a generator or ExitStack that it works with; or between `lock.acquire()` and
-`lock.release()`. What makes each less than certain is in its doubts.
+`lock.release()`; or interrupted in the very call. What makes each less than certain is in its doubts.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from lastwords.cpython.frame import Place
 from lastwords.cpython.holding.exit_stacks import find_entered
 from lastwords.cpython.holding.expressions import evaluate, find_expression
 from lastwords.cpython.holding.generators import find_generator_place, find_manager_place
+from lastwords.cpython.holding.interrupted import Interrupted
 from lastwords.cpython.holding.lock_calls import GIVING, TAKING, LockCall, find_lock_calls
 from lastwords.cpython.holding.program_code import find_wait_code
 from lastwords.cpython.holding.releases import find_lock
@@ -33,6 +34,7 @@ WAITS_LIMIT = 64  # calls of Condition.wait in one stack: signal handlers may ma
 VALUES_LIMIT = 256  # of one frame's stack, that may be generators
 ELSEWHERE = "the generator may have been begun elsewhere"
 HANDED = "an ExitStack may have been handed what is entered elsewhere"
+INTERRUPTED = "what runs further in may have come while it still waited for it"
 UNSEEN = "what acquire() returned, and what happened since, leaves no trace"
 
 Found = tuple[Place, int, LockState, str, list[str]]  # the frame, its instruction, the lock, the evidence, the doubts
@@ -74,18 +76,35 @@ class Takers:
         self._known: dict[int, LockState | None] = {}
         self._waits = {(ident, lock.address) for ident, one in waits if (lock := self._find(one)) is not None}
         code = find_wait_code(interp)
+        self._in_calls = Interrupted(interp)
+        interrupted: list[Taker] = []
         for thread in threads:
             waiting = [(at, one) for at, one in enumerate(thread.places) if one.code in code][:WAITS_LIMIT]
             for at, place in enumerate(thread.places):
                 self._look(thread, at, place, [one for index, one in waiting if index < at])
+                interrupted += self._interrupted(thread, at, place) if at else []
+        taken = {one.lock.address for one in self.found}
+        self.found += [one for one in interrupted if one.lock.address not in taken]
 
     def _look(self, thread: PythonThread, at: int, place: Place, waiting: list[Place]) -> None:
-        for search in (self._in_blocks(place, []), self._between_calls(thread, place), self._in_values(place)):
+        for search in (self._in_blocks(place, []), self._between_calls(thread, at, place), self._in_values(place)):
             try:
                 takers = [Taker(thread, at, *one) for one in search]
                 self.found += [one for one in takers if self._has_it_still(one, waiting)]
             except ReadError as error:
                 self.problems.append(f"a frame of thread {_name(thread)} was not read: {error}")
+
+    def _interrupted(self, thread: PythonThread, at: int, place: Place) -> Iterator[Taker]:
+        """A signal handler, say, runs further in, since the frame was in a call of C that takes a lock."""
+        try:
+            found = self._in_calls.find(place)
+            lock = self._find(found) if found else None
+            if lock is not None and lock.kind == "lock" and lock.locked:
+                frame = read_frame(self.interp, place.code, place.lasti)
+                evidence = f"interrupted in {frame.function} at {frame.file}:{frame.line}, where it takes it or has it"
+                yield Taker(thread, at, place, place.lasti, lock, evidence, [INTERRUPTED])
+        except ReadError as error:
+            self.problems.append(f"a frame of thread {_name(thread)} was not read: {error}")
 
     def _in_blocks(self, place: Place, doubts: list[str]) -> Iterator[Found]:
         for block in find_with_blocks(self.interp, place):
@@ -110,23 +129,37 @@ class Takers:
         for value in read_value_stack(self.interp, place)[:VALUES_LIMIT]:
             yield from self._in_generator(find_generator_place(self.interp, value), [])
 
-    def _between_calls(self, thread: PythonThread, place: Place) -> Iterator[Found]:
+    def _between_calls(self, thread: PythonThread, at: int, place: Place) -> Iterator[Found]:
         """`acquire()` behind us and `release()` of the same lock before us."""
-        calls: dict[int, list[LockCall]] = {}
         known = find_lock_calls(self.interp, place.code)
         if not any(call.method in TAKING and call.end <= place.lasti for call in known):
             return
-        for call in known:
-            found = evaluate(self.interp, place, call.receiver) if call.receiver else None
-            if found and (lock := self._find(found)):
-                calls.setdefault(lock.address, []).append(call)
-        for address, of_lock in calls.items():
+        for address, of_lock in self._group_calls(place).items():
             behind = [call for call in of_lock if call.start <= place.lasti]
             ahead = [call for call in of_lock if call.start > place.lasti and call.method in GIVING]
             is_taken = bool(behind) and behind[-1].method in TAKING and behind[-1].end <= place.lasti
-            if is_taken and ahead and (thread.ident, address) not in self._waits:
+            if is_taken and ahead and not self._is_given_further_in(thread, at, address):
                 taken = behind[-1]
                 yield place, taken.start, self.locks[address], self._describe_call(place, taken), [UNSEEN]
+
+    def _group_calls(self, place: Place) -> dict[int, list[LockCall]]:
+        """The calls in a frame's code that take or give back a lock, by the lock's address."""
+        calls: dict[int, list[LockCall]] = {}
+        for call in find_lock_calls(self.interp, place.code):
+            found = evaluate(self.interp, place, call.receiver) if call.receiver else None
+            if found and (lock := self._find(found)):
+                calls.setdefault(lock.address, []).append(call)
+        return calls
+
+    def _is_given_further_in(self, thread: PythonThread, at: int, lock: int) -> bool:
+        """Whether the thread waits for the lock, and a frame on the way there may have given it back before."""
+        if (thread.ident, lock) not in self._waits:
+            return False
+        for place in thread.places[:at]:
+            given = [one for one in self._group_calls(place).get(lock, ()) if one.method in GIVING]
+            if any(one.start <= place.lasti for one in given):
+                return True
+        return not at
 
     def _find(self, address: int) -> LockState | None:
         """The lock that one takes by the object at `address`; one that cannot be read is a problem, and None."""
