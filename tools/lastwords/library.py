@@ -8,8 +8,9 @@ from pathlib import Path
 
 from lastwords.diagnose import diagnose
 from lastwords.errors import SetupError
-from lastwords.examine import Options, attach_process, attach_tree
+from lastwords.examine import Options, attach_process
 from lastwords.examine.core import read_core_report
+from lastwords.examine.tree import attach_tree
 from lastwords.model import Report
 from lastwords.report.json_report import decode
 

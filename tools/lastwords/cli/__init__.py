@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
+from lastwords.collector import collect_no_more, no_collection
 from lastwords.errors import ExitCode
 
 
@@ -16,9 +17,17 @@ def main(args: Sequence[str] | None = None) -> int:
 
     Messages go to stderr, and nothing else does. Ctrl-C kills this process by SIGINT, as it would any program.
     """
-    arguments = sys.argv[1:] if args is None else list(args)
+    if args is not None:
+        return _run(list(args))
+    code = _run(sys.argv[1:])
+    collect_no_more()
+    return code
+
+
+def _run(arguments: list[str]) -> int:
     try:
-        from lastwords.cli.entry import run  # noqa: PLC0415 (Ctrl-C, or too little memory, may come while it is loaded)
+        with no_collection():  # Ctrl-C, or too little memory, may come while it is loaded
+            from lastwords.cli.entry import run  # noqa: PLC0415
 
         return run(arguments)
     except KeyboardInterrupt:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import click
+from msgspec.structs import replace
 
 from lastwords.cli.commands import help_settings
 from lastwords.cli.output import verbosity_options
@@ -12,7 +13,9 @@ from lastwords.cli.reports import Outputs, deliver, each_option, native_option, 
 from lastwords.collector import no_collection
 from lastwords.errors import ExitCode
 from lastwords.model import Report
-from lastwords.report.layout import Native
+
+if TYPE_CHECKING:
+    from lastwords.report.layout import Native
 
 EPILOG = """
 \b
@@ -40,16 +43,20 @@ def command(  # noqa: PLR0913, PLR0917 (one for each option)
 
     The process is stopped for milliseconds, read from outside, and left as it was; no code runs in it.
     """
-    from lastwords.cpython.refusals import refuse_ourselves  # noqa: PLC0415 (start-up time of `attach -h`)
-    from lastwords.examine import Options, attach_process, attach_tree  # noqa: PLC0415
-
-    refuse_ourselves(pid)
-    attach = attach_tree if tree else attach_process
-    options = Options(
-        locals=with_locals, native=native != "none", native_each=native == "all", interrupt=not no_interrupt
-    )
     with no_collection():
-        report = attach(pid, options, pause=not no_pause)
+        from lastwords.cpython.refusals import refuse_ourselves  # noqa: PLC0415 (start-up time of `attach -h`)
+        from lastwords.examine import Options, attach_process  # noqa: PLC0415
+
+        refuse_ourselves(pid)
+        options = Options(
+            locals=with_locals, native=native != "none", native_each=native == "all", interrupt=not no_interrupt
+        )
+        if tree:
+            from lastwords.examine.tree import attach_tree  # noqa: PLC0415
+
+            report = attach_tree(pid, options, pause=not no_pause)
+        else:
+            report = attach_process(pid, options, pause=not no_pause)
         deliver(report, replace(outputs, default="stdout", native=native))
     return outputs.exit_code(report) or complete_code(is_complete(report))
 

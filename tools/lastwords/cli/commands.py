@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from lastwords.cli.output import verbosity_options
+from lastwords.collector import no_collection
 from lastwords.errors import UsageError
 
 COMMANDS = {
@@ -43,7 +44,8 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: D102
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = import_module(f"lastwords.cli.{cmd_name}").command
+        with no_collection():
+            command: click.Command = import_module(f"lastwords.cli.{cmd_name}").command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: D102

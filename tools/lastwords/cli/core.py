@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+from msgspec.structs import replace
 
 from lastwords.cli.attach import complete_code
 from lastwords.cli.commands import help_settings
 from lastwords.cli.output import print_messages, verbosity, verbosity_options
 from lastwords.cli.reports import Outputs, deliver, each_option, native_option, report_options
-from lastwords.report.layout import Native
+
+if TYPE_CHECKING:
+    from lastwords.report.layout import Native
 
 EPILOG = """
 \b

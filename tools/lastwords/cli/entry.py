@@ -10,7 +10,6 @@ from pathlib import Path
 import click
 
 from lastwords.cli.commands import lastwords
-from lastwords.cli.failures import describe_failure
 from lastwords.cli.output import print_messages
 
 COMPLETE_VARIABLE = "_LASTWORDS_COMPLETE"
@@ -30,6 +29,8 @@ def run(arguments: list[str]) -> int:
     except Exception as error:
         if is_for_memory(error):
             raise MemoryError from None
+        from lastwords.cli.failures import describe_failure  # noqa: PLC0415 (start-up time)
+
         failure = describe_failure(error)
         print_messages(failure.lines)
         return failure.exit_code

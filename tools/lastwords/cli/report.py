@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import shlex
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from msgspec.structs import replace
 
 from lastwords.cli.commands import help_settings
 from lastwords.cli.output import verbosity_options
 from lastwords.cli.reports import Outputs, deliver, each_option, native_option, report_options
 from lastwords.errors import SetupError
 from lastwords.report.json_report import decode
-from lastwords.report.layout import Native
 
 if TYPE_CHECKING:
     from lastwords.model import Report
+    from lastwords.report.layout import Native
 
 EPILOG = """
 \b

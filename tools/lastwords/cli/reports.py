@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
 from functools import wraps
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+import msgspec
+from msgspec.structs import replace
 
 from lastwords.cli.output import print_bytes, print_messages, print_result, verbosity, wants_colour
 from lastwords.diagnose import diagnose, is_healthy
 from lastwords.model import Report
 from lastwords.report.json_report import encode, write_file, write_json
-from lastwords.report.layout import Native
-from lastwords.report.text import format_report
+
+if TYPE_CHECKING:
+    from lastwords.report.layout import Native
 
 STDOUT = "-"
 
 
-@dataclass(frozen=True)
-class Outputs:
+class Outputs(msgspec.Struct, frozen=True):
     """Where a report goes: paths, or `-` for stdout; with neither, the text goes to `default`.
 
     native: which C frames the text shows; each: whether those that are alike are told one by one
+    redact: whether what is the program's and the machine's own is hidden
     """
 
     json: str | None = None
@@ -33,6 +35,7 @@ class Outputs:
     default: str = "stderr"
     native: Native = "fold"
     each: bool = False
+    redact: bool = False
 
     def exit_code(self, report: Report) -> int | None:
         """70 if `--fail-on finding` asks for it and there is one, else None."""
@@ -40,16 +43,17 @@ class Outputs:
 
 
 def report_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds --json, --text and --fail-on to a command, which gets them as one argument `outputs`."""
+    """Adds --json, --text, --redact and --fail-on to a command, which gets them as one argument `outputs`."""
 
     @wraps(function)
     def with_outputs(
-        *args: object, json_file: str | None, text_file: str | None, fail_on: str | None, **more: object
+        *args: object, json_file: str | None, text_file: str | None, fail_on: str | None, redact: bool, **more: object
     ) -> object:
-        return function(*args, outputs=Outputs(json_file, text_file, fail_on), **more)
+        return function(*args, outputs=Outputs(json_file, text_file, fail_on, redact=redact), **more)
 
     for option in (
         click.option("--fail-on", type=click.Choice(["finding"]), help="Exit with 70 if anything was found."),
+        click.option("--redact", is_flag=True, help="Hide arguments, paths, addresses and values."),
         click.option("--text", "text_file", metavar="FILE", help="Write the report as text (- is stdout)."),
         click.option("--json", "json_file", metavar="FILE", help="Write the report as JSON (- is stdout)."),
     ):
@@ -92,12 +96,16 @@ def deliver(report: Report, outputs: Outputs) -> None:
     With `--quiet`, a report in which nothing was found is written to the files that were named, and nowhere else.
     """
     report.findings = diagnose(report)
+    if outputs.redact:
+        from lastwords.report.redact import redact  # noqa: PLC0415 (only who wants it pays for it)
+
+        report = redact(report)
     if outputs.json == STDOUT:
         print_bytes(encode(report))
     elif outputs.json:
         write_json(report, outputs.json)
     if outputs.text and outputs.text != STDOUT:
-        lines = format_report(report, details=_details(), native=outputs.native, each=outputs.each)
+        lines = _format(report, outputs)
         write_file(outputs.text, "".join(f"{line}\n" for line in lines).encode())
     elif outputs.text or not outputs.json:
         _print(report, "stdout" if outputs.text else outputs.default, outputs)
@@ -107,12 +115,12 @@ def _print(report: Report, stream: str, outputs: Outputs) -> None:
     if verbosity() < 0 and is_healthy(report):
         return
     place = sys.stdout if stream == "stdout" else sys.stderr
-    lines: Iterable[str] = format_report(
-        report, colour=wants_colour(place), details=_details(), native=outputs.native, each=outputs.each
-    )
     printer = print_result if stream == "stdout" else print_messages
-    printer(lines)
+    printer(_format(report, outputs, colour=wants_colour(place)))
 
 
-def _details() -> bool:
-    return verbosity() > 0
+def _format(report: Report, outputs: Outputs, *, colour: bool = False) -> Iterator[str]:
+    from lastwords.report.text import format_report  # noqa: PLC0415 (start-up time: not for JSON alone)
+
+    details = verbosity() > 0
+    return format_report(report, colour=colour, details=details, native=outputs.native, each=outputs.each)

@@ -5,6 +5,5 @@ capture/ brings memory and threads, cpython/ reads them; here they become the en
 
 from lastwords.examine.process import attach_process
 from lastwords.examine.read import Options
-from lastwords.examine.tree import attach_tree
 
-__all__ = ["Options", "attach_process", "attach_tree"]
+__all__ = ["Options", "attach_process"]

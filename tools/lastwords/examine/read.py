@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from lastwords.capture.captured import Captured
 from lastwords.capture.kernel.facts import Facts
 from lastwords.cpython import Interpreter, read_modules, read_phase, read_threading
 from lastwords.cpython.finalize import read_step
-from lastwords.cpython.modules import find_global
+from lastwords.cpython.modules import find_global, read_module
 from lastwords.cpython.text import read_text
 from lastwords.cpython.threads import PythonThread, read_threads
 from lastwords.examine.entities import Entities, tolerated
 from lastwords.examine.greenlet_search import GreenletSearch
-from lastwords.examine.greenlets import add_greenlets
 from lastwords.examine.pools import add_pools
 from lastwords.examine.relations import add_relations
-from lastwords.examine.tasks import add_tasks
 from lastwords.examine.threads import make_bare_thread, make_thread
+from lastwords.greenlets.module import find_module
 from lastwords.model import Moment, Process, Report, Shutdown
 
 LIBRARIES = ("gevent", "greenlet", "eventlet", "gunicorn", "celery", "uwsgi")
@@ -84,9 +85,32 @@ def add_threads(report: Report, moment: Moment, source: Source, options: Options
     report.threads += [make_bare_thread(entities, one) for one in source.captured.threads if one.tid not in paired]
     add_relations(entities, source.interp, source.captured, source.facts, threads)
     add_pools(entities, source.interp, threads)
-    add_greenlets(entities, source, options, threads)
-    add_tasks(entities, source, options, threads)
+    _add_greenlets(entities, source, options, threads)
+    _add_tasks(entities, source, options, threads)
     return threads
+
+
+def _add_greenlets(entities: Entities, source: Source, options: Options, threads: Sequence[PythonThread]) -> None:
+    """What reads them is loaded only where there are some."""
+    if source.greenlets is None:
+        return
+    with tolerated(entities.moment, "greenlets"):
+        if find_module(source.interp, source.greenlets.find_image) is None:
+            return
+        from lastwords.examine.greenlets import add_greenlets  # noqa: PLC0415
+
+        add_greenlets(entities, source, options, threads)
+
+
+def _add_tasks(entities: Entities, source: Source, options: Options, threads: Sequence[PythonThread]) -> None:
+    """As above."""
+    interp = source.interp
+    with tolerated(entities.moment, "asyncio's tasks"):
+        if not any(read_module(interp, "asyncio.tasks", state) for state in interp.interpreters()):
+            return
+        from lastwords.examine.tasks import add_tasks  # noqa: PLC0415
+
+        add_tasks(entities, source, options, threads)
 
 
 def _add_libraries(process: Process, moment: Moment, interp: Interpreter) -> None:

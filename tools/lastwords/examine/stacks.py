@@ -6,25 +6,26 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from lastwords.capture.architectures import Architecture, Registers
 from lastwords.capture.captured import KernelThread
-from lastwords.capture.core.files import MappedFiles
 from lastwords.capture.memory import ReadError
 from lastwords.capture.procfs import PROC
 from lastwords.cpython import Interpreter
 from lastwords.cpython.threads import PythonThread
 from lastwords.examine.read import Source
-from lastwords.greenlets.greenlet import read_greenlet
-from lastwords.greenlets.module import find_module
 from lastwords.model import Frame, Greenlet, Moment, Report, Thread
 from lastwords.native.images import list_images
 from lastwords.native.merge import LOOP, OLD_LOOP, Run, merge, to_frame
 from lastwords.native.plumbing import find_plumbing
 from lastwords.native.segments import Segment, read_segments
 from lastwords.native.unwind import NativeStack, Unwinder, open_unwinder
+
+if TYPE_CHECKING:
+    from lastwords.capture.core.files import MappedFiles
 
 NOT_HELD = "it was left in its system call, so that only a part of its C stack can be told"
 
@@ -35,7 +36,7 @@ def add_native_stacks(
     """Adds C frames to the stacks of the moment's threads, in the order in which they were added to the report."""
     own = [thread for thread in report.threads if thread.moment == moment.id]
     stops = _find_stops(report, source)
-    stacks = _Stacks(source, unwinder, stops, is_shared=_has_greenlets(report, moment))
+    stacks = _Stacks(source, unwinder, stops, is_shared=_has_greenlets(report, moment, source))
     pythons = [thread for thread in own if thread.interpreter is not None]
     for thread, found in zip(pythons, threads, strict=True):
         stacks.add(thread, found.kernel, read_segments(source.interp, found.tstate))
@@ -50,9 +51,10 @@ def open_stacks(source: Source, files: MappedFiles | None = None, proc: Path = P
     return open_unwinder(captured.memory, list_images(captured, files, proc), captured.architecture)
 
 
-def _has_greenlets(report: Report, moment: Moment) -> bool:
+def _has_greenlets(report: Report, moment: Moment, source: Source) -> bool:
     process = next(one for one in report.processes if one.id == moment.process)
-    return "greenlet" in process.libraries or "greenlet" in process.modules
+    is_mapped = any("greenlet" in one.path.rpartition("/")[2] for one in source.captured.maps)
+    return is_mapped or "greenlet" in process.libraries or "greenlet" in process.modules
 
 
 def _find_stops(report: Report, source: Source) -> dict[str, int]:
@@ -61,8 +63,13 @@ def _find_stops(report: Report, source: Source) -> dict[str, int]:
         return {}
     running = {one.id: one.address for one in report.greenlets if one.state == "running" and not one.is_main}
     stops: dict[str, int] = {}
+    if not running:
+        return stops
+    from lastwords.greenlets.greenlet import read_greenlet  # noqa: PLC0415 (start-up time: few processes have them)
+    from lastwords.greenlets.module import find_module  # noqa: PLC0415
+
     with suppress(ReadError):
-        module = find_module(source.interp, source.greenlets.find_image) if running else None
+        module = find_module(source.interp, source.greenlets.find_image)
         for thread in report.threads:
             address = running.get(thread.greenlet or "")
             if module is not None and address:

@@ -5,7 +5,6 @@ None is taken by its name alone: the build-id must be the same, or, for a link, 
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, cast
@@ -78,6 +77,8 @@ def _linked_paths(image: NativeImage, name: str) -> Iterator[Path]:
 
 def _checksum(file: BinaryIO) -> int | None:
     """The CRC-32 of the whole file."""
+    import zlib  # noqa: PLC0415 (start-up time)
+
     found, done = 0, 0
     file.seek(0)
     while chunk := file.read(CHUNK):

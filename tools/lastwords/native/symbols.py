@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import lzma
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -104,6 +103,8 @@ def _read_mini(file: ElfTables) -> ElfTables | None:
     packed = file.data(file.sections.get(".gnu_debugdata"))
     if not packed:
         return None
+    import lzma  # noqa: PLC0415 (start-up time)
+
     try:
         unpacked = lzma.LZMADecompressor(memlimit=UNPACKED_LIMIT * 4).decompress(packed, UNPACKED_LIMIT)
         return ElfTables(io.BytesIO(unpacked))
