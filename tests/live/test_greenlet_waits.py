@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from environments import Environment, EnvironmentFailedError, environment_for, other_gevent_for
+from environments import Environment, EnvironmentFailedError, environment_for, gevent_for, other_gevent_for
 from harness import TARGETS, running
 from interpreters import Interpreter
 from lastwords.examine import Options, attach_process
@@ -19,7 +19,10 @@ from needs import lack
 
 Facts = dict[str, Any]
 WITHOUT_C = Options(native=False)
+AHEAD = 1000.0  # seconds: the program's
 CLOSE = 5.0  # seconds between the program's clock when it began to wait and ours
+# gevent's other loops: libuv, and libev by way of CFFI
+LOOPS = {"libuv": "libuv-cffi", "libev": "libev-cffi"}
 CRASHES = ("3.7",)  # gevent 1.4.0 crashes with the greenlet that is beside it there: it was built for an older one
 pytestmark = pytest.mark.interpreters("!free_threaded")
 
@@ -33,12 +36,18 @@ def way(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def environment(way: str, interpreter: Interpreter, gevent_environment: Environment) -> Environment:
     """The interpreter's environment with gevent, or one with an older or newer gevent."""
+    if way.split()[1] in LOOPS:
+        return _build(interpreter, *gevent_for(interpreter), "cffi")
     other = other_gevent_for(interpreter)
     is_one = way.endswith("usual") or interpreter.minor in CRASHES
     if is_one or other is None or not any(one.startswith("gevent") for one in other):
         return gevent_environment
+    return _build(interpreter, *other)
+
+
+def _build(interpreter: Interpreter, *requirements: str) -> Environment:
     try:
-        return environment_for(interpreter, *other)
+        return environment_for(interpreter, *requirements)
     except EnvironmentFailedError as error:
         lack(f"another gevent for {interpreter.name}: {error}")
 
@@ -46,8 +55,10 @@ def environment(way: str, interpreter: Interpreter, gevent_environment: Environm
 @pytest.fixture
 def facts(way: str, environment: Environment) -> Iterator[Facts]:
     """A program whose greenlets wait: what it says of them."""
-    command: list[str | Path] = [environment.python, TARGETS / "greenlet_waits.py", way.partition(" ")[0]]
-    with running(command, env=environment.env) as target:
+    how, which = way.split()
+    command: list[str | Path] = [environment.python, TARGETS / "greenlet_waits.py", how]
+    loop = {"GEVENT_LOOP": LOOPS[which]} if which in LOOPS else {}
+    with running(command, env={**environment.env, **loop}) as target:
         found = json.loads(target.wait_for("facts ").removeprefix("facts "))
         target.wait_for("ready")
         yield found
@@ -58,11 +69,25 @@ def test_every_wait_is_as_the_program_says(facts: Facts) -> None:
     assert list(compare(report, facts)) == []
     assert report.moments[0].capture.problems == []
     [hub] = report.hubs
-    assert (hub.state, hub.complete, hub.others) == ("polling", True, 0)
+    assert (hub.state, hub.complete, hub.others) == ("polling", True, facts["others"])
     timed = [wait for wait in facts["waits"].values() if wait["timed"]]
     sockets = [wait for wait in facts["waits"].values() if wait["kind"] == "io"]
     assert (hub.counts["timers"], hub.counts["watchers"], hub.callbacks) == (len(timed), len(sockets), [])
     assert len(hub.timers) == len(timed)
+
+
+@pytest.mark.interpreters(minors=("3.8", "3.11", "3.13"))
+@pytest.mark.parametrize("way", ["plain libuv", "plain libev", "patched libuv"], indirect=True)
+def test_the_same_of_loops_by_way_of_cffi(way: str, facts: Facts) -> None:
+    report = attach_process(facts["pid"], WITHOUT_C)
+    [hub] = report.hubs
+    assert LOOPS[way.split()[1]].removesuffix("-cffi") in (hub.loop or "")
+    assert list(compare(report, facts)) == []
+    assert (hub.state, hub.complete, hub.others) == ("polling", True, facts["others"])
+    timed = sum(wait["timed"] for wait in facts["waits"].values())
+    assert hub.counts["timers"] == len(hub.timers) == timed
+    assert all(0 < float(one.split()[1]) <= AHEAD for one in hub.timers)
+    assert 0 <= (hub.since_s or -1) < CLOSE
 
 
 @pytest.mark.interpreters(minors=("2.7", "3.13"))
@@ -118,8 +143,10 @@ def _compare_wait(report: Report, greenlet: Greenlet, truth: Facts) -> Iterator[
         yield f"timeout {wait.has_timeout}, not {truth['timed']} ({wait.kind}, {wait.detail})"
     if truth.get("seconds") and abs((wait.until or 0) - time.time() - truth["seconds"]) > CLOSE:
         yield f"until {wait.until}, not in {truth['seconds']} s"
-    if "fd" in truth and f"to {truth['events']} from fd {truth['fd']}," not in (wait.detail or ""):
+    if "fd" in truth and f"to {truth['events']} fd {truth['fd']}," not in (wait.detail or ""):
         yield f"{wait.detail}, not fd {truth['fd']}"
+    if wait.pid != truth.get("pid") and wait.kind == "process":
+        yield f"process {wait.pid}, not {truth['pid']}"
 
 
 def _compare_holds(report: Report, facts: Facts) -> Iterator[str]:

@@ -83,6 +83,7 @@ def plain():
     locks(event)
     sockets()
     several(event, first)
+    child()
     wait("unknown", None, by_hand)
 
 
@@ -119,13 +120,40 @@ def locks(event):
 def sockets():
     left, right = gevent.socket.socketpair() if hasattr(gevent.socket, "socketpair") else native_socket.socketpair()
     KEEP.append((left, right))
-    wait("io", None, left.recv, 1, fd=left.fileno(), events="read")
-    wait("io", None, gevent.socket.wait_read, right.fileno(), fd=right.fileno(), events="read")
+    wait("io", None, left.recv, 1, fd=left.fileno(), events="read from")
+    wait("io", None, gevent.socket.wait_read, right.fileno(), fd=right.fileno(), events="read from")
+    both, other = native_socket.socketpair()
+    KEEP.append((both, other))
+    fill(both)
+    wait("io", None, gevent.socket.wait_read, both.fileno(), fd=both.fileno(), events="read from")
+    wait("io", None, gevent.socket.wait_write, both.fileno(), fd=both.fileno(), events="write to")
     slow = gevent.socket.socket()
     slow.bind(("127.0.0.1", 0))
     slow.listen(1)
     slow.settimeout(AHEAD)
-    timed(wait("io", None, slow.accept, fd=slow.fileno(), events="read"), AHEAD)
+    timed(wait("io", None, slow.accept, fd=slow.fileno(), events="read from"), AHEAD)
+
+
+def fill(one):
+    one.setblocking(False)
+    try:
+        while True:
+            one.send(b"." * 4096)
+    except native_socket.error:
+        pass
+
+
+def child():
+    """One that ends with us."""
+    inner, outer = os.pipe()
+    pid = os.fork()
+    if not pid:
+        os.close(outer)
+        os.read(inner, 1)
+        os._exit(0)
+    KEEP.append((inner, outer))
+    hub = gevent.get_hub()
+    wait("process", None, hub.wait, hub.loop.child(pid), pid=pid)
 
 
 def several(event, first):
@@ -170,9 +198,11 @@ def main():
             WAITS[id(made)]["target"] = expand(target)
     for _ in range(3):
         gevent.sleep(0.01)
+    # to gevent 1.0, what watches for a child does not keep its loop going
+    others = 0 if PATCHED or gevent.__version__.startswith("1.0") else 1
     current = gevent.getcurrent()
     WAITS[id(current)] = {"kind": "hub", "target": None, "timed": False}
-    print("facts " + json.dumps({"pid": os.getpid(), "waits": WAITS, "holds": HOLDS}))
+    print("facts " + json.dumps({"pid": os.getpid(), "waits": WAITS, "holds": HOLDS, "others": others}))
     print("ready")
     sys.stdout.flush()
     Waiter().get()

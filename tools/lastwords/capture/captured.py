@@ -68,6 +68,11 @@ class Captured(msgspec.Struct):
     monotonic_start: float | None = None
     taken_at: float = msgspec.field(default_factory=time.monotonic)
 
+    @property
+    def clock_start(self) -> float | None:
+        """The time of the epoch at which the program's monotonic clock was 0; None where that is not known."""
+        return time.time() - time.monotonic() if self.is_live else self.monotonic_start
+
     def thread(self, tid: int) -> KernelThread | None:
         """The thread with the kernel's id `tid`."""
         return next((one for one in self.threads if one.tid == tid), None)

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from lastwords.capture.memory import ReadError
 from lastwords.cpython.frame import Place
 from lastwords.cpython.interpreter import Interpreter
 from lastwords.cpython.locks import LockState
@@ -16,9 +15,10 @@ from lastwords.cpython.waiting.waiting_functions import Waiting, read_waiting_fu
 from lastwords.examine.entities import Entities, tolerated
 from lastwords.greenlets.cython_fields import Fields
 from lastwords.greenlets.gevent import Gevent
-from lastwords.greenlets.greenlet import GreenletState, read_places
-from lastwords.greenlets.hub_loop import LoopState, read_loop_state
+from lastwords.greenlets.greenlet import GreenletState, read_frames
+from lastwords.greenlets.hub_loop import read_loop_state
 from lastwords.greenlets.locks import GreenLock, Locks
+from lastwords.greenlets.loop_model import LoopState
 from lastwords.greenlets.module import Module
 from lastwords.greenlets.waits_classes import find_classes
 from lastwords.model import Greenlet, Thread
@@ -71,9 +71,10 @@ class Scene:
     def loops(self) -> dict[int, LoopState]:
         """What could be read of each hub's loop, by the hub's address."""
         loops: dict[int, LoopState] = {}
+        clock_start = self.source.captured.clock_start
         for address in self.hubs.values():
             with tolerated(self.entities.moment, "a hub's loop"):
-                loop = read_loop_state(self.fields, address, self.classes)
+                loop = read_loop_state(self.fields, address, self.classes, clock_start)
                 if loop is not None:
                     loops[address] = loop
         return loops
@@ -94,12 +95,9 @@ class Scene:
 
     def places(self, found: GreenletState) -> list[Place]:
         """The frames of a suspended greenlet, as far as they can be read."""
-        places: list[Place] = []
-        try:
-            places.extend(read_places(self.module, found))
-        except ReadError:
-            self.problems += 1
-        return places
+        walked = read_frames(self.module, found)
+        self.problems += walked.error is not None
+        return walked.places
 
     def name(self, places: Sequence[Place], address: int) -> str | None:
         """What the program calls an object; of the first few alone: it takes a while."""

@@ -9,16 +9,19 @@ from contextlib import suppress
 from lastwords.capture.memory import ReadError
 from lastwords.cpython.code import find_function_code
 from lastwords.cpython.frame import Place, add_sources, read_frame_at
+from lastwords.cpython.holding.expressions import read_globals
+from lastwords.cpython.interpreter import Interpreter
+from lastwords.cpython.modules import module_globals, read_module
 from lastwords.cpython.threads import PythonThread
 from lastwords.cpython.types import read_kind, type_name, type_of
 from lastwords.examine.greenlet_scene import Scene
 from lastwords.greenlets.gevent import Gevent, describe_callable
 from lastwords.greenlets.greenlet import GreenletState
-from lastwords.greenlets.hub_loop import LoopState
-from lastwords.greenlets.waits_watchers import Watcher
+from lastwords.greenlets.loop_model import LoopState, Watcher
 from lastwords.model import Hub
 
 TEXTS_LIMIT = 1000
+LOOP_MODULES = ("gevent._ffi.loop", "gevent.libuv.loop", "gevent.libuv.watcher", "gevent.libev.corecffi")
 EVENTS = {1: "readable", 2: "writable", 3: "readable or writable"}
 
 
@@ -45,6 +48,7 @@ def _add_state(scene: Scene, hub: Hub, found: GreenletState, thread: PythonThrea
         code = find_function_code(scene.interp, run) if run else None
         inner = list(_before(thread.places, code)) if code else []
         if code and len(inner) < len(thread.places):
+            inner = _without_loop(scene.interp, inner)
             hub.state = "callback" if inner else "polling"
             hub.inside = read_frame_at(scene.interp, inner[-1]) if inner else None
             add_sources(scene.interp, [hub.inside] if hub.inside else [])
@@ -58,10 +62,19 @@ def _before(places: Sequence[Place], code: int) -> Iterator[Place]:
         yield place
 
 
+def _without_loop(interp: Interpreter, inner: list[Place]) -> list[Place]:
+    """Without the outermost ones that are of gevent's loops: those of CFFI are Python code."""
+    modules = [module for name in LOOP_MODULES if (module := read_module(interp, name))]
+    variables = {module_globals(interp, module) for module in modules}
+    while inner and read_globals(interp, inner[-1]) in variables:
+        inner = inner[:-1]
+    return inner
+
+
 def _add_loop(scene: Scene, hub: Hub, loop: LoopState) -> None:
     captured, gevent, ids = scene.source.captured, scene.gevent, scene.ids
-    if captured.is_live and captured.pid is not None:
-        hub.since_s = max(time.time() - loop.now, 0.0)
+    if captured.is_live and captured.pid is not None and (last := loop.date(loop.now)) is not None:
+        hub.since_s = max(time.time() - (time.monotonic() - captured.taken_at) - last, 0.0)
     hub.counts = {
         "callbacks": len(loop.callbacks),
         "timers": len(loop.timers),
@@ -71,11 +84,17 @@ def _add_loop(scene: Scene, hub: Hub, loop: LoopState) -> None:
     hub.complete = not loop.problems
     hub.callbacks = [_name_bound(gevent, one.bound, one.arguments, ids) for one in loop.callbacks[:TEXTS_LIMIT]]
     timers = sorted(loop.timers, key=lambda one: one.at or 0)[:TEXTS_LIMIT]
-    hub.timers = [f"in {(one.at or 0) + loop.epoch - loop.now:.4g} s: {_name(gevent, one, ids)}" for one in timers]
+    hub.timers = [f"{_describe_time(loop, one)}: {_name(gevent, one, ids)}" for one in timers]
     hub.watchers = [
         f"fd {one.fd} {EVENTS.get(one.events & 3, 'ready')}: {_name(gevent, one, ids)}"
         for one in loop.descriptors[:TEXTS_LIMIT]
     ]
+
+
+def _describe_time(loop: LoopState, timer: Watcher) -> str:
+    if timer.at is None or loop.now is None:
+        return "in some time"
+    return f"in {timer.at - loop.now:.4g} s"
 
 
 def _name(gevent: Gevent, watcher: Watcher, ids: Mapping[int, str]) -> str:

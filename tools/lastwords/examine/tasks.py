@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
@@ -63,7 +62,7 @@ class _Reader:
     ) -> None:
         self.entities, self.asyncio, self.with_locals = entities, asyncio, with_locals
         self.interp = source.interp
-        self.clock_start = _find_clock_start(source)
+        self.clock_start = source.captured.clock_start
         self.now = source.captured.taken_at if source.captured.is_live else None
         self.threads = [one for one in threads if _is_of(asyncio, one)]
         self.coroutines = Coroutines(self.interp, _find_running(self.threads))
@@ -242,10 +241,3 @@ def _is_of(asyncio: Asyncio, thread: PythonThread) -> bool:
 def _find_running(threads: Sequence[PythonThread]) -> dict[int, Sequence[Place]]:
     """Of each frame that runs in a thread, itself and those further in."""
     return {place.frame: thread.places[: at + 1] for thread in threads for at, place in enumerate(thread.places)}
-
-
-def _find_clock_start(source: Source) -> float | None:
-    """The time of the epoch at which the program's monotonic clock was 0; None where that is not known."""
-    if source.captured.is_live:
-        return time.time() - time.monotonic()
-    return source.captured.monotonic_start

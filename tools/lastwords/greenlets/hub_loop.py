@@ -1,4 +1,6 @@
-"""The libev loop of a gevent hub: its timers, the descriptors that it watches, the callbacks that it has yet to run.
+"""A gevent hub's loop: its timers, the descriptors that it watches, the callbacks that it has yet to run.
+
+Below: libev as gevent uses it by Cython; loops by way of CFFI are in cffi_loop.py.
 
 `struct ev_loop` (ev_vars.h) begins alike in every release that gevent has brought along; where its timers are differs
 by how it was built. They are told by what they are: a heap each of whose watchers knows its own place in it.
@@ -10,16 +12,15 @@ import struct
 from collections.abc import Iterator
 from contextlib import suppress
 
-import msgspec
-
 from lastwords.capture.memory import ReadError
 from lastwords.cpython.structs import LIST, POINTER
 from lastwords.cpython.types import type_of
+from lastwords.greenlets.cffi_loop import CLOCKS, is_cffi_loop, is_clocks, read_cffi_loop
 from lastwords.greenlets.cython_fields import Fields, read_size
+from lastwords.greenlets.loop_model import Callback, LoopState, Watcher
 from lastwords.greenlets.waits_links import read_container, read_own_words
-from lastwords.greenlets.waits_watchers import SIZES, Watcher, read_call, read_watcher
+from lastwords.greenlets.waits_watchers import SIZES, read_call, read_watcher
 
-CLOCKS = struct.Struct("<dddd")  # ev_rt_now, now_floor, mn_now, rtmn_diff
 ACTIVE = struct.Struct("<180xi")  # activecnt
 DESCRIPTORS = struct.Struct("<216xQi")  # anfds, anfdmax
 VARIED = range(232, 1024, POINTER)  # where `timers` may be
@@ -29,68 +30,31 @@ DESCRIPTOR_SIZE = 16  # of ANFD, whose first word is its first watcher
 NEXT = 24  # of a watcher in a list: `next`, behind what all have
 WATCHERS_LIMIT = 1_000_000
 CHAIN_LIMIT = 1000  # watchers of one descriptor
-EPOCH = (1e9, 1e11)  # seconds: what a clock of the epoch may show
 
 
-class Callback(msgspec.Struct, frozen=True):
-    """What `run_callback` was given: the object that its function is bound to, 0 for none, and its arguments."""
+def read_loop_state(
+    fields: Fields, hub: int, classes: dict[int, str], clock_start: float | None = None
+) -> LoopState | None:
+    """The loop of a hub; None before it has one, or where it is another kind of loop. Raises ReadError.
 
-    address: int
-    bound: int
-    arguments: tuple[int, ...]
-
-
-class LoopState(msgspec.Struct):
-    """A loop as it stood.
-
-    epoch: what is to be added to a timer's `at` to have seconds of the epoch; now: when it last looked at the clock
-    active: how many watchers and callbacks keep it going (libev's `activecnt`)
-    others: how many of them are neither timers nor of descriptors, nor callbacks: children, signals, threads
-    problems: what could not be read, so that some may be missing
+    clock_start: the time of the epoch at which the monotonic clock was 0, for loops that do not know it
     """
-
-    address: int
-    epoch: float
-    now: float
-    active: int
-    timers: list[Watcher] = []
-    descriptors: list[Watcher] = []
-    callbacks: list[Callback] = []
-    problems: list[str] = []
-
-    @property
-    def others(self) -> int:
-        """See above."""
-        return max(self.active - len(self.timers) - len(self.descriptors) - len(self.callbacks), 0)
-
-    @property
-    def watchers(self) -> list[Watcher]:
-        """Timers and those of descriptors."""
-        return self.timers + self.descriptors
-
-
-def read_loop_state(fields: Fields, hub: int, classes: dict[int, str]) -> LoopState | None:
-    """The loop of a hub; None before it has one, or where it is another kind of loop. Raises ReadError."""
     loop = fields.read(hub, "loop") or fields.read(hub, "_loop")
     if not loop or type_of(fields.interp, loop).is_static("NoneType"):
         return None
+    if is_cffi_loop(fields, loop):
+        return read_cffi_loop(fields, loop, classes, clock_start)
     for word in read_own_words(fields, loop):
         with suppress(ReadError, struct.error):
-            if word and not word % POINTER and _is_loop(fields.interp.memory.read(word, CLOCKS.size)):
+            if word and not word % POINTER and is_clocks(fields.interp.memory.read(word, CLOCKS.size)):
                 return _read(fields, loop, word, classes)
     return None
-
-
-def _is_loop(data: bytes) -> bool:
-    """Whether the clocks fit: the time of the epoch is the monotonic one and their difference."""
-    epoch, _, monotonic, difference = CLOCKS.unpack(data)
-    return bool(EPOCH[0] < epoch < EPOCH[1] and monotonic > 0 and abs(epoch - monotonic - difference) < 1)
 
 
 def _read(fields: Fields, loop: int, pointer: int, classes: dict[int, str]) -> LoopState:
     memory = fields.interp.memory
     (active,) = ACTIVE.unpack(memory.read(pointer, ACTIVE.size))
-    now, _, _, epoch = CLOCKS.unpack(memory.read(pointer, CLOCKS.size))
+    _, _, now, epoch = CLOCKS.unpack(memory.read(pointer, CLOCKS.size))
     found = LoopState(loop, epoch, now, active)
     owners = _Owners(fields, classes)
     for name, read in (("timers", _read_timers), ("descriptors", _read_descriptors)):

@@ -20,14 +20,14 @@ from lastwords.cpython.types import type_of
 from lastwords.cpython.waiting.waiting_functions import Waiting, read_waiting_functions
 from lastwords.greenlets.cython_fields import Fields
 from lastwords.greenlets.greenlet import GreenletState
-from lastwords.greenlets.hub_loop import LoopState
+from lastwords.greenlets.loop_model import LoopState, Watcher, find_leading
 from lastwords.greenlets.waits_classes import LINKABLE, WATCHERS
 from lastwords.greenlets.waits_joined import find_joined
 from lastwords.greenlets.waits_library import find_library_wait
 from lastwords.greenlets.waits_links import read_linked, read_queued
 from lastwords.greenlets.waits_model import Wait, WaitKind
 from lastwords.greenlets.waits_objects import Candidates, Objects
-from lastwords.greenlets.waits_watchers import Watcher, find_leading, read_watcher
+from lastwords.greenlets.waits_watchers import read_watcher
 
 SHAPE_FRAMES = 8
 EVENTS = {1: "read", 2: "written", 3: "read or written"}
@@ -165,7 +165,7 @@ class Waits:
 
     def _tell_watcher(self, source: Watcher, loop: LoopState | None) -> Wait:
         if source.kind == "timer":
-            until = source.at + loop.epoch if source.at is not None and loop else None
+            until = loop.date(source.at) if loop else None
             return Wait(kind="sleep", detail="sleeps", until=until, has_timeout=True)
         if source.kind == "io":
             how = EVENTS.get(source.events & 3, "ready")
@@ -191,7 +191,7 @@ class Waits:
         near = [*self._timers_of(loop, greenlet), *self._timers_of(loop, used[0])]
         timers = [one for one in near if self._throws(one, greenlet) or one.leads_to(used[0])]
         ends = [one.at for one in timers if one.at is not None]
-        return replace(wait, until=min(ends) + loop.epoch, has_timeout=True) if ends else wait
+        return replace(wait, until=loop.date(min(ends)), has_timeout=True) if ends else wait
 
     def _timers_of(self, loop: LoopState, address: int) -> list[Watcher]:
         """The timers that call something of this object's, or are told it."""

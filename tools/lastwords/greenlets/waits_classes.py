@@ -5,12 +5,15 @@ from __future__ import annotations
 from contextlib import suppress
 
 from lastwords.capture.memory import ReadError
+from lastwords.cpython.dicts import find_item
 from lastwords.cpython.interpreter import Interpreter
 from lastwords.cpython.modules import find_global
 from lastwords.cpython.structs import TYPE
 from lastwords.greenlets.search import TYPES_LIMIT, read_subclasses
 
-LOOPS = ("gevent.libev.corecext", "gevent.core")  # the loop that is written in Cython: 1.1 and newer, and before
+# libev by Cython, 1.1 and newer, and before; libuv and libev by CFFI
+LOOPS = ("gevent.libev.corecext", "gevent.core", "gevent.libuv.watcher", "gevent.libev.watcher")
+CALLBACKS = (*LOOPS, "gevent._ffi.callback")
 PRIMITIVES = ("gevent._hub_primitives", "gevent._gevent_c_hub_primitives", "gevent.__hub_primitives")
 # (kind, modules, class); of a class that is made from another one here, the one further down counts.
 CLASSES = (
@@ -27,7 +30,7 @@ CLASSES = (
     ("timeout", ("gevent.timeout",), "Timeout"),
     ("greenlet", ("gevent.greenlet",), "Greenlet"),
     ("hub", ("gevent.hub",), "Hub"),
-    ("callback", LOOPS, "callback"),
+    ("callback", CALLBACKS, "callback"),
     ("io", LOOPS, "io"),
     ("timer", LOOPS, "timer"),
     ("child", LOOPS, "child"),
@@ -35,6 +38,7 @@ CLASSES = (
     ("async", LOOPS, "async_"),
     ("async", LOOPS, "async"),
 )  # fmt: skip
+UV_IO, SHARED = ("gevent.libuv.watcher", "io"), "_multiplexwatcher"
 SEMAPHORES = ("Semaphore", "BoundedSemaphore")
 LINKABLE = frozenset({"event", "result", "semaphore", "lock", "greenlet"})
 WATCHERS = frozenset({"io", "timer", "child", "signal", "async"})
@@ -49,7 +53,15 @@ def find_classes(interp: Interpreter) -> dict[int, str]:
             base = find_global(interp, module, name)
             if base and interp.type_flags(base) & TYPE and not (kind == "lock" and base in shared):
                 found.update(dict.fromkeys(_with_subclasses(interp, base), kind))
-    return found
+    return {**found, **_find_shared(interp)}
+
+
+def _find_shared(interp: Interpreter) -> dict[int, str]:
+    """The class of those that share one of libuv's watchers for a descriptor, an attribute of the latter's class."""
+    of_io = find_global(interp, *UV_IO)
+    variables = interp.number(of_io, "PyTypeObject", "tp_dict") if of_io and interp.type_flags(of_io) & TYPE else 0
+    shared = find_item(interp, variables, SHARED) if variables else None
+    return {shared: "io"} if shared else {}
 
 
 def _with_subclasses(interp: Interpreter, base: int) -> list[int]:

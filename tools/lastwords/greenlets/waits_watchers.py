@@ -1,5 +1,7 @@
 """libev's watchers and gevent's objects around them: which descriptor, until when, which child.
 
+Below: those of Cython; those of CFFI, of libev and libuv, are in cffi_watchers.py.
+
 The structs are those of ev.h: `int active, pending, priority; cb;`, then what each kind has; gevent compiles them
 without `void *data` (EV_COMMON). Its object holds its watcher in itself, and from 1.3 on a pointer to it, `_w_watcher`.
 """
@@ -7,7 +9,6 @@ without `void *data` (EV_COMMON). Its object holds its watcher in itself, and fr
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
 from contextlib import suppress
 
 import msgspec
@@ -17,7 +18,9 @@ from lastwords.cpython.attributes import read_tuple
 from lastwords.cpython.holding.with_blocks import read_bound
 from lastwords.cpython.structs import POINTER, TUPLE
 from lastwords.cpython.types import type_of
+from lastwords.greenlets.cffi_watchers import is_cffi_watcher, read_cffi_watcher
 from lastwords.greenlets.cython_fields import Fields, read_size
+from lastwords.greenlets.loop_model import Watcher
 from lastwords.greenlets.waits_links import read_own_words
 
 ARGUMENTS_LIMIT = 16
@@ -29,34 +32,10 @@ IO, TIMER, CHILD, SIGNAL = (
 )  # from the watcher on
 
 
-class Watcher(msgspec.Struct, frozen=True):
-    """A watcher of gevent's.
-
-    watcher: the address of libev's struct; is_active: whether the loop watches for it; is_pending: whether it has come
-    callback: what the callback is bound to; arguments: what it is called with
-    fd, events: of an io watcher; at: of a timer, by the monotonic clock; number: a child's pid, a signal
-    """
-
-    address: int
-    kind: str
-    watcher: int
-    is_active: bool
-    is_pending: bool
-    callback: int = 0
-    arguments: tuple[int, ...] = ()
-    fd: int | None = None
-    events: int = 0
-    at: float | None = None
-    repeat: float = 0.0
-    number: int | None = None
-
-    def leads_to(self, address: int) -> bool:
-        """Whether what it calls is bound to, or told, this object."""
-        return self.callback == address or address in self.arguments
-
-
 def read_watcher(fields: Fields, address: int, kind: str) -> Watcher:
     """The watcher of the object at `address`. Raises ReadError."""
+    if is_cffi_watcher(fields, address):
+        return read_cffi_watcher(fields, address, kind)
     size = read_size(fields.interp, type_of(fields.interp, address))
     inner = _find_struct(fields, address, kind, size)
     data = fields.interp.memory.read(inner, SIZES[kind])
@@ -105,8 +84,3 @@ def _find_struct(fields: Fields, address: int, kind: str, size: int) -> int:
     if not address + 2 * POINTER <= found <= address + size - SIZES[kind]:
         raise ReadError(f"the watcher at {address:#x} would have its struct at {found:#x}")
     return found
-
-
-def find_leading(watchers: Sequence[Watcher], address: int) -> Watcher | None:
-    """The first active one that calls this object, or hands it over."""
-    return next((one for one in watchers if (one.is_active or one.is_pending) and one.leads_to(address)), None)
