@@ -108,7 +108,10 @@ class Process(Entity, kw_only=True):
 
     modules: the names in `sys.modules`, in its order (that of the imports, from 3.6 on), where they were read
     forked: whether it was forked and has executed no other program since
-    signals_caught: the signals for which it has a handler, C or Python
+    signals_caught: the signals for which it has a handler, C or Python; signals_ignored: those it ignores
+    signals_pending: those that were sent to it, and that no thread has taken yet
+    signals_noted: those that Python has noted, for its main thread to call the handler, which has not done so yet
+    patched: the modules that gevent has patched; kept: what other modules have kept of them from before, or on purpose
     """
 
     id: str
@@ -127,6 +130,23 @@ class Process(Entity, kw_only=True):
     modules: list[str] = []
     forked: bool | None = None
     signals_caught: list[str] | None = None
+    signals_ignored: list[str] | None = None
+    signals_pending: list[str] | None = None
+    signals_noted: list[str] | None = None
+    patched: list[str] | None = None
+    kept: list[Kept] = []
+
+
+class Kept(Entity, kw_only=True):
+    """A global of a module that is what gevent has replaced elsewhere: `original` is `threading.Lock`, say.
+
+    order: the place of the module in `Process.modules`
+    """
+
+    module: str
+    name: str
+    original: str
+    order: int
 
 
 class Capture(Entity, kw_only=True):
@@ -173,6 +193,7 @@ class WaitsFor(Entity, kw_only=True):
 
     `call` is the system call in which it waits; `until` seconds of the epoch, None: for ever, or not known.
     has_timeout: whether it ends by itself, at `until` or after a time whose beginning is not known
+    function: the method that waits, where the object has several: "get", "put", "join" of a queue
     serves: whether it waits as servers do when nobody wants anything of them: for a connection, for the next request
         on one that was accepted, for what somebody types, for its parent; None where that is not to be told
     pid: of the process whose end it waits for, or that alone has the other end of what it reads or writes
@@ -189,6 +210,7 @@ class WaitsFor(Entity, kw_only=True):
     has_timeout: bool = False
     serves: bool | None = None
     pid: int | None = None
+    function: str | None = None
 
 
 class Thread(Entity, kw_only=True):
@@ -203,6 +225,7 @@ class Thread(Entity, kw_only=True):
     stack: Python and native frames as one; native_stack: the native ones, where they could not be merged into it
     pending, handled: the exception that is on its way up its stack, and the one that `sys.exc_info()` tells
     greenlet: the greenlet that runs in it: its stack is this one's alone, those of its parents are below
+    signals_blocked: the signals that the kernel does not deliver to it, where that was asked for
     """
 
     id: str
@@ -228,6 +251,7 @@ class Thread(Entity, kw_only=True):
     holds: list[str] = []
     pending: ExceptionValue | None = None
     handled: ExceptionValue | None = None
+    signals_blocked: list[str] | None = None
     error: str | None = None
 
 
@@ -339,6 +363,8 @@ class Object(Entity, kw_only=True):
 
     name: how the program calls it ("self._lock"), where a frame showed that
     owner_ident: what an RLock keeps of its owner; owner: the id of that thread, None where it no longer exists
+    limit: how many items a queue may have, None for any number
+    unfinished: how many items of a queue nobody has reported as done (`task_done`)
     """
 
     id: str
@@ -351,6 +377,8 @@ class Object(Entity, kw_only=True):
     owner: str | None = None
     owner_ident: int | None = None
     count: int | None = None
+    limit: int | None = None
+    unfinished: int | None = None
     state: dict[str, Value] = {}
     made_at: Frame | None = None
 
@@ -392,6 +420,8 @@ class Caught(Entity, kw_only=True):
     `message` is what the interpreter printed (or would have) above the traceback, verbatim;
     `stack` the C and `python_stack` the Python frames of the thread at that moment. `count` is how often the
     same exception left the same place.
+
+    knew: of one that ended a thread, the locks, events and queues to which its frames led
     """
 
     id: str
@@ -407,7 +437,16 @@ class Caught(Entity, kw_only=True):
     python_stack: list[Frame] = []
     count: int = 1
     phase: Phase = "running"
+    knew: list[Known] = []
     error: str | None = None
+
+
+class Known(Entity, kw_only=True):
+    """A lock, event or queue to which a frame led: by the name of a variable, or of what it names elsewhere."""
+
+    kind: str
+    address: int
+    name: str
 
 
 class Sample(Entity, kw_only=True):
@@ -474,6 +513,7 @@ class ThreadingState(Entity, kw_only=True):
     `active` are the entries of `threading._active`: key, thread name, and what the key is.
     `get_ident` is the function that `threading` calls to find itself; `get_ident_module` where it was defined;
     `current_ident` what it would return for this thread, read from the target without a call.
+    `ended`: the threads that have ended, and whose Thread objects somebody still has, by their names.
     """
 
     moment: str
@@ -484,6 +524,7 @@ class ThreadingState(Entity, kw_only=True):
     get_ident_module: str | None = None
     current_ident: int | None = None
     patched: bool | None = None
+    ended: list[str] = []
     error: str | None = None
 
 
