@@ -9,6 +9,7 @@ def test_x(interpreter, start_target):
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -24,6 +25,7 @@ from needs import lack
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    os.environ["LASTWORDS_CACHE"] = "off"  # no test depends on what another one has found out
     signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a shell's background job, and below it
     config.addinivalue_line(
         "markers",

@@ -58,6 +58,10 @@ def command(  # noqa: PLR0913, PLR0917 (one for each option)
         else:
             report = attach_process(pid, options, pause=not no_pause)
         deliver(report, replace(outputs, default="stdout", native=native))
+        if options.native:
+            from lastwords.native.names import keep_names  # noqa: PLC0415
+
+            keep_names()
     return outputs.exit_code(report) or complete_code(is_complete(report))
 
 

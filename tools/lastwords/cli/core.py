@@ -55,6 +55,10 @@ def command(
         path = Path(file) if file and not _is_pid(file) else _find(int(file) if file else None, cleanup)
         report = read_core_report(path, Path(executable) if executable else None, options)
     deliver(report, replace(outputs, default="stdout", native=native))
+    if options.native:
+        from lastwords.native.names import keep_names  # noqa: PLC0415
+
+        keep_names()
     return outputs.exit_code(report) or complete_code(report.moments[0].capture.complete)
 
 

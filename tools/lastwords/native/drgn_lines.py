@@ -25,7 +25,7 @@ SPACING = 1 << 36  # bytes between the places of two files: none is larger
 SECTIONS = (".debug_info", ".zdebug_info")
 
 
-class Location(msgspec.Struct, frozen=True):
+class Location(msgspec.Struct, frozen=True, omit_defaults=True):
     """A function, and where in its source; None where that is not known."""
 
     function: str | None = None
@@ -71,10 +71,14 @@ def _open_program() -> drgn.Program | None:
     return program
 
 
+def has_lines(image: NativeImage, debug: DebugFile | None) -> bool:
+    """Whether there is DWARF of an image: its own, or in the separate file."""
+    return debug is not None or (image.tables is not None and any(one in image.tables.sections for one in SECTIONS))
+
+
 def open_lines(image: NativeImage, debug: DebugFile | None) -> Lines | None:
     """The DWARF of an image, or of the separate file that has it; None where there is none, or no drgn."""
-    own = image.tables is not None and any(name in image.tables.sections for name in SECTIONS)
-    program = _open_program() if own or debug else None
+    program = _open_program() if has_lines(image, debug) else None
     if program is None:
         return None
     try:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 
 from lastwords.native.debug_files import find_debug_file
-from lastwords.native.drgn_lines import Lines, Location, open_lines
+from lastwords.native.drgn_lines import Lines, Location, has_lines, open_lines
 from lastwords.native.images import Key, NativeImage
+from lastwords.native.kept_lines import KeptLines
 from lastwords.native.symbols import Symbols, read_mapped_tables, read_tables
 
 KNOWN_LIMIT = 512  # files
@@ -18,7 +20,7 @@ class Names:
     def __init__(self, image: NativeImage) -> None:
         self._image = image
         self._debug = find_debug_file(image)
-        self._lines: Lines | None = open_lines(image, self._debug)
+        self._kept = KeptLines(image, self._debug) if has_lines(image, self._debug) else None
         self._symbols: Symbols | None = None
         self._found: dict[int, Sequence[Location]] = {}
 
@@ -33,8 +35,27 @@ class Names:
         symbol = self._read_symbols().find(address)
         return symbol.address if symbol else None
 
+    def keep(self) -> None:
+        """What DWARF has told is there for the next run."""
+        if self._kept is not None:
+            self._kept.save()
+
+    @cached_property
+    def _lines(self) -> Lines | None:
+        return open_lines(self._image, self._debug)
+
+    def _find_lines(self, address: int) -> Sequence[Location]:
+        """By DWARF; as it told a run before this one, if it did."""
+        if self._kept is None:
+            return []
+        found = self._kept.find(address)
+        if found is None:
+            found = self._lines.find(address) if self._lines else []
+            self._kept.add(address, found)
+        return found
+
     def _find(self, address: int) -> Sequence[Location]:
-        found = list(self._lines.find(address)) if self._lines else []
+        found = list(self._find_lines(address))
         if found and found[-1].function is not None:
             return found
         symbol = self._read_symbols().find(address)
@@ -64,3 +85,9 @@ def open_names(image: NativeImage) -> Names:
             _known.clear()
         _known[key] = Names(image)
     return _known[key]
+
+
+def keep_names() -> None:
+    """What was found out is there for the next run: see kept_lines.py."""
+    for names in _known.values():
+        names.keep()
