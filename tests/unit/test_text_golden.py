@@ -1,4 +1,4 @@
-"""Whole pages, word for word: tests/golden/text/NAME.txt; what somebody with a hung process needs is in the first screen.
+"""Whole pages, word for word (tests/golden/text); what somebody with a hung process needs is in the first screen.
 
 LASTWORDS_GOLDEN=write makes the files anew; look at the difference before it is committed.
 """

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 from msgspec.structs import replace
 
 from lastwords.cli.failures import describe_failure
@@ -48,7 +49,7 @@ def hang_options(function: Callable[..., Any]) -> Callable[..., Any]:
     def with_limits(
         *args: object, timeout: float | None, hang_after: float | None, on_hang: Sequence[str], **more: object
     ) -> object:
-        if on_hang and timeout is None and hang_after is None:
+        if on_hang and timeout is None and hang_after is None and _is_on_command_line("on_hang"):
             fact = f"--on-hang {on_hang[0]} says what to do, but not when"
             raise UsageError(fact, "lastwords run --timeout 600 --on-hang ... -- PROGRAM")
         return function(*args, limits=Limits(timeout, hang_after), actions=frozenset(on_hang), **more)
@@ -70,6 +71,11 @@ def hang_options(function: Callable[..., Any]) -> Callable[..., Any]:
     ):
         with_limits = option(with_limits)
     return with_limits
+
+
+def _is_on_command_line(name: str) -> bool:
+    """Not where it is the default of a project, which says nothing of this run."""
+    return click.get_current_context().get_parameter_source(name) is ParameterSource.COMMANDLINE
 
 
 class Hangs:

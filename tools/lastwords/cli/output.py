@@ -30,12 +30,12 @@ def verbosity_options(function: Command) -> Command:
 
 def _more(ctx: click.Context, _: click.Parameter, count: int) -> None:
     if count:
-        ctx.meta[VERBOSITY] = count
+        ctx.meta.setdefault(VERBOSITY, count)  # the command line's comes before that of a file or a variable
 
 
 def _less(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
     if wanted:
-        ctx.meta[VERBOSITY] = -1
+        ctx.meta.setdefault(VERBOSITY, -1)
 
 
 def verbosity() -> int:

@@ -12,6 +12,7 @@ from lastwords.cli.failures import describe_failure
 from lastwords.cli.hanging import Hangs, hang_options
 from lastwords.cli.output import print_messages, verbosity_options
 from lastwords.cli.reports import Outputs, report_options
+from lastwords.cli.settings import ConfiguredCommand
 from lastwords.errors import ExitCode, SetupError
 from lastwords.watch import Limits, Options, run
 
@@ -25,7 +26,7 @@ Examples:
 """
 
 
-@click.command(epilog=EPILOG, context_settings=help_settings(allow_interspersed_args=False))
+@click.command(cls=ConfiguredCommand, epilog=EPILOG, context_settings=help_settings(allow_interspersed_args=False))
 @report_options
 @click.option("--no-children", is_flag=True, help="Let forked children go: watch the program's own process only.")
 @click.option("--no-agent", is_flag=True, help="Leave our module out of the program: no import chain, no trace.")
@@ -45,6 +46,7 @@ def command(  # noqa: PLR0913, PLR0917 (one for each option)
     """Run PROGRAM under gdb and report what it swallows, prints, dies of or hangs in.
 
     It has its own input, output, arguments, signals and exit code, as without us. The report comes at its end.
+    Options may stand in pyproject.toml, [tool.lastwords], and in the environment: LASTWORDS_TIMEOUT=600.
     """
     hangs = Hangs(outputs, actions)
     options = Options(not no_children, not no_agent, linger, limits, hangs)

@@ -11,6 +11,8 @@ from lastwords.frames import own_frames, python_frames
 from lastwords.model import Frame
 
 CUT = "..."
+FOLDED = "<path>"  # where a directory was, after --redact
+OLD_NAMES = frozenset(["Queue", "SocketServer", "BaseHTTPServer", "commands"])  # modules of CPython 2.7
 _VERSION = re.compile(r"(lib-)?python\d\.\d+")
 _INSTALLED = frozenset(["site-packages", "dist-packages"])
 
@@ -28,11 +30,17 @@ def shorten_path(path: str, room: int) -> str:
 
 def is_standard(path: str) -> bool:
     """Whether the path is of a file of Python's standard library, or of its frozen part."""
+    return path.startswith("<frozen ") or bool(standard_part(path))
+
+
+def standard_part(path: str) -> str:
+    """`asyncio/events.py` of a file of the standard library, also where its directory is hidden; "" of another."""
     parts = PurePath(path).parts
     for at, part in enumerate(parts[:-1]):
-        if _VERSION.fullmatch(part) and not _INSTALLED & set(parts):
-            return at + 1 < len(parts) and PurePath(parts[at + 1]).stem in sys.stdlib_module_names | {"Queue"}
-    return path.startswith("<frozen ")
+        if part == FOLDED or (_VERSION.fullmatch(part) and not _INSTALLED & set(parts)):
+            is_ours = PurePath(parts[at + 1]).stem in sys.stdlib_module_names | OLD_NAMES
+            return "/".join(parts[at + 1 :]) if is_ours else ""
+    return ""
 
 
 def own_frame(stack: Sequence[Frame]) -> Frame | None:
