@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from lastwords.diagnose import diagnose
-from lastwords.model import Edge, Report, WaitsFor
+from lastwords.model import Edge, Frame, How, Report, WaitsFor
 from sample_greenlets import Greenlets, caught
 from sample_waits import APP, frame
 
@@ -154,6 +154,82 @@ def test_another_threads_hub() -> None:
     finding = diagnose(caught("gevent.exceptions.InvalidThreadUseError"))[0]
     assert (finding.code, finding.certainty) == ("hub-misuse", "certain")
     assert "another thread" in finding.title
+
+
+def of_gevent(report: Report) -> Report:
+    """The same of a program that has gevent."""
+    report.processes[0].libraries["gevent"] = "26.9.0"
+    return report
+
+
+def native(file: str, function: str) -> Frame:
+    """A frame of gevent's that tells its file alone."""
+    return Frame(kind="python", function=function, file=f"/site-packages/gevent/{file}", line=7)
+
+
+MADE_BY_GEVENT = (
+    native("libev/corecext.pyx", "gevent.libev.corecext.child.__cinit__"),
+    native("os.py", "_watch_child"),
+)
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        MADE_BY_GEVENT,
+        (native("_ffi/watcher.py", "__init__"), native("_ffi/loop.py", "child"), native("os.py", "_watch_child")),
+    ],
+)
+def test_a_child_watcher_in_another_thread(made: tuple[Frame, ...]) -> None:
+    finding = diagnose(of_gevent(caught("TypeError", *made, frame("subprocess", "check_output"))))[0]
+    assert (finding.code, finding.certainty) == ("hub-misuse", "certain")
+    assert finding.title == (
+        f"on_done waits for a child process in a thread whose hub is not the first one's at {APP}:4, "
+        "which gevent refuses"
+    )
+    assert finding.subjects[0].line == 4
+
+
+ASKED = frame("asyncio.runners", "run")
+
+
+@pytest.mark.parametrize("inner", [(ASKED,), (frame("asyncio.base_events", "_check_running"), ASKED)])
+def test_a_second_loop_in_a_greenlet(inner: tuple[Frame, ...]) -> None:
+    finding = diagnose(of_gevent(caught("RuntimeError", *inner)))[0]
+    assert (finding.code, finding.certainty) == ("hub-misuse", "likely")
+    assert finding.title.endswith(
+        f"starts an event loop while another greenlet of the thread runs one at {APP}:4, which asyncio refuses"
+    )
+
+
+def switching(how: How) -> Report:
+    """A greenlet.error."""
+    report = of_gevent(caught("greenlet.error"))
+    report.exceptions[0].how = how
+    return report
+
+
+def test_a_switch_to_another_threads_greenlet() -> None:
+    assert codes(switching("thread"))[0] == ("hub-misuse", "likely")
+
+
+@pytest.mark.parametrize(
+    "report",
+    [
+        caught("TypeError", *MADE_BY_GEVENT),  # a program without gevent: files that are called like its own
+        of_gevent(caught("TypeError", MADE_BY_GEVENT[0])),  # the program made the watcher, of what is no number
+        of_gevent(caught("TypeError", MADE_BY_GEVENT[1])),
+        of_gevent(caught("ValueError", *MADE_BY_GEVENT)),
+        caught("RuntimeError", ASKED),
+        of_gevent(caught("ValueError", ASKED)),  # what it was given is no coroutine
+        of_gevent(caught("RuntimeError", frame("asyncio.base_events", "_check_closed"), ASKED)),
+        # in a coroutine, where no greenlet is needed for it
+        of_gevent(caught("RuntimeError", ASKED, frame("__main__", "fetch"), frame("asyncio.events", "_run"))),
+        switching("uncaught"),  # of the only thread: its greenlet has ended
+    ],
+)
+def test_near_misses_of_misuse(report: Report) -> None:
+    assert "hub-misuse" not in [code for code, _ in codes(report)]
 
 
 @pytest.mark.parametrize("function", ["run", "switch_out_of"])
