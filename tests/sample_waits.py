@@ -61,7 +61,7 @@ class Scene:
         self.report.objects.append(one)
         return one
 
-    def waits(self, thread: Thread, target: Thread | Object | None, kind: Any = None, **fields: Any) -> None:
+    def waits(self, thread: Thread | Greenlet, target: Thread | Object | None, kind: Any = None, **fields: Any) -> None:
         """The thread waits for another's end, for a lock, or for nothing that has a place in the report."""
         kinds = {"module_lock": "import_lock", "rlock": "lock", "process_lock": "lock", "semaphore": "lock"}
         if kind is None:
@@ -115,6 +115,7 @@ def every_hang() -> list[Report]:
         _native,
         livelock,
         _await_cycle,
+        _lost_wakeup,
     )
     return [build().report for build in scenes]
 
@@ -258,4 +259,10 @@ def _await_cycle() -> Scene:
         wait = WaitsFor(kind="join", target=other)
         scene.report.tasks.append(Task(id=name, moment="moment-1", name=name, waits_for=wait))
         scene.report.edges.append(Edge(origin=name, to=other, kind="waits", certainty="certain"))
+    return scene
+
+
+def _lost_wakeup() -> Scene:
+    scene = Scene()
+    scene.waits(scene.thread("MainThread"), scene.lock("done", "event", locked=None, count=1))
     return scene

@@ -46,6 +46,7 @@ class LockState(msgspec.Struct, frozen=True):
         what is in a queue, 1 for an event that is set
     word: the address that those who wait sleep on: a futex word's, or where they park in CPython's parking lot
     lock: the lock made in C (or RLock) that it stands on: a condition's `_lock`, a queue's `mutex`
+    limit, unfinished: a queue's `maxsize`, None for any number, and `unfinished_tasks`
     """
 
     address: int
@@ -56,6 +57,8 @@ class LockState(msgspec.Struct, frozen=True):
     count: int | None = None
     word: int | None = None
     lock: int | None = None
+    limit: int | None = None
+    unfinished: int | None = None
 
 
 def read_lock(interp: Interpreter, address: int) -> LockState | None:
@@ -206,6 +209,8 @@ def _read_python(interp: Interpreter, address: int, of_class: LockClass, nesting
         return _read_owned(interp, LockState(address, kind, name, count=number), attributes, below)
     if kind == "process_lock" and below:
         return replace(below, address=address, type=name, lock=below.address)
+    is_queue = kind == "queue"
+    limit = read_count(interp, attributes.get("maxsize")) if is_queue else None
     return LockState(
         address,
         kind,
@@ -214,6 +219,8 @@ def _read_python(interp: Interpreter, address: int, of_class: LockClass, nesting
         owner_ident=below.owner_ident if below and kind == "condition" else None,
         count=number,
         lock=_find_lowest(below),
+        limit=limit if limit and limit > 0 else None,
+        unfinished=read_count(interp, attributes.get("unfinished_tasks")) if is_queue else None,
     )
 
 

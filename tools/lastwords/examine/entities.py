@@ -75,6 +75,8 @@ class Entities:
                 owner=self.find_thread(lock.owner_ident),
                 owner_ident=lock.owner_ident,
                 count=lock.count,
+                limit=lock.limit,
+                unfinished=lock.unfinished,
             )
             self.report.objects.append(self._objects[lock.address])
         return self._objects[lock.address].id

@@ -76,6 +76,7 @@ def _add_wait(entities: Entities, interp: Interpreter, thread: Thread, wait: Wai
         has_timeout=wait.has_timeout,
         serves=wait.serves,
         pid=wait.target if wait.kind in ("process", "io") else None,
+        function=wait.function,
     )
     if target is None:
         return

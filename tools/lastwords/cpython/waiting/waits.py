@@ -62,6 +62,7 @@ class Wait(msgspec.Struct, frozen=True):
             io: the only one at the other end)
     call: the system call; until: seconds of the epoch, None: for ever, or not known
     has_timeout: whether it ends by itself; serves: see kernel/serving.py
+    function: the method of `object` that waits, where the frames tell
     """
 
     tid: int | None
@@ -76,6 +77,7 @@ class Wait(msgspec.Struct, frozen=True):
     until: float | None = None
     has_timeout: bool = False
     serves: bool | None = None
+    function: str | None = None
 
 
 class Sleeper(msgspec.Struct, frozen=True):
@@ -181,6 +183,7 @@ class _Reader:
             chain=tuple(level.address for level in levels),
             target=self._find_owner(top) if kind in ("join", "import_lock") else None,
             detail=format_level(self.interp, top),
+            function=top.function,
         )
 
     def _find_owner(self, level: Level) -> int | None:

@@ -1,0 +1,114 @@
+"""`lost-wakeup`: somebody waits for what is there: a lock that is free, an event that is set, a queue with items."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from lastwords.diagnose.actors import Actor, stand
+from lastwords.diagnose.exits import describe_activity
+from lastwords.diagnose.wait_graph import WaitGraph, graph_of
+from lastwords.model import Certainty, Evidence, Finding, Greenlet, Object, Report, Thread, WaitsFor
+
+CODE = "lost-wakeup"
+LOCKS = ("lock", "rlock", "semaphore")
+QUEUES = ("Queue", "LifoQueue", "PriorityQueue")  # a class made from one may count in its own way
+LONG = 1.0  # seconds that a thread has slept: one that was woken just now has not
+
+EXPLANATION = (
+    "What it waits for is there already, and it still sleeps: whoever gave it did not wake it, or woke nobody, and "
+    "nobody will do so again before the next time, which may never come."
+)
+FIX = (
+    "Find who gives it. Under gevent: a thread without a hub that releases a lock of gevent's may wake nobody (gevent "
+    "26.9 does); give work of such threads a queue.SimpleQueue of the original module, or the hub's threadpool. With "
+    "threads: what was interrupted between setting and notifying (an exception from a signal handler, a fork)."
+)
+
+
+def diagnose(report: Report) -> Iterator[Finding]:
+    """One finding for each object that is there, and still waited for."""
+    graph = graph_of(report)
+    told: set[str] = set()
+    for identity, edge in graph.waits.items():
+        actor, found = graph.actors.by_id[identity], graph.actors.objects.get(edge.to)
+        if found is None or found.id in told or actor.waits_for is None:
+            continue
+        state = _describe_state(found, actor.waits_for)
+        if state and _is_asleep(report, actor) and _is_quiet(report, actor):
+            told.add(found.id)
+            yield _make_finding(graph, actor, found, state)
+
+
+def _describe_state(found: Object, wait: WaitsFor) -> str | None:
+    """Why there is nothing to wait for; None where there is."""
+    if found.kind in LOCKS and wait.kind == "lock" and found.locked is False:
+        return "is free"
+    if found.kind == "event" and wait.kind == "event" and found.count == 1:
+        return "is set"
+    if found.kind == "simple_queue" and found.count:
+        return f"has {found.count} items"
+    if found.kind == "queue" and (found.type or "").rpartition(".")[2] in QUEUES:
+        return _describe_queue(found, wait)
+    return None
+
+
+def _describe_queue(found: Object, wait: WaitsFor) -> str | None:
+    if wait.function == "get" and found.count:
+        return f"has {found.count} items"
+    if wait.function == "put" and found.count is not None and found.limit and found.count < found.limit:
+        return f"has room: {found.count} items of at most {found.limit}"
+    return "has no unfinished task" if wait.function == "join" and found.unfinished == 0 else None
+
+
+def _is_asleep(report: Report, actor: Actor) -> bool:
+    """Whether it is not about to go on."""
+    if isinstance(actor, Thread):
+        return actor.state == "sleeping" and actor.consistent is not False and (actor.idle_s or 0.0) >= LONG
+    hubs = [one for one in report.hubs if one.moment == actor.moment]
+    quiet = [one for one in hubs if one.state == "polling" and one.complete and not one.counts.get("callbacks")]
+    is_hubs = isinstance(actor, Greenlet) and any(one.thread == actor.thread for one in hubs)
+    return is_hubs and len(quiet) == len(hubs)
+
+
+def _is_quiet(report: Report, actor: Actor) -> bool:
+    """Whether nobody is in the middle of waking it: no thread of the process runs, or is about to run, Python."""
+    others = [one for one in report.threads if one.moment == actor.moment and one.id != actor.id]
+    return all(_is_waiting(one) for one in others if one.interpreter is not None)
+
+
+def _is_waiting(thread: Thread) -> bool:
+    wait = thread.waits_for
+    return wait is not None and wait.kind != "gil" and thread.consistent is not False and not thread.error
+
+
+def _make_finding(graph: WaitGraph, actor: Actor, found: Object, state: str) -> Finding:
+    name, what = graph.actors.name(actor.id), graph.actors.name(found.id)
+    process = graph.actors.process(actor.id)
+    return Finding(
+        code=CODE,
+        title=f"{name} waits for {what}, which {state}: it was not woken",
+        certainty=_certainty(graph.report, actor),
+        process=process.id if process else None,
+        subjects=[graph.actors.subject(actor.id), graph.actors.subject(found.id)],
+        evidence=[
+            stand(actor, f"{name} {describe_activity(actor)}"),
+            Evidence(text=f"{what} {state}", address=found.address, value=found.type),
+            *_describe_quiet(graph.report, actor),
+        ],
+        explanation=EXPLANATION,
+        fix=FIX,
+    )
+
+
+def _certainty(report: Report, actor: Actor) -> Certainty:
+    whole = {one.id for one in report.moments if one.capture.complete}
+    wait = actor.waits_for
+    return "certain" if wait and wait.certainty == "certain" and actor.moment in whole else "likely"
+
+
+def _describe_quiet(report: Report, actor: Actor) -> Iterator[Evidence]:
+    if isinstance(actor, Thread):
+        yield Evidence(text="it has not run for", value=f"{actor.idle_s or 0.0:.1f} s")
+    else:
+        yield Evidence(text="its hub polls, and has no callback to make")
+    yield Evidence(text="no thread of the process runs that might be about to wake it")
