@@ -15,7 +15,7 @@ from pathlib import Path
 
 from harm.peers import Tool
 from harm.server import Server
-from harm.strikes import strike
+from harm.strikes import end_stopper, strike
 
 HANGS_SECONDS = 10.0  # far above what is allowed: it is said then, and ended
 ALLOWED_SECONDS = 2.0
@@ -81,6 +81,7 @@ class Freezer:
             struck = strike(process, pid, signal.SIGSTOP, victims="both" if self.both else "tool", after=after)
             stopped = self.server.find_stopped(HANGS_SECONDS)
             process.kill()
+        end_stopper(struck)
         if stopped:
             self.freezes.failures.append(f"still stopped after {HANGS_SECONDS:g} s: {stopped}")
             self.server.revive()

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harm.peers import Tool
-from harm.server import Server, find_tracer
+from harm.server import Server
 from harm.strikes import strike
 
 TOOL_SECONDS = 60.0
@@ -107,9 +107,9 @@ class Killer:
         """At the server, after a kill; it is helped on where it needs that."""
         stopped = self.server.find_stopped()
         self.kills.left_stopped += bool(stopped)
-        self.kills.left_tracing += bool(find_tracer(self.server.pid))
+        self.kills.left_tracing += bool(self.server.find_tracer())
         if stopped:
-            self.kills.failures.append(f"left stopped: {stopped}, tracer {find_tracer(self.server.pid)}")
+            self.kills.failures.append(f"left stopped: {stopped}, tracer {self.server.find_tracer(0)}")
             self.server.revive()
         if not self.server.is_there():
             self.kills.died += 1

@@ -28,6 +28,7 @@ from interpreters import CHECKOUT, describe_python, find_python
 
 OUTPUT = CHECKOUT / ".cache" / "harm"
 KILLS, FREEZES, ATTACHES, PEER_ATTACHES = 200, 200, 1000, 100  # and 100 queued signals for each attach
+SERVERS = ("threads", "gevent")  # ATTACHES in all
 CALLS_SECONDS, CALLS_LOOKS = 12, 3
 QUICK = 10  # how much less
 
@@ -86,9 +87,10 @@ def measure_freezes(run: Run) -> tuple[list[Table], list[Any]]:
 def measure_attaches(run: Run) -> tuple[list[Table], list[Any]]:
     """Requests while tools look."""
     measured = []
-    for kind in ("threads", "gevent"):
-        tools = [(tool, run.count(ATTACHES if tool is OURS[0] else PEER_ATTACHES)) for tool in (NOTHING, *OURS)]
-        tools += [(tool, run.count(PEER_ATTACHES)) for tool in find_peers()]
+    for kind in SERVERS:
+        ours = run.count(ATTACHES) // len(SERVERS)
+        peers = min(run.count(PEER_ATTACHES), ours)
+        tools = [(tool, ours if tool is OURS[0] else peers) for tool in (NOTHING, *OURS, *find_peers())]
         with run.serving(kind) as server:
             measured += attaches.look_in_turn(server, kind, tools, run.scratch)
     run.judge("attaches", [one for one in measured if one.tool.startswith("lastwords")])

@@ -90,6 +90,13 @@ class Server:
             time.sleep(0.002)
         return stopped
 
+    def find_tracer(self, seconds: float = SETTLE_SECONDS) -> int:
+        """The process that still traces a thread of it after so long; 0 for none."""
+        deadline = time.monotonic() + seconds
+        while (tracer := find_tracer(self.pid)) and time.monotonic() < deadline:
+            time.sleep(0.002)
+        return tracer
+
     def revive(self) -> None:
         """It goes on, whoever left it stopped."""
         os.kill(self.pid, signal.SIGCONT)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import time
 from contextlib import suppress
@@ -47,6 +48,18 @@ def find_stopper(parent: int) -> int:
     """The process that holds threads still for lastwords; 0 where there is none (yet)."""
     with suppress(OSError):
         for child in Path(f"/proc/{parent}/task/{parent}/children").read_text().split():
-            if STOPPER in Path(f"/proc/{child}/cmdline").read_bytes():
+            if is_stopper(int(child)):
                 return int(child)
     return 0
+
+
+def is_stopper(pid: int) -> bool:
+    """Whether this process holds threads still, or will."""
+    return STOPPER in Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
+def end_stopper(struck: Strike | None) -> None:
+    """One that was frozen before it had anything to let go would stay so."""
+    with suppress(OSError):
+        if struck is not None and struck.stopper and is_stopper(struck.stopper):
+            os.kill(struck.stopper, signal.SIGKILL)
