@@ -15,11 +15,13 @@ AT = [Frame(kind="python", module="__main__", function="serve", file="/srv/app.p
 WAIT = WaitsFor(kind="queue", detail="Queue.get: 0 items")
 
 
-def judge(function: str = "_shutdown", **thread: Any) -> Finding:  # noqa: ANN401
+def judge(function: str = "_shutdown", *, in_c: bool = False, **thread: Any) -> Finding:  # noqa: ANN401
+    frames = [python(function, "/usr/lib/python3.11/threading.py", 1590)]
     one = caught(
         "KeyboardInterrupt",
         native("PyErr_WriteUnraisable", "wait_for_thread_shutdown"),
-        [python(function, "/usr/lib/python3.11/threading.py", 1590)],
+        [] if in_c else frames,
+        python_stack=frames if in_c else [],
         phase="shutdown",
         moment="moment-1",
     )
@@ -43,6 +45,10 @@ def test_the_thread_for_which_the_exit_waited() -> None:
     "change",
     [{"daemon": True}, {"daemon": None}, {"finishing": True}, {"moment": "moment-0"}, {"function": "notify"}],
 )
+def test_the_join_in_c_has_no_traceback() -> None:
+    assert judge(in_c=True).title == judge().title
+
+
 def test_for_others_it_did_not_wait(change: dict[str, Any]) -> None:
     finding = judge(**change)
     assert finding.code == "interrupt-lost"

@@ -64,8 +64,11 @@ def diagnose(report: Report) -> Iterator[Finding]:
 
 
 def _find_joined(report: Report, caught: Caught) -> list[Thread]:
-    """The threads for which the exit waited when the interrupt came: one of them, in an order of its own."""
-    entered = entered_at(caught)
+    """The threads for which the exit waited when the interrupt came: one of them, in an order of its own.
+
+    From 3.13 on the join is in C, where the exception is dropped at once, without a traceback.
+    """
+    entered = entered_at(caught) or next(reversed(caught.python_stack), None)
     if caught.moment is None or entered is None or entered.function != "_shutdown":
         return []
     threads = [one for one in report.threads if one.moment == caught.moment and not one.is_main]
