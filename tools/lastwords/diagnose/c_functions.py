@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from lastwords.diagnose.caught import c_callers, c_name
 from lastwords.model import Caught, Certainty
@@ -70,8 +70,7 @@ KINDS = [(CALLBACK, CALLBACKS), (FINALIZER, FINALIZERS), (OUTPUT, OUTPUTS)]
 KNOWN = {name: (kind, what) for kind, table in KINDS for name, what in table.items()}
 
 
-@dataclass(frozen=True)
-class Dropper:
+class Dropper(msgspec.Struct, frozen=True):
     """What dropped an exception; certain if no C frame inside it lacks a name."""
 
     kind: str

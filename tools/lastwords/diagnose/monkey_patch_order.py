@@ -8,7 +8,8 @@ looks for the new name and finds only the old one: KeyError, in code that nobody
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+import msgspec
 
 from lastwords.diagnose.caught import (
     evidence,
@@ -41,8 +42,7 @@ Or start it as `python -m gevent.monkey PROGRAM`. gunicorn's gevent worker patch
 is imported before that (--preload, the configuration file) comes too early."""
 
 
-@dataclass(frozen=True)
-class Case:
+class Case(msgspec.Struct, frozen=True):
     """The facts about one KeyError. What is None was not read, and makes the verdict less certain."""
 
     caught: Caught

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import TypeVar
+
+import msgspec
 
 from lastwords.frames import is_patchers, own_frame
 from lastwords.model import Frame, Patch, Process, Report, WatchedImport
@@ -12,8 +13,7 @@ from lastwords.model import Frame, Patch, Process, Report, WatchedImport
 Record = TypeVar("Record", Patch, WatchedImport)
 
 
-@dataclass(frozen=True)
-class TooLate:
+class TooLate(msgspec.Struct, frozen=True):
     """A module that gevent patched, and its first import; `before` tells whether the import came first."""
 
     process: str

@@ -5,7 +5,6 @@ Who is at the other end of a connected pair of unix sockets only netlink tells: 
 
 from __future__ import annotations
 
-import socket
 import struct
 from collections.abc import Iterator
 from functools import cached_property
@@ -185,6 +184,8 @@ def _read_unix(path: Path) -> Iterator[Socket]:
 
 def ask_unix_peer(inode: int) -> int | None:
     """The inode of the unix socket that is connected to this one; 0: not accepted yet; None: the kernel did not say."""
+    import socket  # noqa: PLC0415 (start-up time)
+
     request = _REQUEST.pack(socket.AF_UNIX, 0, 0, 0xFFFF_FFFF, inode & 0xFFFF_FFFF, UDIAG_SHOW_PEER, ANY_COOKIE)
     header = _MESSAGE.pack(_MESSAGE.size + len(request), SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST, 1, 0)
     try:

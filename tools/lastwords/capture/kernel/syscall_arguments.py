@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import socket
 import struct
 from ipaddress import IPv4Address
 
 from lastwords.capture.kernel.sockets import format_ipv6
 from lastwords.capture.memory import Memory, ReadError
 
+AF_UNIX, AF_INET, AF_INET6 = 1, 2, 10  # linux/socket.h
 SOCKADDR_LIMIT = 128  # sizeof(struct sockaddr_storage)
 POLLED_LIMIT = 4096
 SELECTED_LIMIT = 1 << 16
@@ -41,11 +41,11 @@ def read_sockaddr(memory: Memory, address: int, size: int) -> str:
         raise ReadError(f"{size} bytes are no address")
     data = memory.read(address, size)
     family = int.from_bytes(data[:2], "little")
-    if family == socket.AF_INET and size >= 8:
+    if family == AF_INET and size >= 8:
         return f"{IPv4Address(data[4:8])}:{int.from_bytes(data[2:4], 'big')}"
-    if family == socket.AF_INET6 and size >= 24:
+    if family == AF_INET6 and size >= 24:
         return format_ipv6(data[8:24], int.from_bytes(data[2:4], "big"))
-    if family == socket.AF_UNIX:
+    if family == AF_UNIX:
         name = data[2:]
         return os.fsdecode(b"@" + name[1:] if name[:1] == b"\0" else name.partition(b"\0")[0])
     return f"an address of family {family}"
