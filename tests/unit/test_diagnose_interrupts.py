@@ -41,14 +41,14 @@ def test_the_thread_for_which_the_exit_waited() -> None:
     assert (finding.evidence[0].file, finding.evidence[0].line) == ("/srv/app.py", 13)
 
 
-@pytest.mark.parametrize(
-    "change",
-    [{"daemon": True}, {"daemon": None}, {"finishing": True}, {"moment": "moment-0"}, {"function": "notify"}],
-)
 def test_the_join_in_c_has_no_traceback() -> None:
     assert judge(in_c=True).title == judge().title
 
 
+@pytest.mark.parametrize(
+    "change",
+    [{"daemon": True}, {"daemon": None}, {"finishing": True}, {"moment": "moment-0"}, {"function": "notify"}],
+)
 def test_for_others_it_did_not_wait(change: dict[str, Any]) -> None:
     finding = judge(**change)
     assert finding.code == "interrupt-lost"
