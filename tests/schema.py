@@ -24,6 +24,12 @@ def check_report(document: bytes | dict[str, Any]) -> dict[str, Any]:
     data: dict[str, Any] = json.loads(document) if isinstance(document, bytes) else document
     broken = [f"{error.json_path}: {error.message}" for error in _validator().iter_errors(data)]
     assert not broken, "\n".join(broken)
-    ids = [one["id"] for part in data.values() if isinstance(part, list) for one in part if "id" in one]
+    ids = [
+        one["id"]
+        for part in data.values()
+        if isinstance(part, list)
+        for one in part
+        if isinstance(one, dict) and "id" in one
+    ]
     assert len(ids) == len(set(ids)), f"ids are not unique: {sorted(ids)}"
     return data

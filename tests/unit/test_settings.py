@@ -1,4 +1,4 @@
-"""Defaults of `run`: the command line before the environment before the nearest pyproject.toml; what is wrong is told."""
+"""Defaults of `run`: command line, environment, the nearest pyproject.toml, in this order; what is wrong is said."""
 
 # ruff: noqa: ANN401 - what `run` was asked for
 

@@ -102,7 +102,8 @@ def tree() -> Report:
             one.moment = moment.id
         for whole, part in (
             (made.processes, scene.report.processes), (made.moments, scene.report.moments),
-            (made.threads, scene.report.threads), (made.objects, scene.report.objects), (made.edges, scene.report.edges),
+            (made.threads, scene.report.threads), (made.objects, scene.report.objects),
+            (made.edges, scene.report.edges),
         ):  # fmt: skip
             whole.extend(part)  # type: ignore[arg-type]
         if number:

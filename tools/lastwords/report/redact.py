@@ -38,6 +38,7 @@ AS_THEY_ARE = frozenset(  # fields
     ]
 )  # fmt: skip
 _PATH = re.compile(r"(?<![\w<>/.])~?/(?:[^\s/:,;'\"()<>|`]+/)*[^\s/:,;'\"()<>|`]+")
+_CODE = re.compile(r"\.(?:pyc?|pyx|so(?:\.\d+)*|[ch]|cc|cpp)$")
 _ADDRESS = re.compile(
     r"\b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?|\[[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*\](?::\d+)?|(?<!\w)@[^\s,;)]+"
 )
@@ -59,11 +60,17 @@ def hide_path(path: str) -> str:
     return f"{FOLDED}/{inside}" if inside else PurePath(path).name or HIDDEN
 
 
+def _hide_path_in_text(path: str) -> str:
+    """As above where it is a file of code; of a file of data the name is hidden, too."""
+    return hide_path(path) if _CODE.search(path) else FOLDED
+
+
 class _Redaction:
     def __init__(self, report: Report) -> None:
         self._kept = set(map(str, _own_numbers(report)))
-        words = sorted(set(_find_words(report)) - self._kept - {""}, key=len, reverse=True)
-        self._words = re.compile("|".join(map(_bounded, words))) if words else None
+        words = sorted(set(_find_words(report)) - self._kept - {"", HIDDEN}, key=len, reverse=True)
+        self._texts = _any_of(one for one in words if "/" in one)
+        self._words = _any_of(one for one in words if "/" not in one)
 
     def hide(self, one: One) -> One:
         """A struct like this one, each field by its rule."""
@@ -91,10 +98,9 @@ class _Redaction:
         return value
 
     def hide_text(self, text: str) -> str:
-        """A sentence: without what is hidden elsewhere, paths and addresses."""
-        if self._words is not None:
-            text = self._words.sub(HIDDEN, text)
-        return _ADDRESS.sub(HIDDEN, _PATH.sub(lambda found: hide_path(found[0]), text))
+        """A sentence: without what is hidden elsewhere, paths and addresses. Paths while they are whole."""
+        text = _PATH.sub(lambda found: _hide_path_in_text(found[0]), self._texts.sub(HIDDEN, text))
+        return self._words.sub(HIDDEN, _ADDRESS.sub(HIDDEN, text))
 
     def hide_name(self, text: str) -> str:
         """A name that somebody gave a thread stays, unless it is more than a name."""
@@ -105,10 +111,14 @@ class _Redaction:
         return text if text in self._kept else HIDDEN
 
 
+def _any_of(words: Iterable[str]) -> re.Pattern[str]:
+    return re.compile("|".join(map(_bounded, words)) or r"(?!)")
+
+
 def _bounded(word: str) -> str:
     """A pattern of the word where it is not a part of a longer one."""
     before = r"(?<!\w)" if word[0].isalnum() or word[0] == "_" else ""
-    after = r"(?!\w)" if word[-1].isalnum() or word[-1] == "_" else ""
+    after = r"(?![\w/])" if word[-1].isalnum() or word[-1] == "_" else ""
     return f"{before}{re.escape(word)}{after}"
 
 
@@ -123,9 +133,10 @@ def _own_numbers(report: Report) -> Iterator[int]:
 def _find_words(report: Report) -> Iterator[str]:
     """What has a field of its own that will be hidden, to be looked for in sentences."""
     for process in report.processes:
-        yield from (word for word in [" ".join(process.argv), *process.argv[1:]] if len(word) >= LONG)
         yield process.cwd or ""
-        yield from (each for one in process.fds for each in (one.target, one.peer or "") if len(each) >= LONG)
+        words = [" ".join(process.argv), *process.argv[1:]]
+        words += [word for one in process.fds for word in (one.target, one.peer or "")]
+        yield from (word for word in words if len(word) >= LONG and not _is_path(word))
     for caught in report.exceptions:
         yield from _find_in_exception(caught.exception)
         yield from _find_in_value(caught.object)
@@ -140,6 +151,11 @@ def _find_words(report: Report) -> Iterator[str]:
     yield from (one.name for group in actors for one in group if one.name and not _NAME.fullmatch(one.name))
 
 
+def _is_path(word: str) -> bool:
+    """That is found in a sentence as what it is."""
+    return word.endswith(".py") or _PATH.fullmatch(word) is not None
+
+
 def _find_locals(report: Report) -> Iterator[Iterable[Value]]:
     for group in (report.threads, report.greenlets, report.tasks):
         for one in group:
@@ -149,15 +165,18 @@ def _find_locals(report: Report) -> Iterator[Iterable[Value]]:
 
 def _find_in_exception(exception: ExceptionValue | None) -> Iterator[str]:
     while exception is not None:
-        yield exception.value or ""
+        yield from _unquoted(exception.value or "")
         for argument in exception.args:
             yield from _find_in_value(argument)
         exception = exception.cause or exception.context
 
 
 def _find_in_value(value: Value | None) -> Iterator[str]:
-    """Its text; and without the quotes where it is a string's."""
-    text = (value and value.repr) or ""
+    return _unquoted((value and value.repr) or "")
+
+
+def _unquoted(text: str) -> Iterator[str]:
+    """The text; and without its quotes where it is a string's."""
     yield text
     yield text[1:-1] if text[:1] in ("'", '"') and text[-1:] == text[:1] else ""
 
@@ -188,9 +207,10 @@ def _hide_changes(_: _Redaction, __: TraceCall, changed: list[str]) -> list[str]
     return [f"{one.partition(' = ')[0]} = {HIDDEN}" for one in changed]
 
 
-def _hide_target(_: _Redaction, __: Descriptor, target: str) -> str:
-    """What kind it is (`socket:`, `pipe:`), or a file's name."""
-    return hide_path(target) if target.startswith("/") else target.partition("[")[0] + HIDDEN
+def _hide_target(redaction: _Redaction, one: Descriptor, target: str) -> str:
+    """What kind it is: `socket:<hidden>`, `pipe:<hidden>`, `<path>`."""
+    kind, bracket, _ = target.partition("[")
+    return FOLDED if target.startswith("/") else f"{kind}{HIDDEN}" if bracket else target
 
 
 Rule = Callable[[_Redaction, Any, Any], Any]
@@ -208,6 +228,7 @@ RULES: dict[tuple[str, str], Rule] = {
     ("Evidence", "file"): _hide_path,
     ("Value", "repr"): _hide_text_of,
     ("ExceptionValue", "value"): _hide_text_of,
+    ("Object", "state"): lambda redaction, _, state: redaction.hide_any(state),
     ("Caught", "message"): _hide_text_of,
     ("Thread", "name"): _hide_name,
     ("Greenlet", "name"): _hide_name,

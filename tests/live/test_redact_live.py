@@ -1,0 +1,45 @@
+"""`attach --redact` on a program that has something of its own everywhere: nothing of it is left."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from harness import TARGETS, clean_environment, running
+from interpreters import CHECKOUT, Interpreter
+
+WORD = "hush"
+SECRETS = ("socket", "cwd", "file", "exception", "local", "name", "argument")
+
+
+def attach(pid: int, *options: str) -> str:
+    """What it says on stdout."""
+    command = [sys.executable, "-m", "lastwords", "attach", str(pid), "--locals", "--all", *options]
+    environment = clean_environment({"PYTHONPATH": str(CHECKOUT / "tools")})
+    done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment, timeout=120)
+    assert done.returncode in (0, 5), done.stderr
+    return done.stdout
+
+
+def test_nothing_of_the_program_is_left(interpreter: Interpreter, tmp_path: Path) -> None:
+    folder = tmp_path / f"{WORD}-cwd"
+    folder.mkdir()
+    command: list[str | Path] = [
+        interpreter.path,
+        TARGETS / "has_secrets.py",
+        f"{WORD}-socket-{os.getpid()}",
+        f"{WORD}-argument",
+    ]
+    with running(command, cwd=folder, env={"SECRET": f"{WORD}-environment"}) as target:
+        target.wait_for("ready")
+        open_text = attach(target.pid, "-v") + attach(target.pid, "--json", "-")
+        assert [word for word in SECRETS if f"{WORD}-{word}" not in open_text] == []
+        text = attach(target.pid, "-v", "--redact")
+        saved = attach(target.pid, "--json", "-", "--redact")
+    assert WORD not in text
+    assert WORD not in saved
+    assert "has_secrets.py" in text and "serve" in text and "password" in text
+    assert json.loads(saved)["processes"][0]["cwd"] == "<hidden>"
