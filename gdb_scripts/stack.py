@@ -10,6 +10,8 @@ from typing import Any, Dict
 import gdb
 
 MAX_FRAMES = 200
+PRESERVED = ("rip", "rsp", "rbp", "rbx", "r12", "r13", "r14", "r15")  # what a stack is unwound from (System V ABI)
+WORD = 0xFFFFFFFFFFFFFFFF
 loaded: "set[tuple[int, str]]" = set()  # (inferior, library) whose symbols were read
 
 
@@ -19,11 +21,11 @@ def forget_loaded(inferior: int) -> None:
 
 
 def read_stack(inferior: int) -> Dict[str, Any]:
-    """The frames of the selected thread, innermost first; `problem` says why they end early."""
+    """The frames of the selected thread, innermost first; `problem` says why they end early. And its registers."""
     while True:
         missing = find_unread_library(inferior)
         if missing is None:
-            return read_frames()
+            return {**read_frames(), "registers": read_registers()}
         loaded.add((inferior, missing))
         gdb.execute("sharedlibrary " + re.escape(missing), to_string=True)
 
@@ -39,6 +41,12 @@ def find_unread_library(inferior: int) -> "str | None":
             return library
         frame = older(frame)
     return None
+
+
+def read_registers() -> Dict[str, int]:
+    """Those with which lastwords unwinds the stack by itself."""
+    frame = gdb.newest_frame()
+    return {name: int(frame.read_register(name)) & WORD for name in PRESERVED}
 
 
 def older(frame: "gdb.Frame") -> "gdb.Frame | None":

@@ -8,28 +8,32 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from lastwords.capture.gdb import GdbSession
-from lastwords.cpython import Interpreter, ReadError, read_pending_exception, read_stack
+from lastwords.cpython import Interpreter, ReadError, read_pending_exception
 from lastwords.errors import LastwordsError
-from lastwords.model import Capture, Caught, Exit, Frame, Moment, Thread
+from lastwords.examine.describe import new_report
+from lastwords.frames import python_frames
+from lastwords.model import Capture, Caught, Exit, Moment, Report, Thread
+from lastwords.watch.bystanders import Standing
 from lastwords.watch.stops import Stop, stop_from_event
 
 STOP_SECONDS = 2.0
 Reader = Callable[[int], Interpreter]
+ReadThreads = Callable[[Interpreter, Moment, Sequence[Standing]], Report]
 
 
 @dataclass
 class Crash:
-    """What was read of a process when the signal came."""
+    """What was read of a process when the signal came; `part` has its threads."""
 
     number: int
     moment: Moment
     caught: Caught
-    threads: list[Thread]
+    part: Report
 
 
 @dataclass
@@ -57,43 +61,46 @@ def halt(session: GdbSession, first: Stop) -> Halted:
     return halted
 
 
-def read_crash(session: GdbSession, halted: Halted, reader: Reader, moment: Moment, message: str | None) -> Crash:
-    """The C and Python stacks of all threads that stand still, the one with the signal first."""
-    first = halted.stops[0]
-    if halted.missing:
-        moment.capture.problems.append(f"{halted.missing} threads did not stop within {STOP_SECONDS:.0f} s")
-        moment.capture.complete = False
-    threads = [_read_thread(session, stop, reader, moment) for stop in halted.stops]
+def read_crash(
+    standing: Sequence[Standing], reader: Reader, read_threads: ReadThreads, moment: Moment, message: str | None
+) -> Crash:
+    """The stacks of all threads of a process; the first of those that gdb holds is the one with the signal."""
+    first = standing[0]
+    part, error = _read_threads(standing, reader, read_threads, moment)
+    thread = next((one for one in part.threads if one.tid == first.stop.tid), None)
     caught = Caught(
         id=f"{moment.id}-exception",
         process=moment.process,
         how="fatal",
         moment=moment.id,
-        thread=threads[0].id,
-        message=message or f"signal {first.signal}",
-        stack=threads[0].c_stack_gdb or [],
-        python_stack=threads[0].stack,
-        error=threads[0].error,
+        thread=thread.id if thread else None,
+        message=message or f"signal {first.stop.signal}",
+        stack=first.frames,
+        python_stack=list(python_frames(thread.stack)) if thread else [],
+        error=error or (thread.error if thread else None) or first.error,
     )
-    _add_exception(caught, first, reader)
-    return Crash(int(signal.Signals[str(first.signal)]), moment, caught, threads)
+    _add_exception(caught, first.stop, reader)
+    return Crash(int(signal.Signals[str(first.stop.signal)]), moment, caught, part)
 
 
-def _read_thread(session: GdbSession, stop: Stop, reader: Reader, moment: Moment) -> Thread:
-    thread = Thread(id=f"{moment.id}-thread-{stop.tid}", moment=moment.id, tid=stop.tid, ident=stop.ident)
-    thread.is_main = stop.tid == stop.pid
-    thread.c_stack_gdb, thread.error = read_c_stack(session, stop.tid)
+def _read_threads(
+    standing: Sequence[Standing], reader: Reader, read_threads: ReadThreads, moment: Moment
+) -> tuple[Report, str | None]:
+    """All threads; and why there are only those that gdb told of, if so."""
     try:
-        interpreter = reader(stop.pid)
-        tstate = interpreter.find_thread(stop.ident)
-        if tstate is None:
-            thread.state = "no Python thread"
-        else:
-            stack = read_stack(interpreter, tstate)
-            thread.stack, thread.error = stack.frames, stack.error or thread.error
+        return read_threads(reader(standing[0].stop.pid), moment, standing), None
     except (LastwordsError, ReadError) as error:
-        thread.error = str(error)
-    return thread
+        part = new_report("run")
+        part.threads += [_make_bare_thread(moment, one) for one in standing]
+        return part, str(error)
+
+
+def _make_bare_thread(moment: Moment, held: Standing) -> Thread:
+    stop = held.stop
+    return Thread(
+        id=f"{moment.id}-thread-{stop.tid}", moment=moment.id, tid=stop.tid, ident=stop.ident,
+        is_main=stop.tid == stop.pid, c_stack_gdb=held.frames, error=held.error,
+    )  # fmt: skip
 
 
 def _add_exception(caught: Caught, stop: Stop, reader: Reader) -> None:
@@ -104,13 +111,6 @@ def _add_exception(caught: Caught, stop: Stop, reader: Reader) -> None:
         caught.exception = read_pending_exception(interpreter, tstate) if tstate else None
     except (LastwordsError, ReadError) as error:
         caught.error = caught.error or str(error)
-
-
-def read_c_stack(session: GdbSession, tid: int) -> tuple[list[Frame], str | None]:
-    """gdb's frames of a stopped thread, innermost first, and why they end early if they do."""
-    answer = session.order("stack", tid=tid)
-    frames = [Frame(kind="native", **frame) for frame in answer.get("frames", [])]
-    return frames, answer.get("error") or answer.get("problem")
 
 
 def new_moment(identity: str, process: str, started: float) -> Moment:

@@ -15,8 +15,10 @@ import msgspec
 from lastwords.capture.kernel.family import list_family
 from lastwords.capture.launch import Child
 from lastwords.errors import LastwordsError
-from lastwords.examine import Options, attach_tree
+from lastwords.examine import Options
+from lastwords.examine.tree import attach_tree
 from lastwords.model import Moment, Process, Report
+from lastwords.watch.merge import add_part
 from lastwords.watch.options import GRACE_SECONDS
 
 
@@ -49,10 +51,7 @@ def _add(report: Report, part: Report) -> None:
             complete(known[process.id], process)
         else:
             report.processes.append(process)
-    for field in msgspec.structs.fields(part):
-        value = getattr(part, field.name)
-        if isinstance(value, list) and field.name != "processes":
-            getattr(report, field.name).extend(value)
+    add_part(report, part)
 
 
 def complete(process: Process, other: Process) -> None:

@@ -19,12 +19,13 @@ from lastwords.capture.procfs import ProcessGoneError
 from lastwords.cpython import Interpreter, ReadError, open_process, read_threading, read_value
 from lastwords.errors import LastwordsError, SetupError
 from lastwords.model import Capture, Caught, Exit, Moment, Report
-from lastwords.watch.bystanders import add_all_threads, is_of
-from lastwords.watch.crashes import Crash, deadly, halt, new_moment, read_c_stack, read_crash
+from lastwords.watch.bystanders import Standing, Unwinders, read_all_threads, read_standing
+from lastwords.watch.crashes import STOP_SECONDS, Crash, deadly, halt, new_moment, read_crash
 from lastwords.watch.gdb_memory import GdbMemory
 from lastwords.watch.glance import Glance, Known, read_glance
 from lastwords.watch.hang import HangWatch
 from lastwords.watch.last import UNSEEN, find_unseen
+from lastwords.watch.merge import add_part
 from lastwords.watch.messages import read_message
 from lastwords.watch.options import Hang
 from lastwords.watch.processes import Processes
@@ -46,6 +47,7 @@ class Supervisor:
         self.numbers = numbers  # of the report's moments
         self._waiting: deque[dict[str, Any]] = deque()
         self._readers: dict[int, Interpreter] = {}
+        self._unwinders = Unwinders()
         self._open = OpenStops()
         self._glanced, self._read_before = Known(), Known()
         self._watches_hook = False
@@ -142,6 +144,7 @@ class Supervisor:
     def _forget(self, pid: int) -> None:
         """The process runs another program now, or none: no address that is known of it means anything."""
         self._readers.pop(pid, None)
+        self._unwinders.forget(pid)
         self._open.forget(pid)
         self._glanced.forget(pid)
         self._last = {tid: last for tid, last in self._last.items() if last[0].pid != pid}
@@ -234,12 +237,12 @@ class Supervisor:
         return known is not None
 
     def _add(self, stop: Stop, caught: Caught, interpreter: Interpreter | None, started: float) -> None:
-        caught.stack, problem = read_c_stack(self.session, stop.tid)
-        caught.error = caught.error or problem
+        standing = read_standing(self.session, stop)
+        caught.stack, caught.error = standing.frames, caught.error or standing.error
         judge_by_c_stack(caught)
         if interpreter is not None and caught.how == "thread" and not caught.python_stack:
             self._add_started(interpreter, stop, caught)
-        self._add_moment(stop, caught, interpreter, started)
+        self._add_moment(standing, caught, interpreter, started)
 
     def _read_last(self, stop: Stop) -> None:
         """The exception that ended the program, if nothing has been seen of it."""
@@ -252,9 +255,9 @@ class Supervisor:
             if last is not None:
                 identity = f"exception-{len(self.report.exceptions) + 1}"
                 caught = Caught(id=identity, process=process.id, how="uncaught", exception=last, error=UNSEEN)
-                self._add_moment(stop, caught, interpreter, started)
+                self._add_moment(read_standing(self.session, stop), caught, interpreter, started)
 
-    def _add_moment(self, stop: Stop, caught: Caught, interpreter: Interpreter | None, started: float) -> None:
+    def _add_moment(self, held: Standing, caught: Caught, interpreter: Interpreter | None, started: float) -> None:
         moment = Moment(
             id=f"moment-{next(self.numbers)}",
             process=caught.process,
@@ -264,10 +267,11 @@ class Supervisor:
         caught.moment = moment.id
         if interpreter is not None:
             with contextlib.suppress(ReadError):
-                self.report.threading.append(read_threading(interpreter, stop.ident, moment.id))
+                self.report.threading.append(read_threading(interpreter, held.stop.ident, moment.id))
             if len(self.report.moments) < THREADS_MOMENTS:
-                add_all_threads(self.report, moment, interpreter, stop)
-                caught.thread = next((one.id for one in self.report.threads if is_of(one, moment, stop)), None)
+                part = self._read_threads(interpreter, moment, [held])
+                caught.thread = next((one.id for one in part.threads if one.tid == held.stop.tid), None)
+                add_part(self.report, part)
         moment.capture.pause_ms = round((time.monotonic() - started) * 1000, 3)
         moment.capture.complete = caught.error is None
         self.report.moments.append(moment)
@@ -305,7 +309,11 @@ class Supervisor:
         halted = halt(self.session, stop)
         self._waiting.extend(halted.others)
         moment = new_moment(f"moment-{next(self.numbers)}", process.id, started)
-        crash = read_crash(self.session, halted, self._reader, moment, self._fatal.pop(stop.pid, None))
+        if halted.missing:
+            moment.capture.problems.append(f"{halted.missing} threads did not stop within {STOP_SECONDS:.0f} s")
+            moment.capture.complete = False
+        standing = [read_standing(self.session, one) for one in halted.stops]
+        crash = read_crash(standing, self._reader, self._read_threads, moment, self._fatal.pop(stop.pid, None))
         moment.capture.pause_ms = round((time.monotonic() - started) * 1000, 3)
         self._crashes[stop.pid] = crash
         return [one.tid for one in halted.stops]
@@ -313,7 +321,11 @@ class Supervisor:
     def _report(self, crash: Crash) -> None:
         self.report.moments.append(crash.moment)
         self.report.exceptions.append(crash.caught)
-        self.report.threads.extend(crash.threads)
+        add_part(self.report, crash.part)
+
+    def _read_threads(self, interpreter: Interpreter, moment: Moment, standing: Sequence[Standing]) -> Report:
+        process = self.processes.watched[standing[0].stop.pid]
+        return read_all_threads(process, moment, interpreter, standing, self._unwinders)
 
     def _let_go_of_children(self) -> None:
         for pid in self.processes.others():
