@@ -89,9 +89,12 @@ def test_a_filter_that_forbids_ptrace(waiting: Target) -> None:
     assert done.returncode == 5, done.stderr
     report = json.loads(done.stdout)
     assert [frame["function"] for frame in report["threads"][0]["stack"] if frame["kind"] == "python"] == ["<module>"]
-    assert report["moments"][0]["capture"]["problems"] == ["it could not be stopped: ptrace: Operation not permitted"]
-    done = attach(waiting.pid, "--no-pause", "--json", "-", before=partial(forbid, PTRACE))
-    assert (done.returncode, done.stderr) == (0, "")
+    assert report["moments"][0]["capture"]["problems"] == [
+        "it could not be stopped: ptrace: Operation not permitted: a seccomp filter is on (Seccomp: 2)"
+    ]
+    for forbidden in ((PTRACE,), (PTRACE, PROCESS_VM_READV)):
+        done = attach(waiting.pid, "--no-pause", "--json", "-", before=partial(forbid, *forbidden))
+        assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_a_filter_that_forbids_to_read(waiting: Target) -> None:

@@ -10,9 +10,11 @@ import pytest
 
 from lastwords.capture import procfs
 from lastwords.capture.memory import ReadError, unreadable
+from lastwords.capture.permission import explain_no_stop
 from lastwords.cpython.refusals import explain_end, explain_no_interpreter, explain_no_python, explain_refusal
 from lastwords.errors import SetupError, TargetError
 
+GOLDEN = Path(__file__).parents[1] / "golden"
 DELETED = "7f0000000000-7f0000001000 r-xp 00001000 fd:01 42   /usr/lib/libpython3.8.so.1.0 (deleted)\n"
 STATUS = """\
 Name:\tx
@@ -70,13 +72,28 @@ def test_without_a_known_reason(proc: Path) -> None:
     assert "may not be read: the kernel does not show why (a security module," in error.fact
 
 
-def test_yama(proc: Path) -> None:
+@pytest.mark.parametrize("scope", [1, 2, 3])
+def test_yama(proc: Path, scope: int) -> None:
     (proc / "sys/kernel/yama").mkdir(parents=True)
-    (proc / "sys/kernel/yama/ptrace_scope").write_text("1\n")
+    (proc / "sys/kernel/yama/ptrace_scope").write_text(f"{scope}\n")
     record(proc, os.getpid(), user=5)
     error = explain_refusal(70, PermissionError(13, "no"), proc)
-    assert error.fact.endswith("yama's ptrace_scope is 1: only children may be traced, and it is none.")
-    assert error.help == "sudo sysctl kernel.yama.ptrace_scope=0"
+    assert isinstance(error, SetupError)
+    golden = GOLDEN / f"attach_yama_{scope}.txt"
+    told = f"{error.fact}\n  {error.help}\n"
+    if os.environ.get("LASTWORDS_GOLDEN") == "write":
+        golden.write_text(told)
+    assert told == golden.read_text()
+
+
+def test_why_it_could_not_be_stopped(proc: Path) -> None:
+    record(proc, os.getpid(), user=5)
+    record(proc, 70, user=5)
+    assert explain_no_stop(70, "ptrace: Operation not permitted", proc) == (
+        "ptrace: Operation not permitted: process 77 traces it already (TracerPid), and there can be one only"
+    )
+    assert explain_no_stop(70, "it did not start", proc) == "it did not start"
+    assert explain_no_stop(71, "ptrace: Operation not permitted", proc) == "ptrace: Operation not permitted"
 
 
 def test_memory_that_makes_no_sense(proc: Path) -> None:

@@ -126,6 +126,20 @@ def explain_refusal(pid: int, said: str, proc: Path = procfs.PROC, ours: int | N
     return obstacle or Obstacle(f"nothing in /proc says why; gdb said: {said}", "lastwords doctor")
 
 
+def explain_no_stop(pid: int, said: str, proc: Path = procfs.PROC) -> str:
+    """Why a process that may be read could not be stopped: what was `said`, and what is known of that."""
+    if "not permitted" not in said:
+        return said
+    try:
+        rights = read_rights(proc, os.getpid())
+        obstacle = next(find_obstacles(rights, read_tracee(pid, proc)), None)
+    except (OSError, procfs.ProcessGoneError):
+        return said
+    filtered = f"a seccomp filter is on (Seccomp: {rights.seccomp})" if rights.seccomp else ""
+    why = obstacle.fact if obstacle else filtered
+    return f"{said}: {why}" if why else said
+
+
 def read_rights(proc: Path, pid: int) -> Tracer:
     """Those of process `pid`."""
     fields = procfs.read_fields(pid, proc)

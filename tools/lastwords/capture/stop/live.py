@@ -21,6 +21,7 @@ from lastwords.capture import procfs
 from lastwords.capture.architectures import this_machine
 from lastwords.capture.captured import Captured, KernelThread
 from lastwords.capture.memory import PAGE, Memory, ProcMemMemory, Range, ReadError, open_process_memory
+from lastwords.capture.permission import explain_no_stop
 from lastwords.capture.procfs import PROC, ProcessGoneError
 from lastwords.capture.stop.copied import CompletingMemory, CopiedMemory, Copy, Pages, RecordingMemory
 from lastwords.capture.stop.holding import Held, Holder, NotHeldError
@@ -103,7 +104,8 @@ def capture_in_steps(  # noqa: PLR0913
                 return target.captured((yield from _read_held(target, holder, dry_run, recheck)))
         except NotHeldError as error:
             yield
-            return target.captured(_read_moving(target, dry_run, f"it could not be stopped: {error}"))
+            why = explain_no_stop(pid, str(error), proc)
+            return target.captured(_read_moving(target, dry_run, f"it could not be stopped: {why}"))
 
 
 def finish(steps: Steps) -> Captured:
