@@ -202,6 +202,11 @@ class CachedMemory:
 
     def read_many(self, ranges: Sequence[Range]) -> list[bytes | None]:
         """See Memory. Fetches all pages that are missing in one go."""
+        self.prefetch(ranges)
+        return [_read_or_none(self, item) for item in ranges]
+
+    def prefetch(self, ranges: Iterable[Range]) -> None:
+        """Have these at hand, for reads that come one by one: what is missing of them is fetched in one go."""
         wanted = (
             number
             for address, size in ranges
@@ -209,7 +214,6 @@ class CachedMemory:
             for number in range(address & -PAGE, address + size, PAGE)
         )
         self._fetch(wanted)
-        return [_read_or_none(self, item) for item in ranges]
 
     def _fetch(self, numbers: Iterable[int]) -> None:
         missing = [number for number in dict.fromkeys(numbers) if number not in self._pages]
@@ -227,6 +231,9 @@ class UncachedMemory(CachedMemory):
     def read_many(self, ranges: Sequence[Range]) -> list[bytes | None]:
         """See Memory."""
         return self.memory.read_many(ranges)
+
+    def prefetch(self, ranges: Iterable[Range]) -> None:
+        """Nothing: it would not be kept."""
 
 
 def _is_sane(address: int, size: int) -> bool:

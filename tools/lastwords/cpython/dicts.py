@@ -84,15 +84,14 @@ def _read_keys(structs: Structs, keys: int, limit: int) -> list[Item]:
 
 def _key_entries(structs: Structs, keys: int) -> list[Item]:
     """All entries of a PyDictKeysObject: behind its index, whose width depends on the table's size."""
-    size_field = next(name for name in INDEX_SIZES if structs.has("PyDictKeysObject", name))
-    size, count = structs.numbers(keys, "PyDictKeysObject", size_field, "dk_nentries")
+    size_field = INDEX_SIZES[0] if structs.has("PyDictKeysObject", INDEX_SIZES[0]) else INDEX_SIZES[1]
+    kinds = ("dk_kind",) if structs.has("PyDictKeysObject", "dk_kind") else ()
+    size, count, *kind = structs.numbers(keys, "PyDictKeysObject", size_field, "dk_nentries", *kinds)
     index = _index_size(size_field, size)
     if count > index:  # each entry has at least a byte of index
         raise ReadError(f"the dict keys at {keys:#x} are {count}, in an index of {index} bytes")
     start = structs.at(keys, "PyDictKeysObject", "dk_indices") + index
-    is_general = not structs.has("PyDictKeysObject", "dk_kind") or (
-        structs.number(keys, "PyDictKeysObject", "dk_kind") == GENERAL
-    )
+    is_general = not kind or kind[0] == GENERAL
     return _read_entries(structs, start, count, "PyDictKeyEntry" if is_general else "PyDictUnicodeEntry")
 
 

@@ -116,17 +116,21 @@ def read_record(structs: Structs, address: int) -> tuple[Place | None, int]:
     """
     word, previous, pointer = structs.numbers(address, "_PyInterpreterFrame", "f_executable", "previous", "instr_ptr")
     code = word & structs.layout.formats.pointer_mask
-    if not code:  # C code's entries have None there
-        raise ReadError(f"the frame at {address:#x} has no code object: it was overwritten, or not written")
-    if code not in structs.starts:
-        structs.starts[code] = _find_start(structs, code)
-    start = structs.starts[code]
+    start = structs.starts[code] if code in structs.starts else find_start(structs, address, code)
     if start is None or pointer < start.traceable:
         return None, previous
     return Place(address, code, pointer - start.first), previous
 
 
-def _find_start(structs: Structs, code: int) -> Start | None:
+def find_start(structs: Structs, frame: int, code: int) -> Start | None:
+    """Where the code of the frame at `frame` starts, known from then on; None for an entry of C. Raises ReadError."""
+    if not code:  # C code's entries have None there
+        raise ReadError(f"the frame at {frame:#x} has no code object: it was overwritten, or not written")
+    structs.starts[code] = _read_start(structs, code)
+    return structs.starts[code]
+
+
+def _read_start(structs: Structs, code: int) -> Start | None:
     if not is_code(structs, code):
         return None
     first = structs.at(code, "PyCodeObject", "co_code_adaptive")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lastwords.capture.memory import ReadError
-from lastwords.cpython.frame import Place
 from lastwords.cpython.threads import PythonThread
 from lastwords.cpython.types import Kind, read_kind, type_name
 from lastwords.examine.entities import Entities, tolerated
@@ -17,7 +16,7 @@ from lastwords.examine.greenlet_search import choose, touch
 from lastwords.examine.greenlet_waits import add_greenlet_relations
 from lastwords.greenlets.all import Census, read_all
 from lastwords.greenlets.gevent import Gevent, read_loop, read_name, read_own, read_run, read_spawned_at
-from lastwords.greenlets.greenlet import GreenletState, State, find_main, read_places
+from lastwords.greenlets.greenlet import GreenletState, State, find_main, read_frames
 from lastwords.greenlets.module import Module, find_module
 from lastwords.greenlets.search import Found
 from lastwords.greenlets.stacks import Stacks
@@ -159,12 +158,13 @@ class _Reader:
         greenlet.spawned_at = read_spawned_at(self.gevent, found)
 
     def _add_stack(self, greenlet: Greenlet, found: GreenletState, thread: PythonThread | None) -> None:
-        places: Iterable[Place] = ()
         if greenlet.state == "suspended":
-            places = read_places(self.module, found)
-        elif greenlet.state == "running" and thread is not None:
-            places = thread.places
-        greenlet.stack, error = self.stacks.read(places, with_locals=self.with_locals)
+            walked = read_frames(self.module, found)
+            read = self.stacks.read_walked(walked, with_locals=self.with_locals)
+        else:
+            places = thread.places if greenlet.state == "running" and thread is not None else ()
+            read = self.stacks.read(places, with_locals=self.with_locals)
+        greenlet.stack, error = read
         greenlet.error = greenlet.error or error
 
     def _add_hub(self, found: GreenletState, greenlet: Greenlet) -> None:

@@ -19,8 +19,9 @@ from lastwords.capture.kernel.peers import OpenFiles
 from lastwords.capture.kernel.scheduler import Slept, find_undisturbed, read_slept
 from lastwords.capture.machine.tried import try_files
 from lastwords.capture.memory import CachedMemory, Memory, ReadError, UncachedMemory, open_process_memory
-from lastwords.capture.stop.copied import CopiedMemory
+from lastwords.capture.stop.copied import CopiedMemory, PagedMemory
 from lastwords.capture.stop.live import Steps, capture_in_steps, finish
+from lastwords.capture.stop.shared import SharedMemory
 from lastwords.cpython import Interpreter
 from lastwords.cpython.interpreter import find_image, open_image
 from lastwords.cpython.refusals import explain_end, explain_gone, explain_refusal
@@ -164,7 +165,8 @@ class Attached:
             self._greenlets.touch(self._open(memory))
 
     def _open(self, memory: Memory) -> Interpreter:
-        return open_image(self.pid, CachedMemory(memory), self.image)
+        cache = SharedMemory(memory) if isinstance(memory, PagedMemory) else CachedMemory(memory)
+        return open_image(self.pid, cache, self.image)
 
     def _open_now(self) -> Interpreter:
         """As it is at each look."""

@@ -6,7 +6,9 @@ And no more than that: reading one by one, the memory behind us would fetch what
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 
+from lastwords.capture.memory import ReadError
 from lastwords.cpython.structs import POINTER
 from lastwords.greenlets.module import Module
 
@@ -17,15 +19,19 @@ def fetch_ahead(module: Module, addresses: Sequence[int]) -> None:
     states = list(addresses)
     if module.is_split:
         states = _follow(module, addresses, layout.offset("PyGreenlet", "pimpl"))
-        structs.memory.read_many([(one, layout.size("UserGreenlet")) for one in states])
+        structs.cache.prefetch([(one, layout.size("UserGreenlet")) for one in states])
     frames = _follow(module, states, layout.offset("Greenlet", "top_frame"))
     if structs.has("PyFrameObject", "f_frame"):
         frames = _follow(module, frames, structs.layout.offset("PyFrameObject", "f_frame"))
     name = "_PyInterpreterFrame" if structs.has("_PyInterpreterFrame") else "PyFrameObject"
-    structs.memory.read_many([(one, structs.layout.size(name)) for one in frames])
+    structs.cache.prefetch([(one, structs.layout.size(name)) for one in frames])
 
 
 def _follow(module: Module, addresses: Sequence[int], offset: int) -> list[int]:
     """The pointers that stand there, without those that are NULL or cannot be read."""
-    found = module.interp.memory.read_many([(address + offset, POINTER) for address in addresses])
-    return [pointer for data in found if data and (pointer := int.from_bytes(data, "little"))]
+    module.interp.cache.prefetch([(address + offset, POINTER) for address in addresses])
+    found: list[int] = []
+    for address in addresses:
+        with suppress(ReadError):
+            found.append(module.interp.pointer(address + offset))
+    return [pointer for pointer in found if pointer]

@@ -54,13 +54,13 @@ class Fields:
         return int.from_bytes(self.interp.memory.read(address + offset, NUMBER_SIZE), "little", signed=True)
 
     def find_group(self, kind: Kind, objects: Sequence[str], number: str) -> Group | None:
-        """How these objects and then a number are read in one go from an instance; None: not all have getters."""
+        """How its type, these objects, a number are read in one go from an instance; None: not all have getters."""
         offsets = [self._find_offset(kind, name) for name in objects]
         last = self._find_offset(kind, number, is_number=True)
         fields = [Field(offset, POINTER) for offset in offsets if offset is not None]
         if last is None or len(fields) < len(objects):
             return None
-        return make_group([*fields, Field(last, NUMBER_SIZE)])
+        return make_group([Field(self.interp.at(0, "PyObject", "ob_type"), POINTER), *fields, Field(last, NUMBER_SIZE)])
 
     def find_class_attribute(self, kind: Kind, name: str) -> int | None:
         """An attribute of a class or of its first bases (`tp_base`); None if there is none. Raises ReadError."""

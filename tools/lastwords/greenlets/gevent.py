@@ -6,6 +6,7 @@ Read from the greenlet's own fields; gevent's classes are told by identity, not 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 
 from lastwords.capture.memory import ReadError
 from lastwords.cpython.attributes import find_dict
@@ -41,6 +42,8 @@ class Gevent:
         self._described: dict[int, Frame | None] = {}  # callables by their address
         self._spawners: dict[tuple[int, int], Frame | None] = {}  # by code object and line
         self._groups: dict[int, Group | None] = {}  # of gevent's frames, by their type
+        self._spawners_like: tuple[int, Group] | None = None  # the last such type
+        self._none = 0  # None's address, once it was met
         self._sizes: dict[int, int] = {}  # of instances, by their type
         self._kinds: dict[tuple[int, int], bool] = {}
         self.hub, self.greenlet = (find_global(interp, *names) or 0 for names in (HUBS, GREENLETS))
@@ -76,15 +79,34 @@ class Gevent:
 
     def read_spawner(self, address: int) -> tuple[int, int, int]:
         """Code object, line, and the next of a frame that gevent keeps; no code where it is none. Raises ReadError."""
+        if address == self._none:
+            return 0, 0, 0
+        if self._spawners_like is not None:  # the others are of the same class
+            of_type, (start, size, unpack) = self._spawners_like
+            with suppress(ReadError):  # a smaller one, at the end of what there is
+                found, code, back, line = unpack(self.interp.memory.read(address + start, size))
+                if found == of_type:
+                    return code, line, back
+        return self._read_first_spawner(address)
+
+    def _read_first_spawner(self, address: int) -> tuple[int, int, int]:
+        """Of its class, or None."""
         kind = type_of(self.interp, address)
+        if kind.is_static("NoneType"):
+            self._none = address
+            return 0, 0, 0
+        group = self._find_spawner_group(kind)
+        if group is None:
+            return _read_slowly(self, address)
+        self._spawners_like = kind.address, group
+        start, size, unpack = group
+        _, code, back, line = unpack(self.interp.memory.read(address + start, size))
+        return code, line, back
+
+    def _find_spawner_group(self, kind: Kind) -> Group | None:
         if kind.address not in self._groups:
             self._groups[kind.address] = self.fields.find_group(kind, ("f_code", "f_back"), "f_lineno")
-        group = self._groups[kind.address]
-        if group is None:
-            return _read_slowly(self, address, kind)
-        start, size, unpack = group
-        code, back, line = unpack(self.interp.memory.read(address + start, size))
-        return code, line, back
+        return self._groups[kind.address]
 
     def size(self, kind: Kind) -> int:
         """Bytes of an instance. Raises ReadError."""
@@ -178,9 +200,9 @@ def _follow_spawn(gevent: Gevent, address: int) -> Iterator[Frame]:
         address = back
 
 
-def _read_slowly(gevent: Gevent, address: int, kind: Kind) -> tuple[int, int, int]:
-    """What has no getters: a class of Python's, or None."""
-    code = None if kind.is_static("NoneType") else gevent.fields.read(address, "f_code")
+def _read_slowly(gevent: Gevent, address: int) -> tuple[int, int, int]:
+    """What has no getters: a class of Python's."""
+    code = gevent.fields.read(address, "f_code")
     if not code:
         return 0, 0, 0
     return code, _read_line(gevent, address), gevent.fields.read(address, "f_back") or 0

@@ -5,15 +5,15 @@ To greenlet 1 all is in the PyGreenlet, and `run_info` of one that was started i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import msgspec
 
 from lastwords.capture.memory import ReadError
-from lastwords.cpython.frame import FRAMES_LIMIT, Place, read_object, read_record
 from lastwords.cpython.structs import POINTER
 from lastwords.greenlets.module import Module
+from lastwords.greenlets.walk import Walked
 
 MAIN_STOP = (1 << 64) - 1  # stack_stop of a main greenlet: above everything
 STACK_LIMIT = 1 << 32  # bytes
@@ -80,23 +80,22 @@ def _read_split(module: Module, address: int, kind: int) -> GreenletState:
     inner = module.pointer(address, "PyGreenlet", "pimpl")
     if not inner or inner % POINTER:
         raise ReadError(f"the greenlet at {address:#x} has no state")
-    found = _read_state(module, address, kind, inner)
-    is_main = found.is_main
-    struct = "MainGreenlet" if is_main else "UserGreenlet"
-    self_struct = "Greenlet" if module.layout.has("Greenlet", "self") else struct
-    if module.pointer(inner, self_struct, "self") != address:
+    has_self = module.layout.has("Greenlet", "self")
+    *words, owner = module.pointers(inner, "Greenlet", *STATE, *(("self",) if has_self else STATE[:1]))
+    found = _make_state(address, kind, inner, words)
+    struct = "MainGreenlet" if found.is_main else "UserGreenlet"
+    if (owner if has_self else module.pointer(inner, struct, "self")) != address:
         raise ReadError(f"the state at {inner:#x} is not that of the greenlet at {address:#x}")
-    if is_main:
+    if found.is_main:
         found.main, found.thread_state = address, module.pointer(inner, struct, "thread_state")
     else:
-        names = ("main_greenlet", "run_callable", "parent")
-        found.main, found.run, found.parent = module.pointers(inner, struct, *names)
+        found.main, found.run, found.parent = module.pointers(inner, struct, "main_greenlet", "run_callable", "parent")
     return found
 
 
 def _read_whole(module: Module, address: int, kind: int) -> GreenletState:
     """Of greenlet 0.4 and 1."""
-    found = _read_state(module, address, kind, address)
+    found = _make_state(address, kind, address, module.pointers(address, "Greenlet", *STATE))
     found.parent, information = module.pointers(address, "PyGreenlet", "parent", "run_info")
     if found.stack.stop:
         found.thread_dict = information
@@ -109,10 +108,10 @@ def _read_whole(module: Module, address: int, kind: int) -> GreenletState:
     return found
 
 
-def _read_state(module: Module, address: int, kind: int, inner: int) -> GreenletState:
-    """What all releases have, at `inner`."""
-    *words, top_frame = module.pointers(inner, "Greenlet", *STATE)
-    stack = SavedStack(*words)
+def _make_state(address: int, kind: int, inner: int, words: Sequence[int]) -> GreenletState:
+    """What all releases have, at `inner`: the fields STATE."""
+    *of_stack, top_frame = words
+    stack = SavedStack(*of_stack)
     if not _is_sane(stack):
         raise ReadError(f"the greenlet's state at {inner:#x} has a stack that cannot be")
     return GreenletState(
@@ -152,36 +151,16 @@ def _check_links(module: Module, found: GreenletState) -> None:
             raise ReadError(f"the greenlet at {found.address:#x} has a parent at {other:#x} that is none")
 
 
-def read_places(module: Module, found: GreenletState) -> Iterator[Place]:
-    """The places of the frames of a suspended greenlet, innermost first. Raises ReadError.
+def read_frames(module: Module, found: GreenletState) -> Walked:
+    """The frames of a suspended greenlet, read once in a moment.
 
-    Frames that C code keeps on its stack (from 3.12 on) may have been copied away with it. Read once in a moment.
+    Frames that C code keeps on its stack (from 3.12 on) may have been copied away with it.
     """
-    known = module.places.get(found.address)
-    if known is not None:
-        yield from known
-        return
-    known = []
-    for place in _walk(module, found):
-        known.append(place)
-        yield place
-    module.places[found.address] = known
-
-
-def _walk(module: Module, found: GreenletState) -> Iterator[Place]:
-    structs = module.interp
-    address = found.top_frame
-    if address and structs.has("PyFrameObject", "f_frame"):
-        address = structs.number(address, "PyFrameObject", "f_frame")
-    read = read_record if structs.has("_PyInterpreterFrame") else read_object
-    seen: set[int] = set()
-    while address:
-        if address in seen or len(seen) >= FRAMES_LIMIT:
-            raise ReadError(f"the frames come back to {address:#x}, or are more than {FRAMES_LIMIT}")
-        seen.add(address)
-        place, address = read(structs, found.stack.find(address))
-        if place is not None:
-            yield place
+    known = module.walked.get(found.address)
+    if known is None:
+        start, _, copy, saved = found.stack
+        known = module.walked[found.address] = module.walker.walk(found.top_frame, (start, start + saved, copy))
+    return known
 
 
 def find_main(known: dict[int, GreenletState], found: GreenletState) -> int:

@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 from lastwords.capture.elf import Image
 from lastwords.capture.memory import ReadError
-from lastwords.cpython.frame import Place
 from lastwords.cpython.interpreter import Interpreter
 from lastwords.cpython.layouts import Field
 from lastwords.cpython.modules import find_global
@@ -14,6 +13,7 @@ from lastwords.cpython.structs import POINTER, TYPE, Group, make_group
 from lastwords.cpython.text import read_text
 from lastwords.cpython.types import bases, read_kind
 from lastwords.greenlets.layouts import Layout, find_layout
+from lastwords.greenlets.walk import Walked, Walker
 
 FindImage = Callable[[int], Image | None]  # the ELF file that is mapped at an address
 
@@ -33,7 +33,8 @@ class Module:
         self.type = of_type
         self.image = image
         self.is_split = layout.has("PyGreenlet", "pimpl")  # from greenlet 2 on
-        self.places: dict[int, list[Place]] = {}  # of the frames of suspended greenlets that were read
+        self.walker = Walker(interp)
+        self.walked: dict[int, Walked] = {}  # the frames of suspended greenlets that were read, by its address
         self._types: dict[int, bool] = {}
         self._groups: dict[tuple[str, ...], Group] = {}
         self._known: set[int] = set()  # greenlets, of this moment

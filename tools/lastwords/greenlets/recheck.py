@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from lastwords.capture.memory import ReadError
 from lastwords.cpython.structs import POINTER
-from lastwords.greenlets.greenlet import read_greenlet, read_places
+from lastwords.greenlets.greenlet import read_frames, read_greenlet
 from lastwords.greenlets.module import Module
 from lastwords.greenlets.stacks import Stacks
 
@@ -36,4 +36,4 @@ def touch_changed(module: Module, before: Words) -> None:
 
 def _touch(module: Module, address: int) -> None:
     found = read_greenlet(module, address)
-    Stacks(module.interp).read(read_places(module, found), with_locals=False)
+    Stacks(module.interp).read_walked(read_frames(module, found), with_locals=False)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from lastwords.cpython.frame import Place
 from lastwords.cpython.structs import Structs
-from lastwords.greenlets.greenlet import GreenletState, read_places
+from lastwords.greenlets.greenlet import GreenletState, read_frames
 from lastwords.greenlets.module import Module
 from lastwords.native.segments import Segment
 
@@ -16,7 +16,10 @@ from lastwords.native.segments import Segment
 def read_suspended(module: Module, found: GreenletState) -> list[Segment]:
     """The segments of a suspended greenlet, innermost first. Raises ReadError."""
     structs = module.interp
-    places = list(read_places(module, found))
+    walked = read_frames(module, found)
+    if walked.error is not None:
+        raise walked.error
+    places = walked.places
     if not structs.has("_PyInterpreterFrame"):  # a C frame for each Python frame
         return [Segment(None, [place]) for place in places]
     segments = [Segment(None, [])]

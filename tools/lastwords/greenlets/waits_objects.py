@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 
 from lastwords.capture.memory import ReadError
 from lastwords.capture.procfs import Mapping
@@ -24,6 +25,8 @@ STACK_SIZE = 8192  # innermost bytes of the C stack: gevent's functions are the 
 LISTED_LIMIT = 1000  # items of one list
 FRAMES = 6  # innermost Python frames
 TAGGED = POINTER - 1
+HEAD = 2 * POINTER  # of an object
+FEW = 8  # are fetched one by one
 REFERENCES_LIMIT = 1 << 32
 Shape = tuple[object, ...]
 Candidates = dict[int, str]  # the kind of each object, by its address
@@ -66,8 +69,11 @@ class Objects:
         places = self._places.get(shape)
         if not places:
             return {}
-        found = self.interp.memory.read_many([(stack.find(stack.start + at), POINTER) for at in places])
-        return self._keep(int.from_bytes(data, "little") for data in found if data)
+        words: list[int] = []
+        for at in places:
+            with suppress(ReadError):
+                words.append(self.interp.pointer(stack.find(stack.start + at)))
+        return self._keep(words)
 
     def remember(self, shape: Shape, stack: SavedStack, wanted: Iterable[int]) -> None:
         """Where on the stack these objects are."""
@@ -93,14 +99,15 @@ class Objects:
     def _keep(self, words: Iterable[int]) -> Candidates:
         """Of these words the addresses of living objects of gevent's."""
         addresses = [word for word in words if word and not word & TAGGED and self._is_writable(word)]
-        head = self.interp.at(0, "PyObject", "ob_type") + POINTER
+        if len(addresses) > FEW:
+            self.interp.cache.prefetch([(one, HEAD) for one in addresses])
         found: Candidates = {}
-        for address, data in zip(
-            addresses, self.interp.memory.read_many([(one, head) for one in addresses]), strict=True
-        ):
-            kind = self.classes.get(int.from_bytes(data[-POINTER:], "little")) if data else None
-            if kind and data and 0 < int.from_bytes(data[-2 * POINTER : -POINTER], "little") < REFERENCES_LIMIT:
-                found[address] = kind
+        for address in addresses:
+            with suppress(ReadError):
+                references, of_type = self.interp.numbers(address, "PyObject", "ob_refcnt", "ob_type")
+                kind = self.classes.get(of_type)
+                if kind and 0 < references < REFERENCES_LIMIT:
+                    found[address] = kind
         return found
 
     def _is_writable(self, address: int) -> bool:
