@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from lastwords.diagnose import diagnose
-from lastwords.model import Frame, Greenlet, Hub, Thread
+from lastwords.model import Edge, Frame, Greenlet, Hub, Thread, WaitsFor
 from sample_waits import APP, Scene, frame
 
 HUB = frame("gevent.hub", "run")
@@ -132,3 +133,71 @@ def test_a_native_lock_that_another_thread_has() -> None:
     scene.waits(scene.main, guard)
     scene.holds(scene.thread("worker"), guard)
     assert codes(scene)[0] == ("hub-blocked", "certain")
+
+
+def test_a_native_lock_that_another_thread_has_who_waits_for_an_event() -> None:
+    scene = Greenlets()
+    guard, worker = scene.lock("guard"), scene.thread("worker", 12)
+    scene.waits(scene.main, guard, detail="lock")
+    scene.holds(worker, guard, 11)
+    scene.waits(worker, scene.lock("answer", "event", locked=False), detail="Event.wait: not set")
+    finding = next(one for one in diagnose(scene.report) if one.code == "hub-blocked")
+    told = [(one.text, one.line) for one in finding.evidence]
+    assert ("worker holds it (certain)", 11) in told
+    assert ("worker waits: Event.wait: not set", 12) in told
+
+
+class Mixed(Greenlets):
+    """A greenlet waits natively for a lock of a thread that waits for another greenlet's end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        guard, worker = self.lock("guard"), self.thread("worker", 12)
+        self.waits(self.main, guard, detail="lock")
+        self.holds(worker, guard)
+        worker.waits_for = WaitsFor(kind="join", target=self.other.id)
+        self.report.edges.append(Edge(origin=worker.id, to=self.other.id, kind="waits", certainty="certain"))
+
+    @property
+    def cycles(self) -> list[str]:
+        return [one.title for one in diagnose(self.report) if one.code == "lock-cycle"]
+
+
+def test_a_greenlet_and_a_thread_wait_for_each_other() -> None:
+    assert Mixed().cycles == [
+        "deadlock: MainThread waits for lock guard, held by worker, which waits for the end of beat, "
+        "which cannot run before MainThread can"
+    ]
+
+
+def no_hub_turns(scene: Mixed) -> None:
+    scene.main.greenlet = "g-hub"
+
+
+def it_ends_by_itself(scene: Mixed) -> None:
+    assert scene.main.waits_for is not None
+    scene.main.waits_for.has_timeout = True
+
+
+def of_another_thread(scene: Mixed) -> None:
+    scene.other.thread = "t-worker"
+
+
+def it_has_ended(scene: Mixed) -> None:
+    scene.other.state = "dead"
+
+
+@pytest.mark.parametrize("change", [no_hub_turns, it_ends_by_itself, of_another_thread, it_has_ended])
+def test_near_misses_of_a_mixed_cycle(change: Callable[[Mixed], None]) -> None:
+    scene = Mixed()
+    change(scene)
+    assert scene.cycles == []
+
+
+def test_a_greenlet_that_waits_for_a_greenlet_of_its_own_thread_is_told_as_the_native_wait_that_it_is() -> None:
+    scene = Greenlets()
+    guard = scene.lock("guard")
+    scene.waits(scene.main, guard, detail="lock")
+    scene.report.edges.append(Edge(origin=scene.other.id, to=guard.id, kind="holds", certainty="certain"))
+    assert codes(scene)[0][0] == "native-primitive-under-gevent"
+    assert "lock-cycle" not in [code for code, _ in codes(scene)]

@@ -8,7 +8,7 @@ import msgspec
 
 from lastwords.diagnose.actors import actor_name, own_line, stand
 from lastwords.diagnose.exits import describe_activity
-from lastwords.diagnose.wait_graph import WaitGraph, graph_of
+from lastwords.diagnose.wait_graph import WaitGraph, describe_steps, graph_of
 from lastwords.frames import is_patchers
 from lastwords.model import Certainty, Evidence, Greenlet, Hub, Report, Subject, Thread, WaitsFor
 
@@ -70,11 +70,20 @@ class Blocked(msgspec.Struct, frozen=True):
         more = f", {name_greenlet(self.others[0])} first of them" if count > 1 else ""
         return [
             stand(self.thread, f"{actor_name(self.thread)} {describe_activity(self.thread)}"),
+            *self._describe_chain(),
             Evidence(text="it runs this greenlet, not its hub", address=self.running.address, value=self.wait.call),
             Evidence(text="the thread has not run for", value=f"{self.thread.idle_s or 0.0:.1f} s"),
             Evidence(text=f"greenlets of the thread that cannot go on meanwhile{more}", value=str(count)),
             *(stand(one, f"{name_greenlet(one)} cannot go on") for one in self.others[:FEW]),
         ]
+
+    def _describe_chain(self) -> Iterator[Evidence]:
+        """Who has what it waits for, and what that one waits for in turn."""
+        chain = self.graph.chain(self.thread.id)
+        yield from describe_steps(self.graph, chain.steps)
+        end = self.graph.actors.by_id.get(chain.end) if chain.steps and not chain.cycle else None
+        if end is not None and end.waits_for is not None:
+            yield stand(end, f"{self.graph.actors.name(end.id)} {describe_activity(end)}", depth=len(chain.steps))
 
 
 def name_greenlet(greenlet: Greenlet) -> str:

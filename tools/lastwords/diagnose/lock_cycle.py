@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from lastwords.diagnose.await_cycle import is_of_tasks
 from lastwords.diagnose.cycles import add_cycle, judge_cycle
 from lastwords.diagnose.wait_graph import Step, WaitGraph, describe_wait, graph_of
-from lastwords.model import Finding, Report
+from lastwords.model import Finding, Greenlet, Report
 
 CODE = "lock-cycle"
 IMPORT_CODE = "import-deadlock"
@@ -52,8 +52,16 @@ def diagnose_imports(report: Report) -> Iterator[Finding]:
 def _find(report: Report, code: str) -> Iterator[Finding]:
     graph = graph_of(report)
     for cycle in graph.cycles():
-        if not is_of_tasks(cycle) and code == (IMPORT_CODE if any(_is_import(step) for step in cycle) else CODE):
+        if is_of_tasks(cycle) or _is_of_one_hub(cycle):
+            continue
+        if code == (IMPORT_CODE if any(_is_import(step) for step in cycle) else CODE):
             yield _make_finding(graph, cycle, code)
+
+
+def _is_of_one_hub(cycle: tuple[Step, ...]) -> bool:
+    """Whether a greenlet stops its own thread for another of the same: that is told as what it is, a native wait."""
+    threads = {one.thread if isinstance(one, Greenlet) else one.id for one in (step.waiter for step in cycle)}
+    return len(threads) == 1 and any(step.carried for step in cycle)
 
 
 def _is_import(step: Step) -> bool:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lastwords.diagnose.hubs import Blocked, find_blocked
-from lastwords.diagnose.wait_graph import describe_step
-from lastwords.model import Evidence, Finding, Report, Thread
+from lastwords.model import Finding, Report, Thread
 
 CODE = "native-primitive-under-gevent"
 INSIDE = ("lock", "event", "queue", "condition", "import_lock")  # what somebody in the program has to give
@@ -34,7 +33,7 @@ def diagnose(report: Report) -> Iterator[Finding]:
                 certainty=one.certainty,
                 process=one.process,
                 subjects=[*one.subjects, *([one.graph.actors.subject(target)] if target else [])],
-                evidence=[*_describe_holder(one), *one.evidence],
+                evidence=one.evidence,
                 explanation=EXPLANATION,
                 fix=FIX,
             )
@@ -46,9 +45,3 @@ def is_primitive(one: Blocked) -> bool:
     return one.wait.kind in INSIDE and not any(
         isinstance(one.graph.actors.by_id.get(hold.origin), Thread) and hold.origin != one.thread.id for hold in holds
     )
-
-
-def _describe_holder(one: Blocked) -> Iterator[Evidence]:
-    step = one.graph.step(one.thread.id)
-    if step is not None and step.hold is not None:
-        yield from describe_step(one.graph, step)

@@ -1,7 +1,8 @@
 """The graph of waits: who cannot go on before whom.
 
 An actor (thread, greenlet, task) waits for one thing: another actor's end, or an object. An object that somebody holds
-leads on to its holder. Where several might hold it, or nobody is known to, the way ends there.
+leads on to its holder. Where several might hold it, or nobody is known to, the way ends there. A greenlet that waits
+for nothing of these cannot go on before its thread can, where that stands in the kernel, past its hub.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from functools import cached_property
 import msgspec
 
 from lastwords.diagnose.actors import Actor, Actors, stand
-from lastwords.model import Certainty, Edge, Evidence, Frame, Report
+from lastwords.model import Certainty, Edge, Evidence, Frame, Greenlet, Report
 
 CERTAINTIES: tuple[Certainty, ...] = ("certain", "likely", "possible")
 
@@ -23,6 +24,7 @@ class Step(msgspec.Struct, frozen=True):
     """`waiter` cannot go on before `holder` has done something: ended, or given back what `hold` is about.
 
     alone: False where another thread of the holder's process could do it as well
+    carried: the waiter is a greenlet, and the holder the thread in which it would have to run
     """
 
     waiter: Actor
@@ -30,6 +32,7 @@ class Step(msgspec.Struct, frozen=True):
     wait: Edge
     hold: Edge | None = None
     alone: bool = True
+    carried: bool = False
 
     @property
     def certainty(self) -> Certainty:
@@ -86,7 +89,7 @@ class WaitGraph:
     def _find_step(self, identity: str) -> Step | None:
         wait = self.waits.get(identity)
         if wait is None:
-            return None
+            return self._find_carrier(identity)
         waiter = self.actors.by_id[identity]
         if wait.to in self.actors.by_id:
             return Step(waiter, wait.to, wait)
@@ -96,6 +99,22 @@ class WaitGraph:
             )
         holds = self.holds.get(wait.to, [])
         return Step(waiter, holds[0].origin, wait, holds[0]) if len(holds) == 1 else None
+
+    def _find_carrier(self, identity: str) -> Step | None:
+        """From a greenlet to its thread, where that waits for something while its hub cannot run."""
+        greenlet = self.actors.by_id.get(identity)
+        thread = self.actors.by_id.get(greenlet.thread or "") if isinstance(greenlet, Greenlet) else None
+        is_carried = greenlet is not None and thread is not None and thread.id in self._past_hubs
+        if not is_carried or greenlet is None or thread is None or greenlet.state == "dead":
+            return None
+        edge = Edge(origin=identity, to=thread.id, kind="waits", certainty="certain")
+        return Step(greenlet, thread.id, edge, carried=True)
+
+    @cached_property
+    def _past_hubs(self) -> set[str]:
+        """The threads that wait, and run another greenlet than their hub, or code of somebody else in that."""
+        polling = {one.greenlet for one in self.report.hubs if one.state != "callback"}
+        return {one.id for one in self.report.threads if one.greenlet and one.greenlet not in polling and one.waits_for}
 
     def chain(self, identity: str) -> Chain:
         """From this actor to the one that waits for nobody, or round a cycle."""
@@ -164,6 +183,8 @@ def graph_of(report: Report) -> WaitGraph:
 def describe_wait(graph: WaitGraph, step: Step) -> str:
     """`waits for lock db, held by evict`, `waits for the end of worker`, `waits for process 8 (write)`."""
     wait = step.waiter.waits_for
+    if step.carried:
+        return f"cannot run before {graph.actors.name(step.holder)} can"
     if step.hold is not None:
         target, holder = graph.actors.name(step.wait.to), graph.actors.name(step.holder)
         return f"waits for {target}, " + (f"held by {holder}" if is_lock(graph, step) else f"which {holder} works for")
