@@ -116,6 +116,7 @@ def every_hang() -> list[Report]:
         livelock,
         _await_cycle,
         _lost_wakeup,
+        _unfinished,
     )
     return [build().report for build in scenes]
 
@@ -265,4 +266,11 @@ def _await_cycle() -> Scene:
 def _lost_wakeup() -> Scene:
     scene = Scene()
     scene.waits(scene.thread("MainThread"), scene.lock("done", "event", locked=None, count=1))
+    return scene
+
+
+def _unfinished() -> Scene:
+    scene = Scene()
+    jobs = scene.lock("jobs", "queue", locked=None, count=0, unfinished=1)
+    scene.waits(scene.thread("MainThread"), jobs, function="join")
     return scene

@@ -5,6 +5,8 @@ The module's names changed with the releases (`_Thread__name`, `_name`; `_get_id
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import msgspec
 
 from lastwords.capture.memory import ReadError
@@ -13,14 +15,17 @@ from lastwords.cpython.callables import callable_name
 from lastwords.cpython.current_greenlet import find_current_greenlet
 from lastwords.cpython.dicts import find_item, named, read_items
 from lastwords.cpython.interpreter import Interpreter
+from lastwords.cpython.locks import read_lock
 from lastwords.cpython.modules import find_global, module_globals, read_module
 from lastwords.cpython.numbers import read_int
+from lastwords.cpython.sets import read_set
 from lastwords.cpython.structs import INT, LONG
 from lastwords.cpython.text import read_text
 from lastwords.cpython.types import is_subtype, type_name, type_of
 from lastwords.model import ActiveThread, ThreadingState
 
 ACTIVE_LIMIT = 100_000
+ENDED_LIMIT = 100  # Thread objects, of whom the ended ones are told
 NAMES = ("_name", "_Thread__name")
 IDENTS = ("_ident", "_Thread__ident")
 DAEMONS = ("_daemonic", "_Thread__daemonic")
@@ -52,6 +57,7 @@ def read_threading(interp: Interpreter, ident: int, moment: str = "") -> Threadi
             return state
         state.active = _read_active(interp, variables)
         state.main_ident = _read_main_ident(interp, variables)
+        state.ended = list(_read_ended(interp, variables))
         _add_get_ident(interp, variables, state)
     except ReadError as error:
         state.error = str(error)
@@ -64,6 +70,17 @@ def _read_active(interp: Interpreter, variables: int) -> list[ActiveThread]:
         return []
     native = {ident for _, ident, _ in interp.threads()}
     return [_read_entry(interp, key, thread, native) for key, thread in read_items(interp, active, ACTIVE_LIMIT)]
+
+
+def _read_ended(interp: Interpreter, variables: int) -> Iterator[str]:
+    """The names of those in `_dangling`, a WeakSet of all Thread objects (from 3.4 on), that began and have ended."""
+    dangling = find_item(interp, variables, "_dangling")
+    data = find_attribute(interp, dangling, "data") if dangling else None
+    for reference in read_set(interp, data)[:ENDED_LIMIT] if data else ():
+        thread = interp.number(reference, "PyWeakReference", "wr_object")
+        lock = read_lock(interp, thread) if thread else None
+        if lock is not None and lock.kind == "thread" and lock.owner_ident and lock.locked is False:
+            yield read_string(interp, _find_one(interp, thread, NAMES)) or "?"
 
 
 def _read_entry(interp: Interpreter, key: int, thread: int, native: set[int]) -> ActiveThread:

@@ -27,13 +27,19 @@ FIX = (
 
 def diagnose(report: Report) -> Iterator[Finding]:
     """One finding for each moment whose threads all wait so."""
+    for moment, threads, _ in find_stranded(report):
+        yield _make_finding(report, moment, threads)
+
+
+def find_stranded(report: Report) -> Iterator[tuple[Moment, list[Thread], bool]]:
+    """The moments whose threads all wait so, with these, and whether that is certain."""
     processes = {one.id: one for one in report.processes}
     shared = {one.id for one in report.objects if one.kind == "process_lock"}
     for moment in report.moments:
         threads = [thread for thread in report.threads if thread.moment == moment.id]
         is_deaf = _is_deaf(processes.get(moment.process))
         if is_deaf and all(_is_inside(one, shared) for one in threads) and any(map(_is_told, threads)):
-            yield _make_finding(report, moment, threads)
+            yield moment, threads, _certainty(moment, threads) == "certain"
 
 
 def _is_deaf(process: Process | None) -> bool:

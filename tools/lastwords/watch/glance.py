@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 
-from lastwords.cpython import Interpreter, read_value
+from lastwords.cpython import Interpreter, ReadError, read_value
 from lastwords.cpython.frame import read_frame_object, read_places
 from lastwords.cpython.structs import EXCEPTION
 from lastwords.cpython.types import type_of
@@ -82,6 +82,18 @@ def find_exception(interp: Interpreter, stop: Stop, tstate: int) -> tuple[int, i
         interp.number(tstate, "PyThreadState", f"curexc_{part}") for part in ("type", "value", "traceback")
     )
     return kind, value, traceback
+
+
+def find_traceback(interp: Interpreter, stop: Stop, tstate: int) -> int:
+    """The address of the exception's traceback, 0 where it has none, or that cannot be read."""
+    try:
+        _, value, traceback = find_exception(interp, stop, tstate)
+        if not traceback and value and interp.has("PyBaseExceptionObject", "traceback"):
+            is_instance = interp.type_flags(value) & EXCEPTION
+            traceback = interp.number(value, "PyBaseExceptionObject", "traceback") if is_instance else 0
+    except ReadError:
+        return 0
+    return traceback
 
 
 def find_shown(stop: Stop) -> tuple[int, int]:

@@ -15,9 +15,10 @@ from lastwords.cpython import (
 )
 from lastwords.cpython.dicts import find_item
 from lastwords.cpython.exception import from_parts
+from lastwords.cpython.knows import find_known
 from lastwords.cpython.types import type_of
 from lastwords.model import Caught, ExceptionValue, Frame, How
-from lastwords.watch.glance import SHOWN, find_shown
+from lastwords.watch.glance import SHOWN, find_shown, find_traceback
 from lastwords.watch.last import find_last
 from lastwords.watch.messages import find_object, read_message
 from lastwords.watch.stops import Stop
@@ -37,6 +38,8 @@ def read_caught(interp: Interpreter, stop: Stop, tstate: int, caught: Caught) ->
         caught.object = read_value(interp, subject)
     caught.message = read_message(interp, stop, caught.exception)
     caught.how = decide_how(interp, stop, caught)
+    if caught.how == "thread":
+        caught.knew = find_known(interp, find_traceback(interp, stop, tstate))
     if caught.message is None:
         caught.message = _find_thread_message(interp, stop, caught)
 

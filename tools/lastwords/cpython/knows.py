@@ -1,0 +1,86 @@
+"""What the frames of an exception lead to: the locks, events and queues that their code and variables name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+
+from lastwords.capture.memory import ReadError
+from lastwords.cpython.classes import find_lock_class
+from lastwords.cpython.dicts import find_item
+from lastwords.cpython.frame import Place, read_frame_object
+from lastwords.cpython.holding.expressions import read_globals, read_names
+from lastwords.cpython.interpreter import Interpreter
+from lastwords.cpython.locks import find_attributes
+from lastwords.cpython.modules import read_module_name
+from lastwords.cpython.slots import read_slots
+from lastwords.cpython.text import read_name
+from lastwords.cpython.types import type_name, type_of
+from lastwords.model import Known
+
+FRAMES_LIMIT = 50
+NAMES_LIMIT = 1000  # of one frame
+KNOWN_LIMIT = 100
+NAME_LIMIT = 1 << 10
+Named = Iterator[tuple[str, int]]
+
+
+def find_known(interp: Interpreter, traceback: int) -> list[Known]:
+    """Each object once, by its first name; what cannot be read is left out."""
+    found: dict[int, Known] = {}
+    for place in islice(_follow(interp, traceback), FRAMES_LIMIT):
+        for search in (_globals, _variables):
+            for name, address in _tolerant(search(interp, place)):
+                kind = _find_kind(interp, address) if address and address not in found else None
+                if kind is not None and len(found) < KNOWN_LIMIT:
+                    found[address] = Known(kind=kind, address=address, name=name)
+    return list(found.values())
+
+
+def _follow(interp: Interpreter, traceback: int) -> Iterator[Place]:
+    """The frames of a traceback, outermost first."""
+    try:
+        while traceback and type_of(interp, traceback).is_static("traceback"):
+            frame = interp.number(traceback, "PyTracebackObject", "tb_frame")
+            code = read_frame_object(interp, frame)
+            if interp.has("PyFrameObject", "f_frame"):
+                frame = interp.number(frame, "PyFrameObject", "f_frame")
+            yield Place(frame, code, interp.signed(traceback, "PyTracebackObject", "tb_lasti"))
+            traceback = interp.number(traceback, "PyTracebackObject", "tb_next")
+    except ReadError:
+        return
+
+
+def _tolerant(objects: Named) -> Named:
+    """As far as they can be read."""
+    try:
+        yield from islice(objects, NAMES_LIMIT)
+    except ReadError:
+        return
+
+
+def _globals(interp: Interpreter, place: Place) -> Named:
+    """The globals that the code names: as `find_name` calls them."""
+    variables = read_globals(interp, place)
+    module = read_module_name(interp, variables)
+    for one in read_names(interp, place.code):
+        name = read_name(interp, one, NAME_LIMIT)
+        yield f"{module}.{name}" if module else name, find_item(interp, variables, name) or 0
+
+
+def _variables(interp: Interpreter, place: Place) -> Named:
+    """The locals, and the attributes of `self`."""
+    for name, address in read_slots(interp, place):
+        yield name, address
+        if name == "self" and address:
+            kind = type_name(interp, type_of(interp, address))
+            for attribute, value in find_attributes(interp, address).items():
+                yield f"{kind}.{attribute}", value
+
+
+def _find_kind(interp: Interpreter, address: int) -> str | None:
+    try:
+        of_class = find_lock_class(interp, address)
+    except ReadError:
+        return None
+    return of_class.kind if of_class is not None and of_class.kind != "thread" else None
