@@ -77,13 +77,23 @@ def test_each_commands_summary_is_its_own(capsys: Output) -> None:
     assert all(summary.endswith(".") and len(summary) < 66 for summary in COMMANDS.values())
 
 
-def test_starting_imports_no_command_that_was_not_asked_for() -> None:
+NOT_FOR_HELP = {"msgspec", "lastwords.model", "lastwords.examine", "lastwords.diagnose", "dataclasses"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "more"),
+    [(["-h"], NOT_FOR_HELP), (["--version"], {"lastwords.examine", "lastwords.diagnose"}), (["report", "nothing"], set())],
+)
+def test_starting_imports_nothing_that_was_not_asked_for(arguments: list[str], more: set[str]) -> None:
     code = (
-        "import sys; from lastwords.cli import main; main(['report', 'nothing.json']); "
-        "print(sorted(n for n in sys.modules if n in ('pexpect', 'elftools', 'psutil', 'drgn', 'lastwords.cli.run')))"
+        "import sys; from lastwords.cli import main; main(sys.argv[1:]); "
+        "print(*sorted(sys.modules), sep='\\n', file=sys.stderr)"
     )
-    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, env=environment())
-    assert done.stdout == b"[]\n"
+    command = [sys.executable, "-c", code, *arguments]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment())
+    loaded = set(done.stderr.splitlines())
+    assert "lastwords.cli" in loaded
+    assert not loaded & {"pexpect", "elftools", "psutil", "drgn", "lastwords.cli.run", *more}
 
 
 def test_report_shows_a_saved_report_again(saved: str, capsys: Output) -> None:

@@ -40,9 +40,10 @@ class KeptLines:
 
     def __init__(self, image: NativeImage, debug: DebugFile | None) -> None:
         stamps = [stamp for file in (image.file, debug.file if debug else None) if (stamp := _stamp(file))]
+        numbers = [f"{number:x}" for stamp in stamps for number in stamp]
         drgn = _drgn()
-        self._name = "-".join(f"{number:x}" for stamp in stamps for number in stamp) if drgn else ""
-        self._of = [__version__, drgn, image.build_id or "", image.path]
+        self._name = "-".join([drgn, *numbers]) if drgn and numbers else ""
+        self._of = [__version__, image.build_id or "", image.path]
         self._lines = self._read()
         self._has_more = False
 
