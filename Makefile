@@ -82,8 +82,9 @@ bench: setup ## what `lastwords run` and `lastwords attach` cost a program, besi
 	@$(PY) tests/bench/bench_greenlets.py $(ARGS)
 
 .PHONY: performance
-performance: setup ## the tables of docs/performance.md, from the last `make bench`
+performance: setup ## the tables of docs/performance.md and docs/harm.md, from the last `make bench` and `make harm`
 	@$(PY) tests/bench/page.py
+	@cd tests && PYTHONPATH=../tools:. ../$(PY) -m harm.page
 
 .PHONY: image
 image: setup ## lastwords:3.13, CPython with debug symbols, gdb and lastwords (PYTHON=2.7, 3.11, 3.13, 3.14 or 3.15)

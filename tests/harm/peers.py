@@ -64,5 +64,9 @@ def find_peers() -> list[Tool]:
 def versions(tools: Sequence[Tool]) -> list[str]:
     """As the tools say them, each once."""
     programs = dict.fromkeys(tool.command[0] for tool in tools if tool is not NOTHING)
-    said = (subprocess.run([one, "--version"], capture_output=True, text=True, check=True).stdout for one in programs)
-    return [text.splitlines()[0] for text in said]
+    return [_version(program) for program in programs]
+
+
+def _version(program: str) -> str:
+    said = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout.splitlines()[0]
+    return f"{Path(program).name} {said}" if said[:1].isdigit() else said

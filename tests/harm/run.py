@@ -2,6 +2,7 @@
 
 python -m harm.run                          everything: hours
 python -m harm.run --only kills --quick     one part, a tenth of it
+python -m harm.run --only kills --ours      lastwords alone: what the peers did stays as it was measured last
 
 Each part prints its table; all is in .cache/harm/PART.json, with the counts that really ran.
 """
@@ -22,7 +23,7 @@ from typing import Any
 
 from environments import environment_for, gevent_for
 from harm import attaches, calls, freezes, kills, signals, stages
-from harm.peers import NO_INTERRUPT, NOTHING, OURS, find_peers
+from harm.peers import NO_INTERRUPT, NOTHING, OURS, Tool, find_peers
 from harm.server import Server, serving
 from interpreters import CHECKOUT, describe_python, find_python
 
@@ -57,6 +58,10 @@ class Run:
         with serving(python, kind, self.scratch) as server:
             yield server
 
+    def peers(self) -> list[Tool]:
+        """Those to measure beside lastwords."""
+        return [] if self.arguments.ours else find_peers()
+
     def judge(self, name: str, ours: Sequence[Any]) -> None:
         """Whatever of ours was not harmless is said at the end."""
         self.harmful += [f"{name}: {one}" for one in ours if not one.is_harmless]
@@ -65,7 +70,7 @@ class Run:
 def measure_kills(run: Run) -> tuple[list[Table], list[Any]]:
     """SIGKILL to every tool."""
     measured = []
-    for tool in [*OURS, *find_peers()]:
+    for tool in [*OURS, *run.peers()]:
         with run.serving() as server:
             measured.append(kills.Killer(tool, server, run.scratch).run(run.count(KILLS)))
     run.judge("kills", [one for one in measured if one.tool.startswith("lastwords")])
@@ -90,7 +95,7 @@ def measure_attaches(run: Run) -> tuple[list[Table], list[Any]]:
     for kind in SERVERS:
         ours = run.count(ATTACHES) // len(SERVERS)
         peers = min(run.count(PEER_ATTACHES), ours)
-        tools = [(tool, ours if tool is OURS[0] else peers) for tool in (NOTHING, *OURS, *find_peers())]
+        tools = [(tool, ours if tool is OURS[0] else peers) for tool in (NOTHING, *OURS, *run.peers())]
         with run.serving(kind) as server:
             measured += attaches.look_in_turn(server, kind, tools, run.scratch)
     run.judge("attaches", [one for one in measured if one.tool.startswith("lastwords")])
@@ -103,7 +108,7 @@ def measure_calls(run: Run) -> tuple[list[Table], list[Any]]:
     everything: list[Any] = []
     for python in filter(None, (run.python, find_python("2.7"))):
         alone = calls.find_left_alone(python.path, run.scratch, CALLS_SECONDS // 2)
-        tools = [None, OURS[0], NO_INTERRUPT, *find_peers()]
+        tools = [None, OURS[0], NO_INTERRUPT, *run.peers()]
         measured = [
             calls.see(python.path, python.name, tool, run.scratch, CALLS_SECONDS, CALLS_LOOKS) for tool in tools
         ]
@@ -122,7 +127,7 @@ def measure_signals(run: Run) -> tuple[list[Table], list[Any]]:
         signals.send_while_looked_at(run.python.path, OURS[0], count, count * 100, run.scratch),
         *(
             signals.send_while_looked_at(run.python.path, tool, max(count // 20, 1), max(count * 5, 100), run.scratch)
-            for tool in find_peers()
+            for tool in run.peers()
         ),
     ]
     run.judge("signals", measured[:1])
@@ -160,12 +165,24 @@ def plain(one: Any) -> dict[str, Any]:  # noqa: ANN401 - any of the parts' resul
     return found
 
 
+def with_peers(tables: Sequence[Table], before: Sequence[Table]) -> list[Table]:
+    """The tables of lastwords alone, with the lines that their peers had `before`."""
+    known = {tuple(headings): lines for headings, lines in before}
+    return [(headings, [*lines, *filter(is_of_peer, known.get(tuple(headings), []))]) for headings, lines in tables]
+
+
+def is_of_peer(line: Sequence[object]) -> bool:
+    """Whether a line of a table is about another tool."""
+    return not any(str(word).startswith(("lastwords", NOTHING.name)) for word in line)
+
+
 def main() -> int:
     """Measure, print, keep. 1 where lastwords did harm."""
     parser = argparse.ArgumentParser(prog="make harm", description=__doc__)
     parser.add_argument("--only", action="append", choices=PARTS)
     parser.add_argument("--quick", action="store_true", help=f"1/{QUICK} of everything")
     parser.add_argument("--count", type=int, help="instead of each part's own count")
+    parser.add_argument("--ours", action="store_true", help="lastwords alone, beside what its peers did before")
     arguments = parser.parse_args()
     OUTPUT.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
@@ -175,8 +192,11 @@ def main() -> int:
             tables, measured = PARTS[name](run)
             print(f"\n{name}: {time.monotonic() - begun:.0f} s, load before {load:.1f}")
             print("\n".join(line for table in tables for line in format_table(table)), flush=True)
+            kept = OUTPUT / f"{name}.json"
+            if arguments.ours and kept.exists():
+                tables = with_peers(tables, json.loads(kept.read_text())["tables"])
             found = {"tables": tables, "measured": [plain(one) for one in measured], "load": load}
-            (OUTPUT / f"{name}.json").write_text(json.dumps(found, indent=1))
+            kept.write_text(json.dumps(found, indent=1))
     print("\n" + ("\n".join(run.harmful) if run.harmful else "lastwords did no harm"))
     return 1 if run.harmful else 0
 
