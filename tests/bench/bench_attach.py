@@ -27,6 +27,8 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from ours import install
+
 from environments import environment_for
 from harness import target_running
 from interpreters import describe_python
@@ -89,7 +91,7 @@ def find_tools() -> list[Tool]:
     """lastwords, and the others, installed if they are not there. Raises EnvironmentFailedError."""
     environment = environment_for(describe_python(Path(sys.executable)), "py-spy", "pystack")
     there = environment.root / "bin"
-    lastwords = str(Path(sys.executable).with_name("lastwords"))
+    lastwords = str(install())
     return [
         Tool("lastwords attach", (lastwords, "attach", "{pid}", "--json", "{file}")),
         Tool("py-spy dump", (str(there / "py-spy"), "dump", "--json", "--pid", "{pid}")),

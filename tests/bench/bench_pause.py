@@ -25,11 +25,13 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from bench_attach import in_turn
+from ours import install
 
 from harm.peers import NOTHING, OURS, Tool, find_peers, versions
 from harness import Target, target_running, wait_until
@@ -101,17 +103,31 @@ def standing(python: Path, threads: int, heap: int, scratch: Path) -> Iterator[S
         yield Standing(target, longest)
 
 
+@cache
+def ours() -> list[Tool]:
+    """lastwords as pip installs it."""
+    command = str(install())
+    return [Tool(tool.name, (command, *tool.command[1:])) for tool in OURS]
+
+
+def at_first() -> Tool:
+    """What the first look at a program costs: nothing that DWARF told is kept."""
+    attach = ours()[0]
+    return Tool(f"{attach.name}, LASTWORDS_CACHE=off", ("env", "LASTWORDS_CACHE=off", *attach.command))
+
+
 def measure_tools(python: Path, threads: int, runs: int, scratch: Path) -> dict[str, list[Cost]]:
     """Every tool, for a small heap."""
+    tools = [ours()[0], at_first(), *ours()[1:], *find_peers(), NOTHING]
     with standing(python, threads, 10, scratch) as target:
-        return in_turn([*OURS, *find_peers(), NOTHING], runs, lambda tool: target.measure(tool, scratch))
+        return in_turn(tools, runs, lambda tool: target.measure(tool, scratch))
 
 
 def measure_heap(python: Path, heap: int, runs: int, scratch: Path) -> dict[str, list[Cost]]:
     """Ours, and py-spy's; at one size gcore's core too. Empty where the machine has too little memory."""
     if free_megabytes() < heap * SPARE:
         return {}
-    tools = [*OURS, *(one for one in find_peers() if one.name == "py-spy dump --native")]
+    tools = [*ours(), *(one for one in find_peers() if one.name == "py-spy dump --native")]
     with standing(python, 20, heap, scratch) as target:
         found = in_turn(tools, runs, lambda tool: target.measure(tool, scratch))
         if heap == SIZED and shutil.which("gcore"):
@@ -139,7 +155,7 @@ def measure(runs: int, python: Path, heaps: Sequence[int]) -> dict[str, Any]:
     """All of it, as JSON has it."""
     document: dict[str, Any] = {
         "runs": runs, "load": [os.getloadavg()[0]], "processors": os.cpu_count(), "kernel": platform.release(),
-        "python": platform.python_version(), "versions": versions([*OURS, *find_peers()]), "threads": {}, "heaps": {},
+        "python": platform.python_version(), "versions": versions([*ours(), *find_peers()]), "threads": {}, "heaps": {},
     }  # fmt: skip
     with tempfile.TemporaryDirectory() as name:
         scratch = Path(name)

@@ -82,7 +82,11 @@ NOT_FOR_HELP = {"msgspec", "lastwords.model", "lastwords.examine", "lastwords.di
 
 @pytest.mark.parametrize(
     ("arguments", "more"),
-    [(["-h"], NOT_FOR_HELP), (["--version"], {"lastwords.examine", "lastwords.diagnose"}), (["report", "nothing"], set())],
+    [
+        (["-h"], NOT_FOR_HELP),
+        (["--version"], {"lastwords.examine", "lastwords.diagnose"}),
+        (["report", "nothing"], set()),
+    ],
 )
 def test_starting_imports_nothing_that_was_not_asked_for(arguments: list[str], more: set[str]) -> None:
     code = (
