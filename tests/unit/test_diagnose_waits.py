@@ -384,5 +384,5 @@ def test_a_hundred_thousand_threads_in_one_chain_that_ends_in_a_cycle() -> None:
     threads = [scene.thread(str(number)) for number in range(count)]
     for number, thread in enumerate(threads):
         scene.waits(thread, threads[number + 1 if number + 1 < count else count - 2])
-    assert [len(cycle) for cycle in WaitGraph(scene.report).cycles()] == [2]
+    assert [len(cycle) for cycle in WaitGraph(scene.report).cycles] == [2]
     assert judge(scene)[0] == ("lock-cycle", "certain")

@@ -29,12 +29,18 @@ class Actors:
         self._processes = {one.id: one for one in report.processes}
         self._moments = {one.id: one.process for one in report.moments}
         self._alike: set[str] = set()  # those that need more than their names
+        self._names: dict[str, str] = {}  # that were asked for
         self._threads: dict[str, list[Thread]] = {}  # by process
         for thread in report.threads:
             self._threads.setdefault(self._moments.get(thread.moment, ""), []).append(thread)
 
     def name(self, identity: str) -> str:
         """What the program calls it: `worker-1`, `lock __main__.cache_lock`, `process 4711`."""
+        if identity not in self._names:
+            self._names[identity] = self._make_name(identity)
+        return self._names[identity]
+
+    def _make_name(self, identity: str) -> str:
         if (actor := self.by_id.get(identity)) is not None:
             process = self.process(identity) if len(self._processes) > 1 else None
             number = f" (tid {actor.tid})" if isinstance(actor, Thread) and identity in self._alike else ""
@@ -46,8 +52,11 @@ class Actors:
 
     def tell_apart(self, identities: Sequence[str]) -> None:
         """From here on these have names of their own: of threads that are called the same, the numbers, too."""
-        counts = Counter(self.name(one) for one in identities)
-        self._alike.update(one for one in identities if counts[self.name(one)] > 1)
+        names = [self.name(one) for one in identities]
+        if len(set(names)) < len(names):
+            counts = Counter(names)
+            self._alike.update(one for one, name in zip(identities, names, strict=True) if counts[name] > 1)
+            self._names.clear()
 
     def process(self, identity: str) -> Process | None:
         """The process of an actor or an object."""

@@ -51,7 +51,7 @@ def diagnose_imports(report: Report) -> Iterator[Finding]:
 
 def _find(report: Report, code: str) -> Iterator[Finding]:
     graph = graph_of(report)
-    for cycle in graph.cycles():
+    for cycle in graph.cycles:
         if is_of_tasks(cycle) or _is_of_one_hub(cycle):
             continue
         if code == (IMPORT_CODE if any(_is_import(step) for step in cycle) else CODE):
@@ -75,7 +75,7 @@ def _make_finding(graph: WaitGraph, cycle: tuple[Step, ...], code: str) -> Findi
     fix = IMPORT_FIX if code == IMPORT_CODE else OWN_FIX if is_own else FIX
     said = OWN if is_own else EXPLANATION
     found = Finding(code=code, title=title, certainty=judge_cycle(cycle), explanation=said, fix=fix)
-    return add_cycle(graph, found, cycle)
+    return add_cycle(graph, found, cycle, MOST)
 
 
 def _describe(graph: WaitGraph, cycle: tuple[Step, ...]) -> str:

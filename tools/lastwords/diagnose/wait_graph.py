@@ -126,8 +126,12 @@ class WaitGraph:
             identity = step.holder
         return Chain(tuple(steps), identity, tuple(steps[seen[identity] :]) if identity in seen else ())
 
-    def cycles(self) -> Iterator[tuple[Step, ...]]:
+    @cached_property
+    def cycles(self) -> list[tuple[Step, ...]]:
         """Each cycle once; it begins with the actor that is first in the report."""
+        return list(self._find_cycles())
+
+    def _find_cycles(self) -> Iterator[tuple[Step, ...]]:
         told: set[str] = set()
         for first in self.actors.by_id:
             identity, path = first, dict[str, Step]()

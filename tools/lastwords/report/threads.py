@@ -189,11 +189,12 @@ def describe_target(report: Report, identity: str | None) -> str:
     """`lock self._lock at 0x7f...`, or a thread's name, by its id."""
     found = next((one for one in report.objects if one.id == identity), None)
     if found is not None:
-        return _describe_object(found)
+        return describe_object(found)
     return _name_of(report, identity) if identity else ""
 
 
-def _describe_object(found: Object) -> str:
+def describe_object(found: Object) -> str:
+    """`lock self._lock at 0x7f...`."""
     name = f" {found.name}" if found.name else ""
     at = f" at {found.address:#x}" if found.address is not None else ""
     gone = ", whose owner no longer exists" if found.owner_ident and found.owner is None else ""
@@ -201,7 +202,10 @@ def _describe_object(found: Object) -> str:
 
 
 def format_time(epoch: float) -> str:
-    """Local time of day, to the second; with the day where it is not today."""
-    moment = datetime.fromtimestamp(epoch).astimezone()
+    """Local time of day, to the second; with the day where it is not today; the number where no calendar has it."""
+    try:
+        moment = datetime.fromtimestamp(epoch).astimezone()
+    except (OverflowError, ValueError, OSError):
+        return f"second {epoch:.4g} of the epoch"
     today = datetime.now().astimezone().date()
     return moment.strftime("%H:%M:%S" if moment.date() == today else "%Y-%m-%d %H:%M:%S")
