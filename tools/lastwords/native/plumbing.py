@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import PurePath
 from typing import Literal
 
@@ -28,6 +29,7 @@ LIBC = re.compile(
 )
 # What only passes calls on, or switches stacks: greenlet's own module (gevent's are called _gevent_c...)
 SWITCHBOARD = re.compile(r"libffi[-.].*so[.\d]*|_cffi_backend\..*so|_?greenlet\.(.*\.)?so")
+KNOWN_LIMIT = 4096  # names, and libraries, that are not looked at again
 EXTENSIONS = "lib-dynload"  # the directory of those that are not built into the interpreter
 
 # How CPython calls something: the functions between two Python frames, or a Python frame and a built-in function.
@@ -75,10 +77,13 @@ def find_plumbing(frames: Sequence[Frame], interpreter: str | None) -> list[bool
 
 
 def _owner(frame: Frame, interpreter: str | None) -> Owner:
-    if frame.kind == "python":
-        return "python"
-    path = PurePath(frame.library or "")
-    if frame.library is not None and (frame.library == interpreter or path.parent.name == EXTENSIONS):
+    return "python" if frame.kind == "python" else _owner_of(frame.library, interpreter)
+
+
+@lru_cache(KNOWN_LIMIT)
+def _owner_of(library: str | None, interpreter: str | None) -> Owner:
+    path = PurePath(library or "")
+    if library is not None and (library == interpreter or path.parent.name == EXTENSIONS):
         return "interpreter"
     if LIBC.fullmatch(path.name):
         return "libc"
@@ -100,6 +105,7 @@ def _is_plumbing(frames: Sequence[Frame], owners: Sequence[Owner], at: int) -> b
     return _begins_python(frames, owners, at)
 
 
+@lru_cache(KNOWN_LIMIT)
 def _is_call(name: str) -> bool:
     """A function of the interpreter without a name is nobody's help either."""
     return not name or bool(CALLS.fullmatch(name) or STARTS.fullmatch(name))

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from lastwords.capture.procfs import PROC
+from lastwords.capture.procfs import PROC, read_file
 
 LAST_RAN = re.compile(rb"^se\.exec_start\s*:\s*(\d+\.\d+)", re.MULTILINE)
 SWITCHES = re.compile(rb"^nr_switches\s*:\s*(\d+)", re.MULTILINE)
@@ -31,7 +31,7 @@ class Slept(msgspec.Struct, frozen=True):
 
 def read_slept(pid: int, tids: Iterable[int], proc: Path = PROC) -> dict[int, Slept]:
     """By thread. Those that are gone, and all where the kernel keeps no such account, are missing."""
-    accounts = {tid: one for tid in tids if (one := _read(proc / str(pid) / "task" / str(tid)))}
+    accounts = {tid: one for tid in tids if (one := _read(f"{proc}/{pid}/task/{tid}"))}
     clocks = _on_each({processor for _, _, processor in accounts.values()}, lambda: _read(_ourselves(proc)))
     return {tid: Slept(switches, _since(ran, clocks.get(on))) for tid, (ran, switches, on) in accounts.items()}
 
@@ -42,8 +42,8 @@ def find_undisturbed(before: Mapping[int, Slept], after: Mapping[int, Slept]) ->
     return {tid: seconds for tid in same if (seconds := before[tid].seconds) is not None}
 
 
-def _ourselves(proc: Path) -> Path:
-    return proc / "self" / "task" / str(threading.get_native_id())
+def _ourselves(proc: Path) -> str:
+    return f"{proc}/self/task/{threading.get_native_id()}"
 
 
 def _since(ran: float, now: float | None) -> float | None:
@@ -67,11 +67,11 @@ def _on_each(processors: Iterable[int], read: Callable[[], tuple[float, int, int
     return clocks
 
 
-def _read(task: Path) -> tuple[float, int, int] | None:
+def _read(task: str) -> tuple[float, int, int] | None:
     """When it ran last, its switches, and the processor on which it ran."""
     try:
-        account = (task / "sched").read_bytes()
-        fields = (task / "stat").read_bytes().rpartition(b")")[2].split()
+        account = read_file(f"{task}/sched")
+        fields = read_file(f"{task}/stat").rpartition(b")")[2].split()
     except OSError:
         return None
     ran, switches = LAST_RAN.search(account), SWITCHES.search(account)
