@@ -1,4 +1,4 @@
-"""gdb: `lw-report`, `lw-stacks`, `lw-locks`, `lw-exception`: what lastwords reads of the process or core in this gdb.
+"""gdb: `lw-report`, `lw-stacks`, `lw-greenlets`, `lw-locks`, `lw-exception`: what lastwords reads of a process or core.
 
     lastwords gdb PID                                   has them
     gdb -x "$(lastwords gdb --commands)" -p PID         so has a gdb of your own
@@ -22,10 +22,11 @@ REGISTERS = (
     "r15", "r14", "r13", "r12", "rbp", "rbx", "r11", "r10", "r9", "r8", "rax", "rcx", "rdx", "rsi", "rdi",
     "orig_rax", "rip", "cs", "eflags", "rsp", "ss", "fs_base", "gs_base", "ds", "es", "fs", "gs",
 )  # fmt: skip
-# A greenlet's command would be one more line here, and one in lastwords/report/parts.py.
+# Each has its text in lastwords/report/parts.py.
 COMMANDS = {
     "report": "The whole report: findings, threads, what they wait for. Options: -v, --locals, --native=all|none",
     "stacks": "Each thread's stack, Python and C as one, with what it waits for and holds. Options as of lw-report",
+    "greenlets": "Every greenlet, what it waits for and holds, and the hubs. Options as of lw-report, and --all",
     "locks": "Each lock that a thread waits for or holds: who holds it, who waits. The GIL too.",
     "exception": "The exceptions that threads handle or are about to raise, the selected thread's first.",
 }

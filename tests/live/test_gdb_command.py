@@ -17,7 +17,8 @@ import pexpect
 import pytest
 
 from dumps import gdb_core
-from harness import Target, running, wait_until
+from environments import Environment
+from harness import TARGETS, Target, running, wait_until
 from interpreters import Interpreter
 from lastwords.capture import procfs
 from lastwords.cli import main
@@ -115,7 +116,7 @@ def test_in_a_terminal(deadlocked: Target) -> None:
     with terminal(str(deadlocked.pid)) as there:
         greeting = str(there.before)
         assert f"gdb has process {deadlocked.pid} (" in greeting
-        assert "lw-report  lw-stacks  lw-locks  lw-exception" in greeting
+        assert "lw-report  lw-stacks  lw-greenlets  lw-locks  lw-exception" in greeting
         assert procfs.read_status(deadlocked.pid).tracer_pid
         check_locks(ask(there, "lw-locks"))
         stacks = ask(there, "lw-stacks")
@@ -172,6 +173,35 @@ def test_an_exception_and_a_core(interpreter: Interpreter, tmp_path: Path) -> No
     assert "read: core file" in talk([*own, str(interpreter.path), str(core)], "lw-report")
     for file in (core, packed):
         file.unlink()
+
+
+@pytest.mark.interpreters(minors=("2.7", "3.11"))
+def test_greenlets_live_and_in_a_core(gevent_environment: Environment, tmp_path: Path) -> None:
+    program: list[str | Path] = [gevent_environment.python, TARGETS / "greenlet_waits.py", "plain"]
+    with running(program, cwd=tmp_path, env={**gevent_environment.env, "MALLOC_ARENA_MAX": "1"}) as target:
+        target.wait_for("ready")
+        wait_until(lambda: procfs.read_status(target.pid).state == "S", "it waits")
+        said = talk([sys.executable, "-m", "lastwords", "gdb", str(target.pid)], "lw-greenlets\nlw-greenlets --all")
+        check_greenlets(said)
+        core = gdb_core(target.pid, tmp_path / "core")
+        check_that_it_runs_on(target)
+    check_greenlets(talk([sys.executable, "-m", "lastwords", "gdb", str(core)], "lw-greenlets\nlw-greenlets --all"))
+    core.unlink()
+
+
+def check_greenlets(said: str) -> None:
+    """First those that are alike as one, then each by itself."""
+    words = " ".join(said.split())
+    assert "The hub of MainThread: in its loop" in words
+    assert "7 timers (the first in " in words
+    assert "waits for the semaphore" in words
+    assert re.search(r"waits to read from fd \d+|waits: waits for fd \d+ to be read", words)
+    assert re.search(r"holds the semaphore .*? \(certain\): .*?__exit__", words)
+    _, once, each = said.split("Greenlets: ")
+    assert " greenlets like this" in once
+    assert " greenlets like this" not in each
+    count = int(each.split()[0])
+    assert count == len(re.findall(r"^Greenlet: ", each, re.MULTILINE)) > 20
 
 
 def talk(command: list[str], words: str, **environ: str) -> str:
@@ -327,9 +357,9 @@ def test_the_commands_without_a_process(tmp_path: Path) -> None:
 @ONE
 def test_what_the_commands_refuse(deadlocked: Target) -> None:
     gdb = ["gdb", "-nx", "-q", "-x", str(COMMANDS), "-p", str(deadlocked.pid)]
-    assert "lastwords: lw-stacks knows no --all; there are -v, --locals, --native=all and --native=none" in talk(
-        gdb, "lw-stacks --all"
-    )
+    known = "there are -v, --all, --locals, --native=all and --native=none"
+    assert f"lastwords: lw-stacks knows no --some; {known}" in talk(gdb, "lw-stacks --some")
+    assert "No greenlets were found." in talk(gdb, "lw-greenlets")
     said = talk(gdb, "continue &\nlw-stacks\ninterrupt")
     assert re.search(r"lastwords: thread \d+ runs: interrupt it first", said), said
 

@@ -6,7 +6,7 @@ import pytest
 
 import sample_reports as sample
 from lastwords.model import Capture as Captured
-from lastwords.model import Frame, Greenlet, Hub, Moment, Report, Thread
+from lastwords.model import Edge, Frame, Greenlet, Hub, Moment, Object, Report, Thread, WaitsFor
 from lastwords.report.greenlets import format_greenlets
 from lastwords.report.layout import Page
 
@@ -122,3 +122,44 @@ def test_without_greenlets_nothing_is_said() -> None:
 def test_a_cycle_of_parents_ends() -> None:
     made = report(greenlet(2, state="running", parent="greenlet-3"), greenlet(3, parent="greenlet-2"))
     assert sum("Greenlet at 0x7f000000000" in line and line.startswith("Greenlet:") for line in lines(made)) == 2
+
+
+def test_what_they_wait_for_and_hold() -> None:
+    made = report(
+        greenlet(2, name="evict", waits_for=WaitsFor(kind="lock", target="object-1")),
+        greenlet(3, name="save", waits_for=WaitsFor(kind="join", target="greenlet-2"), parent=None),
+        greenlet(4, name="late", waits_for=WaitsFor(kind="sleep", detail="sleeps", until=86400.0 * 365), stack=[]),
+    )
+    made.objects.append(Object(id="object-1", moment="moment-1", kind="semaphore", name="db", address=0x70))
+    held = {"kind": "holds", "certainty": "certain", "evidence": "`with db` in save"}
+    made.edges.append(Edge(origin="greenlet-3", to="object-1", **held))  # type: ignore[arg-type]
+    said = lines(made)
+    assert "  waits for the semaphore db at 0x70, held by save (certain)" in said
+    assert "  waits for the end of evict" in said
+    assert "  holds the semaphore db at 0x70 (certain): `with db` in save" in said
+    assert "  waits: sleeps, until 1971-01-01" in [line.rpartition(" ")[0] for line in said]
+
+
+def test_of_those_that_are_alike_one_is_the_example() -> None:
+    wait = WaitsFor(kind="event", detail="an Event to be set", certainty="likely", has_timeout=True)
+    said = lines(report(*(greenlet(number, name=f"Greenlet-{number}", waits_for=wait) for number in (2, 3))))
+    assert "  Greenlet-2 waits: an Event to be set, with a timeout, likely" in said
+
+
+def test_what_the_hub_does_and_what_can_wake_it() -> None:
+    made = report()
+    inside = Frame(kind="python", function="on_done", file="app.py", line=4)
+    made.hubs[0] = Hub(
+        id="hub", moment="moment-1", thread="thread-1", greenlet="greenlet-1", state="callback", inside=inside,
+        counts={"timers": 2, "watchers": 1, "callbacks": 0}, timers=["in 2 s: greenlet-2", "in 9 s: greenlet-3"],
+        watchers=["fd 5 readable: greenlet-2"], others=1, since_s=0.25, complete=False,
+    )  # fmt: skip
+    said = " ".join(" ".join(lines(made)).split())
+    assert (
+        "The hub of MainThread: in a callback (on_done at app.py:4), its loop turned 0.2 s ago; 2 timers (the first "
+        "in 2 s), 1 descriptor, 0 callbacks, 1 of children, signals or other threads, and what could not be read"
+    ) in said
+    assert "timer: in 9 s" not in said
+    details = lines(made, Page(details=True))
+    assert "    timer: in 9 s: greenlet-3" in details
+    assert "    descriptor: fd 5 readable: greenlet-2" in details

@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
 NARROWEST, WIDEST = 60, 200
 NATIVE: dict[str, Native] = {"--native=all": "all", "--native=none": "none"}
-WITH_STACKS = ("report", "stacks")
+WITH_STACKS = ("report", "stacks", "greenlets")
 EPILOG = """
 \b
-In gdb: lw-report, lw-stacks, lw-locks, lw-exception; `help lw-report` ...
+In gdb: lw-report, lw-stacks, lw-greenlets, lw-locks, lw-exception; `help lw-report` ...
 \b
 Examples:
   lastwords gdb 4711
@@ -141,7 +141,8 @@ def _plainly(session: Session) -> str:
 def _greet(target: _Target) -> str:
     held = "" if target.pid is None else "; it stands still until you leave (quit, or detach)"
     return (
-        f"gdb has {target.name}{held}.\nlw-report  lw-stacks  lw-locks  lw-exception  show what lastwords reads of it\n"
+        f"gdb has {target.name}{held}.\n"
+        "lw-report  lw-stacks  lw-greenlets  lw-locks  lw-exception  show what lastwords reads of it\n"
     )
 
 
@@ -180,15 +181,21 @@ def _make_text(order: Order) -> str:
     from lastwords.report.layout import Page  # noqa: PLC0415
     from lastwords.report.parts import format_part  # noqa: PLC0415
 
-    unknown = [word for word in order.words if word not in ("-v", "--locals", *NATIVE)]
+    flags = ("-v", "--all", "--locals")
+    unknown = [word for word in order.words if word not in (*flags, *NATIVE)]
     if unknown:
-        raise TargetError(f"lw-{order.what} knows no {unknown[0]}; there are -v, --locals, {' and '.join(NATIVE)}")
+        known = f"{', '.join(flags)}, {' and '.join(NATIVE)}"
+        raise TargetError(f"lw-{order.what} knows no {unknown[0]}; there are {known}")
     native: Native = next((NATIVE[word] for word in order.words if word in NATIVE), "fold")
-    options = Options(locals="--locals" in order.words, native=native != "none" and order.what in WITH_STACKS)
+    options = Options(
+        locals="--locals" in order.words,
+        native=native != "none" and order.what in WITH_STACKS,
+        native_each=native == "all",
+    )
     report = read_held(order, options, _ask)
     report.findings = diagnose(report)
     width = order.width if NARROWEST <= order.width <= WIDEST else 80
-    page = Page(width=width, details="-v" in order.words, native=native)
+    page = Page(width=width, details="-v" in order.words, native=native, each="--all" in order.words)
     return "".join(f"{line}\n" for line in format_part(report, order.what, page, order.selected))
 
 

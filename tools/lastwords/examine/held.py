@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import msgspec
 
-from lastwords.capture import procfs
+from lastwords.capture import elf, procfs
 from lastwords.capture.architectures import Architecture, Registers, this_machine
 from lastwords.capture.captured import Captured
 from lastwords.capture.kernel.facts import read_facts
@@ -18,6 +19,8 @@ from lastwords.capture.stop.kernel_threads import describe_held
 from lastwords.cpython.interpreter import find_image, open_image
 from lastwords.examine.core import read_core_report
 from lastwords.examine.describe import describe_process, new_moment, new_report
+from lastwords.examine.greenlet_search import search_process
+from lastwords.examine.greenlet_stacks import add_greenlet_stacks
 from lastwords.examine.process import explained
 from lastwords.examine.read import Options, Source, read_moment
 from lastwords.examine.stacks import add_native_stacks, open_stacks
@@ -89,10 +92,13 @@ def _read_process(order: Order, options: Options, ask: Ask) -> Report:
     report = new_report("attach")
     report.processes.append(describe_process(pid, facts))
     report.moments.append(new_moment("moment-1", report.processes[0].id, "attach", captured))
-    source = Source(interp, captured, facts)  # greenlets: see Attached._search
+    greenlets = search_process(interp, memory, maps, partial(elf.find_image_at, pid, maps))
+    source = Source(interp, captured, facts, greenlets)
     threads = read_moment(report, report.moments[0], source, options)
     if options.native:
-        add_native_stacks(report, report.moments[0], source, threads, open_stacks(source))
+        unwinder = open_stacks(source)
+        add_native_stacks(report, report.moments[0], source, threads, unwinder)
+        add_greenlet_stacks(source, unwinder)
     return report
 
 

@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 
-from lastwords.model import Frame, Greenlet, Moment, Report
+from lastwords.model import Frame, Greenlet, Hub, Moment, Report
 from lastwords.report.folding import format_folded, place_of, split
+from lastwords.report.greenlet_words import Words
 from lastwords.report.layout import Page
 from lastwords.report.stacks import format_stack, shown_frames
-from lastwords.report.threads import thread_name
 
 FEW_NAMES = 4
 FEW_SPAWNERS = 1
@@ -32,52 +32,30 @@ def format_greenlets(page: Page, report: Report, moment: Moment, guilty: Mapping
     found = [one for one in report.greenlets if one.moment == moment.id]
     if not found:
         return
-    names = _Names(report, found)
+    words = Words(report, found)
     yield ""
     yield from page.wrap(_summary(found), hanging="  ", style=page.bold)
+    for hub in report.hubs:
+        if hub.moment == moment.id and (hub.state or hub.counts):
+            yield from page.wrap(words.describe_hub(hub), "  ", hanging="    ")
+            yield from _format_wakers(page, hub)
     first, rest = split(page, list(_arrange(page, found, guilty)), guilty)
     for group in first:
         yield ""
-        yield from _format_group(page, names, group)
-    yield from format_folded(page, "greenlet", rest, partial(_in_one_line, names), bool(first))
+        yield from _format_group(page, words, group)
+    yield from format_folded(page, "greenlet", rest, partial(_in_one_line, words), bool(first))
 
 
-def _in_one_line(names: _Names, greenlet: Greenlet) -> str:
+def _in_one_line(words: Words, greenlet: Greenlet) -> str:
     wait = greenlet.waits_for
     state = STATES.get(greenlet.state, "in no known state")
-    return f"{names.of(greenlet)}: {(wait and wait.detail) or state}{place_of(greenlet.stack)}"
+    return f"{words.name(greenlet)}: {(wait and wait.detail) or state}{place_of(greenlet.stack)}"
 
 
 def _summary(found: Sequence[Greenlet]) -> str:
     counts = Counter[str | None](one.state for one in found)
     states = ", ".join(f"{counts[state]} {name}" for state, name in STATES.items() if counts[state])
     return f"Greenlets: {len(found)} ({states})"
-
-
-class _Names:
-    """How greenlets, and the threads they belong to, are called."""
-
-    def __init__(self, report: Report, found: Sequence[Greenlet]) -> None:
-        self._greenlets = {one.id: one for one in found}
-        self._threads = {one.id: thread_name(one) for one in report.threads}
-        self._hubs = {one.greenlet for one in report.hubs}
-
-    def of(self, greenlet: Greenlet) -> str:
-        """`Greenlet-3`, `Hub at 0x7f...`, `the main greenlet`."""
-        if greenlet.is_main:
-            return f"the main greenlet{self.in_thread(greenlet)}"
-        kind = (greenlet.type or "greenlet").rpartition(".")[2]
-        return greenlet.name or f"{kind} at {greenlet.address or 0:#x}"
-
-    def in_thread(self, greenlet: Greenlet) -> str:
-        """` of MainThread`; nothing where its thread has ended."""
-        name = self._threads.get(greenlet.thread or "")
-        return f" of {name}" if name else ""
-
-    def of_parent(self, greenlet: Greenlet) -> str | None:
-        """The parent's name; None for a main greenlet."""
-        parent = self._greenlets.get(greenlet.parent or "")
-        return self.of(parent) if parent else None
 
 
 def _arrange(page: Page, found: Sequence[Greenlet], guilty: Collection[str]) -> Iterator[Group]:
@@ -116,10 +94,14 @@ def _group(page: Page, found: Sequence[Greenlet], guilty: Collection[str]) -> li
     return sorted(groups.values(), key=lambda group: (group[0].state == "dead", -len(group)))
 
 
-def _format_group(page: Page, names: _Names, group: Group) -> Iterator[str]:
+def _format_group(page: Page, words: Words, group: Group) -> Iterator[str]:
     example = group[0]
-    yield from page.wrap(_title(names, group), hanging="  ", style=page.bold)
-    yield from page.wrap(", ".join(_facts(names, example)), "  ", hanging="    ")
+    yield from page.wrap(_title(words, group), hanging="  ", style=page.bold)
+    yield from page.wrap(", ".join(_facts(words, example)), "  ", hanging="    ")
+    for said in (words.describe_wait(example), *words.describe_holds(example)):
+        if said:
+            subject = f"{words.name(example)} " if len(group) > 1 else ""
+            yield from page.wrap(f"{subject}{said}", "  ", hanging="    ")
     yield from _format_spawners(page, example.spawned_at)
     if example.state == "running":
         yield "  its stack is that of its thread, above" if example.thread else "  its thread has ended"
@@ -132,20 +114,27 @@ def _format_group(page: Page, names: _Names, group: Group) -> Iterator[str]:
         yield from page.wrap(f"not all of it could be read: {example.error}", "  ", hanging="    ")
 
 
-def _title(names: _Names, group: Group) -> str:
+def _format_wakers(page: Page, hub: Hub) -> Iterator[str]:
+    """What can wake somebody, one by one, where details are asked for."""
+    for what, several in (("callback", hub.callbacks), ("timer", hub.timers), ("descriptor", hub.watchers)):
+        for one in several if page.details else ():
+            yield from page.wrap(f"{what}: {one}", "    ", hanging="      ")
+
+
+def _title(words: Words, group: Group) -> str:
     state = STATES.get(group[0].state, "in no known state")
     if len(group) == 1:
-        return f"Greenlet: {names.of(group[0])}, {state}"
-    shown = ", ".join(names.of(one) for one in group[:FEW_NAMES])
+        return f"Greenlet: {words.name(group[0])}, {state}"
+    shown = ", ".join(words.name(one) for one in group[:FEW_NAMES])
     more = f" and {len(group) - FEW_NAMES} more" if len(group) > FEW_NAMES else ""
     return f"{len(group)} greenlets like this, {state}: {shown}{more} (--all shows each)"
 
 
-def _facts(names: _Names, greenlet: Greenlet) -> Iterator[str]:
+def _facts(words: Words, greenlet: Greenlet) -> Iterator[str]:
     yield greenlet.type or "type not read"
     if not greenlet.is_main:
-        yield f"in{names.in_thread(greenlet).removeprefix(' of')}" if names.in_thread(greenlet) else "of no thread"
-        parent = names.of_parent(greenlet)
+        yield f"in{words.in_thread(greenlet).removeprefix(' of')}" if words.in_thread(greenlet) else "of no thread"
+        parent = words.name_parent(greenlet)
         if parent:
             yield f"parent: {parent}"
     if greenlet.run is not None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 from lastwords.model import Object, Report, Thread
 from lastwords.report.exceptions import format_value
+from lastwords.report.greenlets import format_greenlets
 from lastwords.report.layout import Page
 from lastwords.report.text import format_report
 from lastwords.report.threads import describe_target, format_moment, thread_name
@@ -27,8 +28,14 @@ def _format_stacks(report: Report, page: Page, _: int | None) -> Iterator[str]:
         yield from format_moment(page, report, moment, guilty={})
 
 
+def _format_greenlets(report: Report, page: Page, _: int | None) -> Iterator[str]:
+    lines = [line for moment in report.moments for line in format_greenlets(page, report, moment, guilty={})]
+    yield from lines[1:] or ["No greenlets were found."]
+
+
 def _format_locks(report: Report, page: Page, _: int | None) -> Iterator[str]:
     names = {thread.id: thread_name(thread) for thread in report.threads}
+    names.update({one.id: one.name or f"greenlet at {one.address or 0:#x}" for one in report.greenlets})
     yield from _format_gil(report, page, names)
     for one in report.objects:
         yield from page.wrap(describe_target(report, one.id), hanging="  ", style=page.bold)
@@ -74,6 +81,7 @@ def _format_exceptions_of(page: Page, thread: Thread) -> Iterator[str]:
 PARTS: dict[str, Callable[[Report, Page, int | None], Iterator[str]]] = {
     "report": _format_all,
     "stacks": _format_stacks,
+    "greenlets": _format_greenlets,
     "locks": _format_locks,
     "exception": _format_exceptions,
 }
