@@ -21,6 +21,7 @@ from lastwords.diagnose.caught import (
     threading_state,
     type_name,
 )
+from lastwords.diagnose.patched_late import find_late
 from lastwords.diagnose.patches import TooLate, find_record, pair_up, patched_too_late
 from lastwords.frames import own_frame
 from lastwords.model import ActiveThread, Caught, Certainty, Evidence, Finding, Frame, Patch, Report, ThreadingState
@@ -86,6 +87,7 @@ def diagnose(report: Report) -> Iterator[Finding]:
         _, best = min(group, key=lambda pair: CERTAINTIES.index(pair[1].certainty))
         best.subjects += [made for caught, _ in group for made in subjects(caught)[:1]]
         yield best
+    yield from (one for one in find_late(report, FIX) if one.process not in judged)
 
 
 def _is_lost_entry(caught: Caught) -> bool:

@@ -11,10 +11,12 @@ from lastwords.capture.kernel.facts import Facts
 from lastwords.cpython import Interpreter, read_modules, read_phase, read_threading
 from lastwords.cpython.finalize import read_step
 from lastwords.cpython.modules import find_global, read_module
+from lastwords.cpython.pytest_tests import read_current_test, read_starting_tests
 from lastwords.cpython.text import read_text
 from lastwords.cpython.threads import PythonThread, read_threads
 from lastwords.examine.entities import Entities, tolerated
 from lastwords.examine.greenlet_search import GreenletSearch
+from lastwords.examine.patches import add_patches
 from lastwords.examine.pools import add_pools
 from lastwords.examine.relations import add_relations
 from lastwords.examine.threads import make_bare_thread, make_thread
@@ -63,14 +65,26 @@ def read_moment(report: Report, moment: Moment, source: Source, options: Options
     with tolerated(moment, "sys.modules"):
         process.modules = read_modules(interp)
     _add_libraries(process, moment, interp)
+    with tolerated(moment, "what gevent has patched"):
+        add_patches(process, interp)
     with tolerated(moment, "the phase of the shutdown"):
         phase = read_phase(interp)
         moment.shutdown = Shutdown(phase=phase, step=read_step(interp) if phase == "shutdown" else None)
     threads = add_threads(report, moment, source, options)
+    with tolerated(moment, "which test pytest runs"):
+        _add_tests(report, moment, interp)
     if threads:
         main = next((one for one in threads if one.is_main), threads[0])
         report.threading.append(read_threading(interp, main.ident, moment.id))
     return threads
+
+
+def _add_tests(report: Report, moment: Moment, interp: Interpreter) -> None:
+    moment.test = read_current_test(interp)
+    tests = read_starting_tests(interp)
+    for thread in report.threads if tests else ():
+        if thread.moment == moment.id and thread.ident is not None:
+            thread.test = tests.get(thread.ident)
 
 
 def add_threads(report: Report, moment: Moment, source: Source, options: Options) -> list[PythonThread]:
