@@ -137,7 +137,7 @@ def test_a_deadlock_and_a_timeout(interpreter: Interpreter, tmp_path: Path) -> N
         target.wait_for()
         (pid,) = family(target)
         assert target.wait() == 124
-    assert target.stderr.text.startswith("deadlock: want waits for lock ")
+    assert re.match(r"deadlock: want \(tid \d+\) waits for lock ", target.stderr.text), "two threads have this name"
     assert not is_running(pid)
     assert (tmp_path / "report.txt").read_text().startswith("deadlock: ")
     report = read(tmp_path)
