@@ -178,7 +178,7 @@ class Shutdown(Entity, kw_only=True):
 
 
 class Moment(Entity, kw_only=True):
-    """The single instant that a capture shows."""
+    """The single instant that a capture shows. `test`: what pytest ran just then, as PYTEST_CURRENT_TEST has it."""
 
     id: str
     process: str
@@ -186,6 +186,7 @@ class Moment(Entity, kw_only=True):
     capture: Capture
     gil: Gil | None = None
     shutdown: Shutdown | None = None
+    test: str | None = None
 
 
 class WaitsFor(Entity, kw_only=True):
@@ -225,6 +226,7 @@ class Thread(Entity, kw_only=True):
     stack: Python and native frames as one; native_stack: the native ones, where they could not be merged into it
     pending, handled: the exception that is on its way up its stack, and the one that `sys.exc_info()` tells
     greenlet: the greenlet that runs in it: its stack is this one's alone, those of its parents are below
+    test: the one of pytest that left it running, where our plugin noted that
     signals_blocked: the signals that the kernel does not deliver to it, where that was asked for
     """
 
@@ -252,6 +254,7 @@ class Thread(Entity, kw_only=True):
     pending: ExceptionValue | None = None
     handled: ExceptionValue | None = None
     signals_blocked: list[str] | None = None
+    test: str | None = None
     error: str | None = None
 
 
@@ -419,7 +422,7 @@ class Caught(Entity, kw_only=True):
 
     `message` is what the interpreter printed (or would have) above the traceback, verbatim;
     `stack` the C and `python_stack` the Python frames of the thread at that moment. `count` is how often the
-    same exception left the same place.
+    same exception left the same place. `test` is what pytest ran at that moment (the first of them).
 
     knew: of one that ended a thread, the locks, events and queues to which its frames led
     """
@@ -438,6 +441,7 @@ class Caught(Entity, kw_only=True):
     count: int = 1
     phase: Phase = "running"
     knew: list[Known] = []
+    test: str | None = None
     error: str | None = None
 
 
