@@ -16,20 +16,18 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
-from unittest import mock
 
 from lastwords.capture import procfs
 from lastwords.capture.architectures import Architecture
-from lastwords.capture.captured import Captured, KernelThread
+from lastwords.capture.captured import Captured, KernelThread, StackPointer
 from lastwords.capture.memory import PAGE, Memory
-from lastwords.capture.stop.copied import Copy
-from lastwords.capture.stop.holding import Held, Holder
-from lastwords.capture.stop.live import Look, capture_process, read_kernel_threads
+from lastwords.capture.stop.holding import Holder
+from lastwords.capture.stop.live import Look, Recheck, capture_process, read_kernel_threads
 
 if TYPE_CHECKING:
     import pytest
 
-Threads = Sequence[KernelThread]
+Threads = Sequence[KernelThread] | Sequence[StackPointer]
 
 
 def look_nowhere(memory: Memory, threads: Threads) -> None:
@@ -41,10 +39,11 @@ def look_at_stacks(memory: Memory, threads: Threads) -> None:
     memory.read_many([(one.sp, PAGE) for one in threads if one.sp])
 
 
-def capture(pid: int, dry_run: Look = look_at_stacks, recheck: Look = look_nowhere, *, pause: bool = True) -> Captured:
-    """A capture that is over soon, of a target in which something has moved: `recheck` is called."""
-    with mock.patch.object(Copy, "has_changed", return_value=True):
-        return capture_process(pid, dry_run, recheck, pause=pause)
+def capture(
+    pid: int, dry_run: Look = look_at_stacks, recheck: Recheck = look_nowhere, *, pause: bool = True
+) -> Captured:
+    """A capture that is over soon."""
+    return capture_process(pid, dry_run, recheck, pause=pause)
 
 
 def states(pid: int) -> set[str]:
@@ -74,7 +73,7 @@ def kill_stoppers(monkeypatch: pytest.MonkeyPatch, seconds: float) -> list[threa
     timers: list[threading.Timer] = []
     hold, kill = Holder.hold, os.kill
 
-    def begin(self: Holder, pid: int, architecture: Architecture, limit: float) -> Held:
+    def begin(self: Holder, pid: int, architecture: Architecture, limit: float) -> list[int]:
         self.wait_until_ready()
         timers.append(threading.Timer(chance.uniform(0, seconds), kill_it, [self.pid]))
         timers[-1].start()

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from lastwords.capture.memory import PAGE, CachedMemory, Memory, ProcessMemory, ReadError, unreadable
 from lastwords.capture.stop import copied
 from lastwords.capture.stop.copied import CompletingMemory, CopiedMemory, Copy, Pages, RecordingMemory, copy_pages
+from lastwords.capture.stop.shared import SharedMemory
 
 BASE = 0x10000
 PAGES = 12
@@ -63,13 +64,13 @@ def test_recorded_copied_and_completed_memory_agree_with_the_original(
     recording = RecordingMemory(original)
     assert [try_read(recording, *one) for one in reads] == expected
     assert recording.read_many(reads) == expected
-    copy = Copy(recording.pages)
-    copy.read(original)
+    copy = Copy(recording.pages, original)
+    copy.read()
     finished = CopiedMemory({**dict.fromkeys(recording.pages), **copy.pages})
     assert [try_read(finished, *one) for one in reads] == expected
     assert finished.read_many(reads) == expected
     assert not finished.misses
-    completing = CompletingMemory({}, original, time.monotonic() + 60)
+    completing = CompletingMemory({}, original, time.monotonic() + 60, {})
     assert [try_read(completing, *one) for one in reads] == expected
     assert not completing.is_late
 
@@ -100,18 +101,18 @@ def test_the_record_is_in_order_and_each_page_is_read_once() -> None:
     recording = RecordingMemory(original)
     recording.read(BASE + 5 * PAGE - 4, 8)
     recording.read(BASE, 8)
-    recording.read_many([(BASE + PAGE, 1), (BASE + 4 * PAGE, 1), (BASE + 2 * PAGE, 1)])
-    assert [(number - BASE) // PAGE for number in recording.pages] == [4, 5, 0, 1, 2]
-    assert original.reads == [(BASE + 4 * PAGE, 2 * PAGE), (BASE, PAGE), (BASE + PAGE, 2 * PAGE)]
+    recording.read_many([(BASE + PAGE, 1), (BASE + 4 * PAGE, 1), (BASE + 3 * PAGE, 1)])
+    assert [(number - BASE) // PAGE for number in recording.pages] == [4, 5, 0, 1, 3], "not what was read beside it"
+    assert original.reads == [(BASE + 4 * PAGE, 2 * PAGE), (BASE, 4 * PAGE)]
 
 
 def test_a_page_that_is_gone_loses_no_other() -> None:
     original = Holey()
     recording = RecordingMemory(original)
     recording.read(BASE, PAGES * PAGE)
-    copy = Copy(recording.pages)
+    copy = Copy(recording.pages, original)
     original.holes = frozenset({3, 7})
-    copy.read(original)
+    copy.read()
     gone = {number for number, page in copy.pages.items() if page is None}
     assert gone == {BASE + 3 * PAGE, BASE + 7 * PAGE}
     assert CopiedMemory(copy.pages).read(BASE + 4 * PAGE, 3 * PAGE) == original.data[4 * PAGE : 7 * PAGE]
@@ -124,14 +125,14 @@ def test_a_process_is_copied_in_batches(gone: list[int]) -> None:
     start = ctypes.addressof(ctypes.c_char.from_buffer(room))
     live = ProcessMemory(os.getpid())
     numbers = [start + 2 * PAGE * number for number in range(3000)]
-    copy = Copy(dict.fromkeys(numbers, b""))
+    copy = Copy(dict.fromkeys(numbers[::2], b""), live, numbers[1::2])
     for number, address in enumerate(numbers):
         ctypes.memmove(address, number.to_bytes(8, "little"), 8)
     libc = ctypes.CDLL(None)
     for number in gone:
         assert libc.mprotect(ctypes.c_void_p(numbers[number]), PAGE, 0) == 0
     try:
-        copy.read(live)
+        copy.read()
         found = CopiedMemory(copy.pages)
         for number, address in enumerate(numbers):
             expected = None if number in gone else number.to_bytes(8, "little")
@@ -145,17 +146,17 @@ def test_a_copy_may_be_made_again() -> None:
     original = Holey()
     recording = RecordingMemory(original)
     recording.read(BASE, PAGE)
-    copy = Copy(recording.pages)
-    copy.read(original)
+    copy = Copy(recording.pages, original)
+    copy.read()
     original.data[:] = os.urandom(len(original.data))
-    copy.read(original)
+    copy.read()
     assert CopiedMemory(copy.pages).read(BASE, 16) == original.data[:16]
 
 
 def test_completing_ends_at_its_deadline_and_keeps_what_it_has() -> None:
     original = Holey()
     pages: Pages = {BASE: b"x" * PAGE}
-    completing = CompletingMemory(pages, original, time.monotonic() - 1)
+    completing = CompletingMemory(pages, original, time.monotonic() - 1, {})
     assert completing.read(BASE, 1) == b"x"
     with pytest.raises(ReadError):
         completing.read(BASE + PAGE, 1)
@@ -191,17 +192,65 @@ def test_a_cache_above_reads_ahead_without_a_miss() -> None:
     assert not copy.misses
 
 
-def test_whether_anybody_has_moved() -> None:
+def test_what_has_changed_since_it_was_recorded() -> None:
     memory = Holey()
     recording = RecordingMemory(memory)
-    recording.read(BASE + 10, 3 * PAGE)
-    copy = Copy(recording.pages)
-    copy.read(memory)
-    assert not copy.has_changed()
-    memory.data[2 * PAGE] ^= 1
-    copy.read(memory)
-    assert copy.has_changed()
-    memory.holes = frozenset({1})
-    memory.data[2 * PAGE] ^= 1
-    copy.read(memory)
-    assert copy.has_changed()
+    recording.read(BASE, 3 * PAGE)
+    copy = Copy(recording.pages, memory, [BASE + 3 * PAGE])
+    parts = {BASE + number * PAGE: (10, 20) for number in range(5)}
+
+    def changed() -> set[int]:
+        copy.read()
+        found = CompletingMemory(copy.pages, memory, 0.0, recording.pages).changed(parts)
+        return {(number - BASE) // PAGE for number in found}
+
+    assert changed() == {3, 4}, "of these nobody knows"
+    for at in (9, PAGE + 10, 2 * PAGE + 20):
+        memory.data[at] ^= 1
+    assert changed() == {1, 3, 4}
+    memory.holes = frozenset({2})
+    assert changed() == {1, 2, 3, 4}
+
+
+@fast
+@given(HOLES, READS)
+def test_a_cache_without_pages_of_its_own_agrees_with_the_original(
+    holes: frozenset[int], reads: list[tuple[int, int]]
+) -> None:
+    original = Holey(holes)
+    wanted = [one for one in reads if one[1]]
+    expected = [try_read(original, *one) for one in wanted]
+    recording = RecordingMemory(original)
+    shared = SharedMemory(recording)
+    assert [try_read(shared, *one) for one in wanted] == expected
+    assert shared.read_many(wanted) == expected
+    copy = Copy(recording.pages, original)
+    copy.read()
+    finished = CopiedMemory({**dict.fromkeys(recording.pages), **copy.pages})
+    assert [try_read(SharedMemory(finished), *one) for one in wanted] == expected
+    assert not finished.misses
+
+
+def test_what_is_beside_a_page_is_fetched_with_it_and_nothing_twice() -> None:
+    original = Holey()
+    recording = RecordingMemory(original)
+    shared = SharedMemory(recording)
+    shared.read(BASE + 5, 8)
+    assert original.reads == [(BASE, 4 * PAGE)]
+    assert sorted(recording.pages) == [BASE], "what was not asked for is not copied again"
+    shared.prefetch([(BASE + 3 * PAGE, 8), (BASE + 6 * PAGE - 4, 8)])
+    assert sorted(recording.pages) == [BASE + at * PAGE for at in (0, 3, 5, 6)]
+    asked = len(original.reads)
+    for page in recording.pages:
+        shared.read(page, PAGE)
+    assert len(original.reads) == asked
+
+
+def test_a_miss_of_a_copy_is_counted_once_and_only_the_page_that_was_asked_for() -> None:
+    copied = CopiedMemory({BASE: bytes(PAGE)})
+    shared = SharedMemory(copied)
+    shared.prefetch([(BASE + PAGE, 8)])
+    with pytest.raises(ReadError, match="not captured"):
+        shared.read(BASE + PAGE, 8)
+    assert list(copied.misses) == [BASE + PAGE]
+    assert copied.used == set()

@@ -52,7 +52,14 @@ def thread(sp: int | None, ident: int | None = None, tid: int = 1) -> KernelThre
 def copy(maps: list[Mapping], threads: list[KernelThread], memory: Memory | None = None, **more: Pages) -> Stacks:
     made = Stacks(maps, [], Plain())
     text = "".join(f"{one.start:x}-{one.end:x} rw-p 00000000 00:00 0 \n" for one in maps)
-    made.read(memory or ProcessMemory(os.getpid()), threads, lambda: text, more.get("known", {}))
+    return read(made, memory or ProcessMemory(os.getpid()), threads, text, more.get("known", {}))
+
+
+def read(
+    made: Stacks, memory: Memory, threads: list[KernelThread], text: str = "", known: Pages | None = None
+) -> Stacks:
+    made.read(memory, threads, lambda: text, known or {})
+    made.add_to(dict(known or {}))
     return made
 
 
@@ -87,7 +94,7 @@ def test_without_registers_the_struct_is_found_by_its_contents(begin: int, monke
     for at in (ident, ident + 16):
         ctypes.memmove(at, ident.to_bytes(8, "little"), 8)
     made = Stacks([stack(begin)], [thread(begin + RED_ZONE)], Plain())
-    made.read(Plain(), [thread(begin + RED_ZONE)], lambda: "", {})
+    read(made, Plain(), [thread(begin + RED_ZONE)])
     assert made.ranges == [(begin, 6 * PAGE)]
 
 
@@ -104,7 +111,7 @@ def test_what_was_copied_already_is_not_read_again(begin: int) -> None:
 
 def test_the_main_threads_stack_grows_downwards(begin: int) -> None:
     made = Stacks([stack(begin + PAGE, "[stack]")], [], Plain())
-    made.read(Plain(), [thread(begin + RED_ZONE)], lambda: "", {})
+    read(made, Plain(), [thread(begin + RED_ZONE)])
     assert made.ranges == [(begin, PIECE + PAGE)]
 
 
@@ -112,7 +119,7 @@ def test_one_that_was_mapped_meanwhile_is_found(begin: int) -> None:
     made = Stacks([], [], Plain())
     text = f"{begin:x}-{begin + PIECE:x} rw-p 00000000 00:00 0 \n"
     assert procfs.parse_maps(text) == [stack(begin)]
-    made.read(ProcessMemory(os.getpid()), [thread(begin + RED_ZONE)], lambda: text, {})
+    read(made, ProcessMemory(os.getpid()), [thread(begin + RED_ZONE)], text)
     assert made.ranges == [(begin, PIECE)]
 
 
@@ -126,6 +133,19 @@ def test_what_is_not_copied_is_said(begin: int, monkeypatch: pytest.MonkeyPatch)
         *(f"the C stack of thread {tid} was not captured: its stack pointer points to no memory" for tid in NINE),
         "and so for 3 more threads",
     ]  # fmt: skip
+
+
+def test_of_what_is_copied_beforehand_only_what_has_moved_is_read(begin: int) -> None:
+    stays, moves = thread(begin + 12 * PAGE + RED_ZONE, tid=1), thread(begin + 8 * PAGE + RED_ZONE, tid=2)
+    made = Stacks([stack(begin)], [], Plain())
+    expected = made.expect([stays, moves])
+    assert expected == set(range(begin + 8 * PAGE, begin + PIECE, PAGE))
+    pages: Pages = dict.fromkeys(expected, b"copied")
+    made.read(Plain(), [stays, thread(begin + 6 * PAGE + RED_ZONE, tid=2)], lambda: "", pages)
+    made.add_to(pages)
+    assert {number for number, page in pages.items() if page != b"copied"} == {begin + 6 * PAGE, begin + 7 * PAGE}
+    assert made.ranges == [(begin + 12 * PAGE, 4 * PAGE), (begin + 6 * PAGE, 10 * PAGE)]
+    assert made.problems == []
 
 
 @given(st.lists(st.integers(0, 1000), max_size=20), st.integers(0, 5000))

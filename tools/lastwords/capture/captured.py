@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -42,6 +43,14 @@ class KernelThread(msgspec.Struct, frozen=True):
     stood_still: bool = True
     fp_registers: bytes = b""
     inner_tid: int | None = None
+
+
+class StackPointer(NamedTuple):
+    """Where the stack of a thread is: its stack pointer and `pthread_self()`, each None where that is not known."""
+
+    tid: int
+    sp: int | None
+    ident: int | None
 
 
 class Captured(msgspec.Struct):

@@ -9,7 +9,8 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -126,7 +127,14 @@ class ProcessMemory:
 
         Bytes read: all of them, or those before the first page that cannot be read.
         """
-        return max(self._readv(ranges, into, sum(size for _, size in ranges)), 0)
+        return self.prepare(ranges, into)()
+
+    def prepare(self, ranges: Sequence[Range], into: int) -> Callable[[], int]:
+        """What will do this: `read_into` with all that can be done before a process is stopped for it."""
+        local = _IoVec(into, sum(size for _, size in ranges))
+        remote = (_IoVec * len(ranges))(*(_IoVec(address, length) for address, length in ranges))
+        read = partial(_readv, self.pid, local, 1, remote, len(ranges), 0)
+        return lambda: max(read(), 0)
 
     def is_allowed(self) -> bool:
         """Whether the kernel makes this call for us: containers have filters that refuse it. Reads nothing."""

@@ -14,8 +14,8 @@ from lastwords.capture.architectures import Architecture, Registers, this_machin
 from lastwords.capture.captured import Captured
 from lastwords.capture.kernel.facts import read_facts
 from lastwords.capture.memory import CachedMemory, Memory, ProcessMemory, Range, ReadError, unreadable
-from lastwords.capture.stop.holding import Held, Stopped
-from lastwords.capture.stop.kernel_threads import describe_held
+from lastwords.capture.stop.holding import Stopped
+from lastwords.capture.stop.kernel_threads import describe_held, read_names
 from lastwords.cpython.interpreter import find_image, open_image
 from lastwords.examine.core import read_core_report
 from lastwords.examine.describe import describe_process, new_moment, new_report
@@ -78,12 +78,12 @@ def _read_process(order: Order, options: Options, ask: Ask) -> Report:
     memory, way = _open_memory(pid, maps, ask)
     interp = open_image(pid, CachedMemory(memory), find_image(pid, maps, memory=memory))
     machine = this_machine()
-    stopped = [Stopped(tid, None, _pack(machine, registers)) for tid, registers in order.threads]
+    stopped = [Stopped(tid, 0, _pack(machine, registers)) for tid, registers in order.threads]
     captured = Captured(
         pid=pid,
         memory=interp.cache,
         maps=maps,
-        threads=describe_held(pid, Held(stopped, []), {}, memory),
+        threads=describe_held(stopped, [], read_names(pid, (tid for tid, _ in order.threads)), memory),
         architecture=machine,
         method=f"held by gdb, {way}",
         is_live=True,

@@ -19,7 +19,7 @@ from lastwords.capture.kernel.peers import OpenFiles
 from lastwords.capture.kernel.scheduler import Slept, find_undisturbed, read_slept
 from lastwords.capture.machine.tried import try_files
 from lastwords.capture.memory import CachedMemory, Memory, ReadError, UncachedMemory, open_process_memory
-from lastwords.capture.stop.copied import CopiedMemory, PagedMemory
+from lastwords.capture.stop.copied import CompletingMemory, CopiedMemory, PagedMemory, Parts
 from lastwords.capture.stop.live import Steps, capture_in_steps, finish
 from lastwords.capture.stop.shared import SharedMemory
 from lastwords.cpython import Interpreter
@@ -31,7 +31,7 @@ from lastwords.examine.describe import describe_process, new_moment, new_report
 from lastwords.examine.greenlet_search import GreenletSearch, search_process
 from lastwords.examine.greenlet_stacks import add_greenlet_stacks
 from lastwords.examine.read import Options, Source, read_moment
-from lastwords.examine.recheck import Recheck
+from lastwords.examine.recheck import Recheck, noting
 from lastwords.examine.samples import add_samples
 from lastwords.examine.stacks import add_native_stacks, open_stacks
 from lastwords.model import Report
@@ -80,7 +80,8 @@ class Attached:
         self.began = self.ended = 0.0
         self.maps = procfs.read_maps(pid, proc)
         self.image: Image = find_image(pid, self.maps, proc, open_process_memory(pid))
-        self._moved = Recheck(with_locals=options.locals)
+        self._moved: Recheck | None = None
+        self._of_greenlets: Parts = {}  # what tells which of them have switched
         self._before: dict[int, Slept] = {}
         self._greenlets: GreenletSearch | None = None
 
@@ -149,20 +150,24 @@ class Attached:
         return read_slept(self.pid, procfs.read_tasks(self.pid, self.proc), self.proc)
 
     def _dry_run(self, memory: Memory, threads: Sequence[KernelThread]) -> None:
-        self._moved.note(self._open(memory))
+        interp = self._open(memory)
+        self._moved = Recheck(interp, with_locals=self.options.locals)
+        self._moved.note()
         threads = [replace(one, stood_still=True) for one in threads]  # as they will be: what is read depends on it
         captured = Captured(self.pid, memory, self.maps, threads, this_machine(), "dry run")
-        source = Source(self._open(memory), captured, greenlets=self._greenlets)
-        _, found = self._report(source)
+        _, found = self._report(Source(interp, captured, greenlets=self._greenlets))
         for one in found if self.options.native else ():  # it takes pages that nobody else reads
-            read_segments(source.interp, one.tstate)
+            read_segments(interp, one.tstate)
         if self._greenlets is not None:
-            self._greenlets.note(self._open(memory))
+            with noting(interp) as self._of_greenlets:
+                self._greenlets.note(interp)
 
-    def _recheck(self, memory: Memory, _: Sequence[KernelThread]) -> None:
-        self._moved.touch(self._open(memory))
-        if self._greenlets is not None:
-            self._greenlets.touch(self._open(memory))
+    def _recheck(self, memory: CompletingMemory, _: object) -> None:
+        assert self._moved is not None
+        self._moved.touch(memory)
+        if self._greenlets is not None and memory.changed(self._of_greenlets):
+            self._moved.move_to(memory)
+            self._greenlets.touch(self._moved.interp)
 
     def _open(self, memory: Memory) -> Interpreter:
         cache = SharedMemory(memory) if isinstance(memory, PagedMemory) else CachedMemory(memory)

@@ -1,14 +1,17 @@
 """What may have moved between the dry run and the stop: where threads stand, and what is read of a frame there.
 
-Threads stand still meanwhile, so no more than that is read, and nothing of what has not moved.
+Threads stand still meanwhile. So only where a byte has changed is looked again, and what was learned in the dry run is
+not read a second time: its pages are in the copy.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 
-from lastwords.capture.memory import ReadError
+from lastwords.capture.memory import PAGE, Memory, Range, ReadError, UncachedMemory
+from lastwords.capture.stop.copied import CompletingMemory, Parts
+from lastwords.capture.stop.shared import SharedMemory
 from lastwords.cpython import Interpreter
 from lastwords.cpython.frame import Place, read_frames, read_places
 from lastwords.cpython.holding.takers import Takers
@@ -17,34 +20,87 @@ from lastwords.cpython.threads import PythonThread
 
 
 class Recheck:
-    """Remembers where threads stood. Of what is read here only the pages matter, which the memory remembers."""
+    """Remembers where threads stood. Of what is read here only the pages matter, which the memory remembers.
 
-    def __init__(self, *, with_locals: bool) -> None:
+    interp: what the dry run has read with, and learned much of that is by address
+    """
+
+    def __init__(self, interp: Interpreter, *, with_locals: bool) -> None:
+        self.interp = interp
         self.with_locals = with_locals
         self._places: set[Place] = set()
         self._code: set[int] = set()
+        self._lists: Parts = {}  # where the threads are listed,
+        self._frames: dict[int, Parts] = {}  # and where the frames of each are
 
-    def note(self, interp: Interpreter) -> None:
+    def note(self) -> None:
         """Where every thread stands while it runs. Raises ReadError where the threads cannot be listed."""
-        for _, places in _stands(interp):
-            self._places.update(places)
-            self._code.update(place.code for place in places)
+        with noting(self.interp) as self._lists:
+            threads = _list(self.interp)
+        for tstate in threads:
+            with suppress(ReadError), noting(self.interp) as parts:  # of one that runs they may make no sense
+                places = list(read_places(self.interp, tstate))
+                self._frames[tstate] = parts
+                self._places.update(places)
+                self._code.update(place.code for place in places)
 
-    def touch(self, interp: Interpreter) -> None:
+    def touch(self, memory: CompletingMemory) -> None:
         """Read what has moved since. Raises ReadError where the threads cannot be listed."""
-        for tstate, places in _stands(interp):
-            moved = [place for place in places if place not in self._places]
-            read_frames(interp, (place for place in moved if place.code not in self._code))
-            with suppress(ReadError):
-                Takers(interp, [PythonThread(tstate, 0, 0, places=moved)], ())
-            if self.with_locals:
-                for place in moved:
-                    read_locals(interp, place)
+        self.move_to(memory)
+        for tstate in _list(self.interp) if memory.changed(self._lists) else self._frames:
+            parts = self._frames.get(tstate)
+            if parts is None or memory.changed(parts):
+                self._touch(tstate)
+
+    def move_to(self, memory: CompletingMemory) -> None:
+        """Read there from now on; the program's own files are not opened while it stands still."""
+        self.interp.memory = self.interp.cache = SharedMemory(memory)
+        self.interp.sources = None
+
+    def _touch(self, tstate: int) -> None:
+        with suppress(ReadError):
+            moved = [place for place in read_places(self.interp, tstate) if place not in self._places]
+            read_frames(self.interp, (place for place in moved if place.code not in self._code))
+            Takers(self.interp, [PythonThread(tstate, 0, 0, places=moved)], ())
+            for place in moved if self.with_locals else ():
+                read_locals(self.interp, place)
 
 
-def _stands(interp: Interpreter) -> Iterator[tuple[int, list[Place]]]:
-    """(PyThreadState, its places) of every thread; the frames of one that runs may make no sense for an instant."""
-    for state in interp.interpreters():
-        for tstate in interp.thread_states(state):
-            with suppress(ReadError):
-                yield tstate, list(read_places(interp, tstate))
+class _NotingMemory(UncachedMemory):
+    """Remembers what was asked for: of each page, from the first byte to the last."""
+
+    def __init__(self, memory: Memory) -> None:
+        super().__init__(memory)
+        self.parts: dict[int, tuple[int, int]] = {}
+
+    def read(self, address: int, size: int) -> bytes:
+        """See Memory."""
+        self._note(address, address + size)
+        return super().read(address, size)
+
+    def read_many(self, ranges: Sequence[Range]) -> list[bytes | None]:
+        """See Memory."""
+        for address, size in ranges:
+            self._note(address, address + size)
+        return super().read_many(ranges)
+
+    def _note(self, start: int, end: int) -> None:
+        for number in range(start & -PAGE, end, PAGE):
+            first, last = self.parts.get(number, (PAGE, 0))
+            self.parts[number] = min(first, max(start - number, 0)), max(last, min(end - number, PAGE))
+
+
+@contextmanager
+def noting(interp: Interpreter) -> Iterator[Parts]:
+    """What is read meanwhile."""
+    memory = interp.memory
+    interp.memory = noted = _NotingMemory(memory)
+    try:
+        yield noted.parts
+    finally:
+        interp.memory = memory
+
+
+def _list(interp: Interpreter) -> list[int]:
+    """The PyThreadStates of all threads. Raises ReadError."""
+    return [tstate for state in interp.interpreters() for tstate in interp.thread_states(state)]

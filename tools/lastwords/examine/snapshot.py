@@ -17,7 +17,7 @@ from lastwords.capture.snapshot.facts import RecordingFacts
 from lastwords.capture.snapshot.landmarks import find_names, read_landmarks
 from lastwords.capture.snapshot.note import SnapshotNote, ThreadNote, note_of
 from lastwords.capture.snapshot.write import Owner
-from lastwords.capture.stop.copied import CompletingMemory, CopiedMemory
+from lastwords.capture.stop.copied import PagedMemory
 from lastwords.cpython import Interpreter
 from lastwords.cpython.interpreter import open_image
 from lastwords.examine.greenlet_search import GREENLETS
@@ -88,9 +88,7 @@ class _Kept(Attached):
 
         With all checks that are made of a CPython never seen before (as another `elf` is): so it is opened later.
         """
-        if isinstance(memory, CompletingMemory):  # it stands still for us
-            return super()._open(memory)
-        cached = UncachedMemory(memory) if isinstance(memory, CopiedMemory) else CachedMemory(memory)
+        cached = UncachedMemory(memory) if isinstance(memory, PagedMemory) else CachedMemory(memory)
         return open_image(self.pid, cached, replace(self.image, elf=replace(self.image.elf)))
 
 

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import ctypes
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from lastwords.capture.memory import (
     ADDRESS_LIMIT,
+    AHEAD,
     BATCH_LIMIT,
     PAGE,
     READ_LIMIT,
@@ -30,6 +31,8 @@ PAGES_LIMIT = 65_536  # 256 MB
 MISSES_LIMIT = 10_000
 RUN_LIMIT = 64  # pages in one range
 PIECE = 256  # bytes
+
+Parts = Mapping[int, tuple[int, int]]  # of pages: from one byte of each to another
 
 
 class PagedMemory:
@@ -81,32 +84,52 @@ class PagedMemory:
 class RecordingMemory(PagedMemory):
     """Reads another memory, each page once, and keeps the pages in the order in which they were asked for.
 
-    `overflow` counts pages above PAGES_LIMIT, which are not to be had.
+    `overflow` counts pages above PAGES_LIMIT, which are not to be had. What is beside a page is read with it, as it is
+    often asked for next; but only what was asked for is in `pages`, to be read again while threads stand still.
     """
 
     def __init__(self, memory: Memory) -> None:
         super().__init__({})
         self.memory = memory
         self.overflow = 0
+        self._beside: Pages = {}
 
     def fetch(self, numbers: Sequence[int]) -> None:
         """See PagedMemory."""
         room = max(PAGES_LIMIT - len(self.pages), 0)
         self.overflow += len(numbers[room:])
-        self.pages.update(copy_pages(self.memory, numbers[:room]))
+        wanted = numbers[:room]
+        unknown = [number for number in wanted if number not in self._beside]
+        if len(unknown) == 1:
+            start = unknown[0] & -AHEAD
+            unknown = [one for one in range(start, start + AHEAD, PAGE) if one not in self._beside]
+        self._beside.update(copy_pages(self.memory, unknown))
+        self.pages.update((number, self._beside.pop(number)) for number in wanted)
 
 
 class CompletingMemory(PagedMemory):
     """A copy; what is not in it is read from `memory` and kept, as long as time.monotonic() is below `deadline`.
 
-    `is_late` says whether something was asked for after that.
+    recorded: its pages as they were before; is_late: whether something was asked for after the deadline
     """
 
-    def __init__(self, pages: Pages, memory: Memory, deadline: float) -> None:
+    def __init__(self, pages: Pages, memory: Memory, deadline: float, recorded: Pages) -> None:
         super().__init__(pages)
         self.memory = memory
         self.deadline = deadline
+        self.recorded = recorded
         self.is_late = False
+
+    def changed(self, parts: Parts) -> set[int]:
+        """The pages of which these parts are not as they were when they were recorded."""
+        pages, recorded = self.pages, self.recorded
+        return {
+            number
+            for number, (start, end) in parts.items()
+            if (now := pages.get(number)) is None
+            or (then := recorded.get(number)) is None
+            or bytes(now[start:end]) != then[start:end]  # as bytes: two memoryviews are compared 30 times as slowly
+        }
 
     def fetch(self, numbers: Sequence[int]) -> None:
         """See PagedMemory."""
@@ -161,33 +184,53 @@ class CopiedMemory(PagedMemory):
 class Copy:
     """Pages to be read again, in as little time as possible: their place is made, and touched, beforehand.
 
-    `pages` are those of `recorded` that could be read then, once `read()` has been called; that may be done again.
+    `pages` are those of `recorded`, and `more`, that could be read then, once `read()` has been called; that may be
+    done again.
     """
 
-    def __init__(self, recorded: Pages) -> None:
-        good = sorted(number for number, page in recorded.items() if page is not None)
+    def __init__(self, recorded: Pages, memory: Memory, more: Iterable[int] = ()) -> None:
+        good = sorted({number for number, page in recorded.items() if page is not None}.union(more))
         self.pages: Pages = {}
-        self._recorded = recorded
+        self._memory = memory
         self._ranges = list(merge_pages(good))
-        self._room = bytearray(len(good) * PAGE + 1)
-        self._address = ctypes.addressof(ctypes.c_char.from_buffer(self._room))
-        ctypes.memset(self._address, 0, len(self._room))  # or each page of it would be a fault later
-        view = memoryview(self._room)
-        self._views = {number: view[at * PAGE : (at + 1) * PAGE] for at, number in enumerate(good)}
+        self._room = Room(len(good) * PAGE)
+        self._views = self._room.views(good)
+        self._reads: list[Callable[[], int]] = []
+        if isinstance(memory, ProcessMemory):
+            self._reads += prepare_ranges(memory, self._ranges, self._room.address)
 
-    def read(self, memory: Memory) -> None:
+    def read(self) -> None:
         """Reads all of them. A page that is not there any more is None."""
         self.pages = dict(self._views)
-        if isinstance(memory, ProcessMemory):
-            failed = read_ranges(memory, self._ranges, self._address)
-        else:
-            failed = list(self._views)
-        self.pages.update(copy_pages(memory, failed))
+        if sum(read() for read in self._reads) == len(self._views) * PAGE:
+            return
+        failed = list(self._views)
+        if isinstance(self._memory, ProcessMemory):
+            failed = read_ranges(self._memory, self._ranges, self._room.address)
+        self.pages.update(copy_pages(self._memory, failed))
 
-    def has_changed(self) -> bool:
-        """Whether any page is another one than when it was recorded: then somebody has moved."""
-        # as bytes: two memoryviews are compared byte by byte, 30 times as slowly
-        return any(page is None or bytes(page) != self._recorded[number] for number, page in self.pages.items())
+
+class Room:
+    """Place for `size` bytes, touched: or each page of it would be a fault later."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self._bytes = bytearray(size + 1)
+        self.address = ctypes.addressof(ctypes.c_char.from_buffer(self._bytes))
+        ctypes.memset(self.address, 0, size)
+
+    def views(self, numbers: Sequence[int]) -> dict[int, memoryview]:
+        """The pages at these addresses, if they are one behind the other here."""
+        view = memoryview(self._bytes)
+        return {number: view[at * PAGE : (at + 1) * PAGE] for at, number in enumerate(numbers)}
+
+
+def prepare_ranges(memory: ProcessMemory, ranges: Sequence[Range], into: int) -> Iterator[Callable[[], int]]:
+    """What will read these, one behind the other; each returns the bytes that it has read."""
+    for start in range(0, len(ranges), BATCH_LIMIT):
+        batch = ranges[start : start + BATCH_LIMIT]
+        yield memory.prepare(batch, into)
+        into += sum(size for _, size in batch)
 
 
 def read_ranges(memory: ProcessMemory, ranges: Sequence[Range], into: int) -> list[int]:

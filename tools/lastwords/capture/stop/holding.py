@@ -1,7 +1,8 @@
 """Our side of the process that holds a target's threads still: it is started, told, and ended here; see stopper.py.
 
 with Holder() as holder:            # starts it: do this early, it takes 20 ms
-    held = holder.hold(pid, ...)    # threads stand still
+    others = holder.hold(pid, ...)  # threads stand still, but for these
+    stopped = holder.stopped()
     gone = holder.let_go()          # they run; so they do when the block is left, in whatever way
 """
 
@@ -18,8 +19,6 @@ import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
-
-import msgspec
 
 from lastwords.capture.architectures import RESTART_CALL, Architecture
 from lastwords.capture.stop import stopper
@@ -45,18 +44,17 @@ class NotHeldError(Exception):
 
 
 class Stopped(NamedTuple):
-    """A thread that stands still: the signal that stopped it, if it was stopped before (SIGSTOP), and its registers."""
+    """A thread that stands still: its status as waitid(2) tells it, and its registers as NT_PRSTATUS has them."""
 
     tid: int
-    stopped_by: int | None
+    status: int
     registers: bytes
 
-
-class Held(msgspec.Struct, frozen=True):
-    """Who stands still, and which threads were left alone."""
-
-    stopped: list[Stopped]
-    others: list[int]
+    @property
+    def stopped_by(self) -> int | None:
+        """The signal that stopped it, if it was stopped before (SIGSTOP)."""
+        number = self.status & 0xFF
+        return None if not self.status >> 8 or number == signal.SIGTRAP else number
 
 
 class Gone(NamedTuple):
@@ -88,6 +86,7 @@ class Holder:
         self._orders, self._answers = self._process.stdin.fileno(), self._process.stdout.fileno()
         self._is_ready = False
         self._start = 0.0
+        self._seconds = 0.0
         with contextlib.suppress(OSError):
             fcntl.fcntl(self._answers, fcntl.F_SETPIPE_SZ, PIPE_SIZE)
 
@@ -104,23 +103,32 @@ class Holder:
     ) -> None:
         self.close()
 
-    def hold(self, pid: int, architecture: Architecture, seconds: float) -> Held:
+    def hold(self, pid: int, architecture: Architecture, seconds: float) -> list[int]:
         """Holds the threads of `pid` that may be interrupted, for `seconds` at most. Raises NotHeldError.
 
-        Again while they are held: also those that have left the calls in which they were not to be interrupted.
+        The others. Again while they are held: also those that have left the calls in which they were to be left alone.
         """
         self.wait_until_ready()
         self._start = self._start or time.monotonic()
+        self._seconds = seconds
         calls = architecture.numbers_of_calls(RESTARTED | READS if self.interrupt else frozenset())
         self._send(("stop", pid, seconds, calls, architecture.numbers_of_calls(READS)))
+        others: list[int] = self._expect()[1]
+        return others
+
+    def stopped(self) -> list[Stopped]:
+        """Those that are held, once after each `hold`. Raises NotHeldError."""
+        return [Stopped(*one) for one in self._expect()[1]]
+
+    def _expect(self) -> tuple[Any, ...]:
         answer = self._receive(ANSWER_SECONDS)
         if answer is None:
             raise NotHeldError("the process that was to stop it ended")
         if answer[0] == "gone":  # before this order came
-            raise NotHeldError(f"the {seconds:g} s for which it may stand still were over")
+            raise NotHeldError(f"the {self._seconds:g} s for which it may stand still were over")
         if answer[0] == "refused":
             raise NotHeldError(f"{answer[2]}: {os.strerror(answer[1])}")
-        return Held([_stopped(*one) for one in answer[1]], answer[2])
+        return answer
 
     def wait_until_ready(self) -> None:
         """Until it can hold. Raises NotHeldError."""
@@ -154,12 +162,6 @@ class Holder:
             return stopper.receive(self._answers, seconds)
         except (OSError, ValueError):
             return None
-
-
-def _stopped(tid: int, status: int, registers: bytes) -> Stopped:
-    number = status & 0xFF
-    is_ours = not status >> 8 or number == signal.SIGTRAP
-    return Stopped(tid, None if is_ours else number, registers)
 
 
 def decode_registers(architecture: Architecture, data: bytes) -> dict[str, int]:

@@ -6,6 +6,7 @@ A thread that is not held may still have stood still: `read_steps` before and af
 from __future__ import annotations
 
 import errno
+import struct
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -14,10 +15,10 @@ from msgspec.structs import replace
 
 from lastwords.capture import procfs
 from lastwords.capture.architectures import RESTART_CALL, Architecture, Registers, this_machine
-from lastwords.capture.captured import KernelThread, Syscall
+from lastwords.capture.captured import KernelThread, StackPointer, Syscall
 from lastwords.capture.memory import Memory, ProcessMemory
 from lastwords.capture.procfs import PROC, TaskCall
-from lastwords.capture.stop.holding import Held, Stopped, decode_registers
+from lastwords.capture.stop.holding import Stopped, decode_registers
 
 CODE_SIZE = 16  # bytes before a program counter in which the number of the system call is set
 FUTEX_WAIT, FUTEX_WAIT_BITSET, FUTEX_FLAGS, FUTEX_MATCH_ANY = 0, 9, 0x180, 0xFFFF_FFFF  # linux/futex.h
@@ -27,7 +28,7 @@ DESCRIPTORS_LIMIT = 1 << 16  # of one poll; no address is as low (vm.mmap_min_ad
 Step = tuple[int, TaskCall]
 
 
-class _Seen(msgspec.Struct, frozen=True):
+class Seen(msgspec.Struct, frozen=True):
     """A thread before its system call has a name."""
 
     tid: int
@@ -42,19 +43,41 @@ def read_kernel_threads(pid: int, proc: Path = PROC, memory: Memory | None = Non
 
     `stood_still` is False for all: nobody knows. `memory` is where their code is, if not to be opened here.
     """
-    seen = [one for tid in procfs.read_tasks(pid, proc) if (one := _look(pid, tid, proc))]
+    seen = look_at(pid, procfs.read_tasks(pid, proc), proc)
     return _name_calls(seen, frozenset(), this_machine(), memory or ProcessMemory(pid))
 
 
 def describe_held(
-    pid: int, held: Held, known: Mapping[int, str | None], memory: Memory, proc: Path = PROC
+    stopped: Sequence[Stopped], others: Sequence[Seen], names: Mapping[int, str | None], memory: Memory
 ) -> list[KernelThread]:
-    """All threads of a process, some of which stand still; `known` are names that need not be read again."""
+    """All threads of the process in `memory`, by rising tid: `names` of those that stand still, others as seen."""
     architecture = this_machine()
-    seen = [_from_registers(architecture, pid, one, known, proc) for one in held.stopped]
-    seen += [one for tid in held.others if (one := _look(pid, tid, proc))]
-    still = frozenset(one.tid for one in held.stopped)
-    return _name_calls(sorted(seen, key=lambda one: one.tid), still, architecture, memory)
+    seen = [_from_registers(architecture, one, names.get(one.tid)) for one in stopped]
+    still = frozenset(one.tid for one in stopped)
+    return _name_calls(sorted([*seen, *others], key=lambda one: one.tid), still, architecture, memory)
+
+
+def look_at(pid: int, tids: Iterable[int], proc: Path = PROC) -> list[Seen]:
+    """These threads as /proc shows them now; those that have ended are left out."""
+    return [one for tid in tids if (one := _look(pid, tid, proc))]
+
+
+def find_stacks(stopped: Iterable[Stopped], others: Iterable[Seen]) -> list[StackPointer]:
+    """Where their stacks are; for `describe_held` there is time later."""
+    architecture = this_machine()
+    size, names = 8 * len(architecture.registers), architecture.registers
+    sp, ident = (names.index(name) for name in (architecture.stack_pointer, architecture.thread_pointer))
+    found = []
+    for tid, _, registers in stopped:
+        if len(registers) == size:
+            words = struct.unpack_from("<Q", registers, 8 * sp), struct.unpack_from("<Q", registers, 8 * ident)
+            found.append(StackPointer(tid, words[0][0], words[1][0] or None))
+    return found + [StackPointer(one.tid, one.call.sp, None) for one in others if one.call]
+
+
+def read_names(pid: int, tids: Iterable[int], proc: Path = PROC) -> dict[int, str | None]:
+    """The names of these threads; None for one that has ended."""
+    return {tid: _read_name(pid, tid, proc) for tid in tids}
 
 
 def add_vector_registers(threads: Sequence[KernelThread], vectors: Mapping[int, bytes]) -> list[KernelThread]:
@@ -89,7 +112,7 @@ def find_broken(threads: Iterable[KernelThread]) -> list[KernelThread]:
     return [one for one in threads if one.registers.get(result) == (1 << 64) - errno.EINTR]
 
 
-def _look(pid: int, tid: int, proc: Path) -> _Seen | None:
+def _look(pid: int, tid: int, proc: Path) -> Seen | None:
     try:
         name, state = procfs.read_task_stat(pid, tid, proc)
     except OSError:  # it has ended
@@ -98,21 +121,18 @@ def _look(pid: int, tid: int, proc: Path) -> _Seen | None:
         call = procfs.read_task_call(pid, tid, proc)
     except OSError:  # a kernel that does not tell, or it has ended just now
         call = None
-    return _Seen(tid, name, state, call, {})
+    return Seen(tid, name, state, call, {})
 
 
-def _from_registers(
-    architecture: Architecture, pid: int, one: Stopped, known: Mapping[int, str | None], proc: Path
-) -> _Seen:
+def _from_registers(architecture: Architecture, one: Stopped, name: str | None) -> Seen:
     registers = decode_registers(architecture, one.registers)
-    name = known[one.tid] if one.tid in known else _read_name(pid, one.tid, proc)
     if not registers:
-        return _Seen(one.tid, name, None, None, {})
+        return Seen(one.tid, name, None, None, {})
     number = architecture.pending_call(registers)
     state = "T" if one.stopped_by else "R" if number is None else "S"
     arguments = tuple(registers[argument] for argument in architecture.syscall_arguments)
     sp, pc = registers[architecture.stack_pointer], registers[architecture.program_counter]
-    return _Seen(one.tid, name, state, TaskCall(number, arguments, sp, pc), registers)
+    return Seen(one.tid, name, state, TaskCall(number, arguments, sp, pc), registers)
 
 
 def _read_name(pid: int, tid: int, proc: Path) -> str | None:
@@ -123,7 +143,7 @@ def _read_name(pid: int, tid: int, proc: Path) -> str | None:
 
 
 def _name_calls(
-    seen: Sequence[_Seen], still: frozenset[int], architecture: Architecture, memory: Memory
+    seen: Sequence[Seen], still: frozenset[int], architecture: Architecture, memory: Memory
 ) -> list[KernelThread]:
     restarted = _restarted(seen, architecture)
     codes = dict(
@@ -145,7 +165,7 @@ def _name_calls(
     ]
 
 
-def _restarted(seen: Sequence[_Seen], architecture: Architecture) -> list[TaskCall]:
+def _restarted(seen: Sequence[Seen], architecture: Architecture) -> list[TaskCall]:
     """The calls whose real number is hidden by that of `restart_syscall`."""
     numbers = architecture.numbers_of_calls(frozenset({RESTART_CALL}))
     return list({one.call: None for one in seen if one.call and one.call.number in numbers})

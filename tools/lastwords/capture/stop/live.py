@@ -19,40 +19,61 @@ from msgspec.structs import replace
 
 from lastwords.capture import procfs
 from lastwords.capture.architectures import this_machine
-from lastwords.capture.captured import Captured, KernelThread
+from lastwords.capture.captured import Captured, KernelThread, StackPointer
 from lastwords.capture.memory import PAGE, Memory, ProcMemMemory, Range, ReadError, open_process_memory
 from lastwords.capture.permission import explain_no_stop
 from lastwords.capture.procfs import PROC, ProcessGoneError
 from lastwords.capture.stop.copied import CompletingMemory, CopiedMemory, Copy, Pages, RecordingMemory
-from lastwords.capture.stop.holding import Held, Holder, NotHeldError
+from lastwords.capture.stop.holding import Holder, NotHeldError, Stopped
 from lastwords.capture.stop.kernel_threads import (
+    Seen,
     add_vector_registers,
     describe_held,
     find_broken,
+    find_stacks,
     find_still,
+    look_at,
     read_kernel_threads,
+    read_names,
     read_steps,
 )
 from lastwords.capture.stop.stacks import Stacks
 from lastwords.collector import no_collection
 from lastwords.errors import TargetError
 
-__all__ = ["Look", "capture_process", "read_kernel_threads"]
+__all__ = ["Look", "Recheck", "capture_process", "read_kernel_threads"]
 
 Look = Callable[[Memory, Sequence[KernelThread]], object]
+Recheck = Callable[[CompletingMemory, Sequence[StackPointer]], object]
 
 HOLD_SECONDS = 1.0  # then the target is let go even if we are not done
 RECHECK_SECONDS = 0.25
+MAPS_SIZE = 1 << 20  # bytes asked for at once; the kernel gives a page
 SAID_LIMIT = 10  # threads of which each has a problem of its own
 TRIES = 2  # where a thread ran that was not to be interrupted
 
 
 class _Prepared(NamedTuple):
-    """What is made ready before the stop; `names` of threads by tid."""
+    """What is made ready before the stop; `recorded`: pages of the dry run; `names` of threads by tid."""
 
     copy: Copy
     stacks: Stacks
+    recorded: Pages
     names: dict[int, str | None]
+
+
+class _Copied(NamedTuple):
+    """What was read while threads stood still, and not looked at yet.
+
+    others: threads that were left alone; still: those of them that stood still all the same
+    """
+
+    pages: Pages
+    maps: str
+    stopped: list[Stopped]
+    others: list[Seen]
+    still: set[int]
+    problems: list[str]
 
 
 class _Moment(msgspec.Struct):
@@ -71,7 +92,7 @@ class _Moment(msgspec.Struct):
 
 
 def capture_process(  # noqa: PLR0913 (one for each of what is asked)
-    pid: int, dry_run: Look, recheck: Look, *, pause: bool = True, interrupt: bool = True, proc: Path = PROC
+    pid: int, dry_run: Look, recheck: Recheck, *, pause: bool = True, interrupt: bool = True, proc: Path = PROC
 ) -> Captured:
     """The memory and the threads of one moment of a live process.
 
@@ -91,7 +112,7 @@ Steps = Generator[None, None, Captured]
 
 
 def capture_in_steps(  # noqa: PLR0913
-    pid: int, dry_run: Look, recheck: Look, *, pause: bool = True, interrupt: bool = True, proc: Path = PROC
+    pid: int, dry_run: Look, recheck: Recheck, *, pause: bool = True, interrupt: bool = True, proc: Path = PROC
 ) -> Steps:
     """The same in two steps, for several processes at nearly one moment: it yields where only what is quick is left."""
     with _open(pid, proc) as target:
@@ -140,6 +161,13 @@ class _Target(msgspec.Struct):
         except ProcessGoneError:
             pass
         raise TargetError(f"Process {self.pid} ended while it was read.", "lastwords ps")
+
+    def read_maps(self) -> str:
+        """Its /proc/PID/maps as it is now."""
+        parts: list[bytes] = []
+        while part := os.pread(self.open_maps, MAPS_SIZE, sum(map(len, parts))):
+            parts.append(part)
+        return os.fsdecode(b"".join(parts))
 
     def reason_not_to_hold(self) -> str | None:
         """Why it must not be stopped; None: it may be."""
@@ -218,58 +246,73 @@ def _read_moving(target: _Target, dry_run: Look, reason: str | None) -> _Moment:
     return _Moment(recording.pages, maps, threads, stacks.ranges, problems + _describe_overflow(recording))
 
 
-def _read_held(target: _Target, holder: Holder, dry_run: Look, recheck: Look) -> Generator[None, None, _Moment]:
+def _read_held(target: _Target, holder: Holder, dry_run: Look, recheck: Recheck) -> Generator[None, None, _Moment]:
     """What is read while threads are held; yields before they are. Raises NotHeldError."""
     threads = read_kernel_threads(target.pid, target.proc, target.memory)
     recording = RecordingMemory(target.memory)
     dry_run(recording, threads)
-    stacks = Stacks(procfs.read_maps(target.pid, target.proc), threads, target.memory)
-    prepared = _Prepared(Copy(recording.pages), stacks, {one.tid: one.name for one in threads})
+    prepared = _prepare(target, threads, recording.pages)
     holder.wait_until_ready()
     yield
     with no_collection():
         for _ in range(TRIES):
-            held = holder.hold(target.pid, this_machine(), HOLD_SECONDS)
-            moment = _copy(target, held, prepared, recheck)
-            if all(one.stood_still for one in moment.threads):
+            copied = _copy(target, holder, prepared, recheck)
+            if all(one.tid in copied.still for one in copied.others):
                 break
         gone = holder.let_go()
+    moment = _describe(target, copied, prepared)
     moment.seconds = gone.seconds
     moment.left_alone = None if holder.interrupt else sum(not one.registers for one in moment.threads)
     moment.threads = add_vector_registers(moment.threads, gone.vectors)
-    moment.problems += stacks.problems
     moment.problems += _describe_overflow(recording) + _describe_interrupted(moment.threads)
     if gone.in_time:
         moment.problems += _describe_runners(moment.threads)
     else:
         moment.threads = [replace(one, stood_still=False) for one in moment.threads]
         moment.problems.append("it was let go before everything was read: parts may not fit together")
-    stacks.add_to(moment.pages)
-    for number in recording.pages:  # what was not there in the dry run either, and was not asked for again
-        moment.pages.setdefault(number, None)
     return moment
 
 
-def _copy(target: _Target, held: Held, prepared: _Prepared, recheck: Look) -> _Moment:
+def _prepare(target: _Target, threads: Sequence[KernelThread], recorded: Pages) -> _Prepared:
+    """Where the threads stand, most of them still will."""
+    stacks = Stacks(procfs.read_maps(target.pid, target.proc), threads, target.memory)
+    copy = Copy(recorded, target.memory, stacks.expect(threads))
+    return _Prepared(copy, stacks, recorded, {one.tid: one.name for one in threads})
+
+
+def _copy(target: _Target, holder: Holder, prepared: _Prepared, recheck: Recheck) -> _Copied:
     """The pages as they are now, and what `recheck` reads more."""
-    copy, stacks, names = prepared
+    copy, stacks, recorded, names = prepared
+    alone = holder.hold(target.pid, this_machine(), HOLD_SECONDS)
     target.check()
-    steps = target.steps(held.others)
-    copy.read(target.memory)
+    steps = target.steps(alone)
+    copy.read()
+    maps = target.read_maps()
+    others = look_at(target.pid, alone, target.proc)
+    stopped = holder.stopped()
+    places = find_stacks(stopped, others)
+    stacks.read(target.memory, places, lambda: maps, copy.pages)
+    names.update(read_names(target.pid, (one.tid for one in stopped if one.tid not in names), target.proc))
+    completing = CompletingMemory(copy.pages, target.memory, time.monotonic() + RECHECK_SECONDS, recorded)
     problems = []
-    threads = describe_held(target.pid, held, names, target.memory, target.proc)
-    maps = procfs.read_text(target.pid, "maps", target.proc)
-    stacks.read(target.memory, threads, lambda: maps, copy.pages)
-    completing = CompletingMemory(copy.pages, target.memory, time.monotonic() + RECHECK_SECONDS)
     try:
-        if copy.has_changed():
-            recheck(completing, threads)
+        recheck(completing, places)
     except ReadError as error:
         problems.append(f"what moved since the dry run was not read to its end: {error}")
     if completing.is_late:
         problems.append(f"what moved since the dry run took more than {RECHECK_SECONDS:g} s, and was left")
-    still = find_still(steps, target.steps(held.others))
-    return _Moment(copy.pages, maps, _mark_still(threads, still), stacks.ranges, problems)
+    still = find_still(steps, target.steps(alone))
+    return _Copied(copy.pages, maps, stopped, others, still, problems)
+
+
+def _describe(target: _Target, copied: _Copied, prepared: _Prepared) -> _Moment:
+    """What there is time for once they run again."""
+    pages, stacks = copied.pages, prepared.stacks
+    threads = _mark_still(describe_held(copied.stopped, copied.others, prepared.names, target.memory), copied.still)
+    stacks.add_to(pages)
+    for number in prepared.recorded:  # what was not there in the dry run either, and was not asked for again
+        pages.setdefault(number, None)
+    return _Moment(pages, copied.maps, threads, stacks.ranges, copied.problems + stacks.problems)
 
 
 def _mark_still(threads: Sequence[KernelThread], still: set[int]) -> list[KernelThread]:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from lastwords.capture.memory import AHEAD, PAGE, CachedMemory, Range
+from lastwords.capture.memory import PAGE, CachedMemory, Range
 from lastwords.capture.stop.copied import CopiedMemory, PagedMemory
 
 
 class SharedMemory(CachedMemory):
-    """See CachedMemory: what one page is read of is fetched with what is beside it, but of a copy, which has it all.
-
-    Of a copy it is not noted what was used.
-    """
+    """See CachedMemory. Of a copy it is not noted what was used."""
 
     def __init__(self, memory: PagedMemory) -> None:
         super().__init__(memory)
@@ -23,9 +20,6 @@ class SharedMemory(CachedMemory):
         """See Memory."""
         start = address & (PAGE - 1)
         page = self._kept.get(address - start)
-        if page is None and not self._is_copy and address - start not in self._kept:
-            self._fetch(range(address & -AHEAD, (address & -AHEAD) + AHEAD, PAGE))
-            page = self._kept.get(address - start)
         if page is not None and 0 <= size <= PAGE - start:  # nearly always
             return bytes(page[start : start + size])
         return self.memory.read(address, size)

@@ -5,16 +5,15 @@ How deep they are is known only then, so there is nothing that could be recorded
 
 from __future__ import annotations
 
-import ctypes
 import struct
 from bisect import bisect_right
 from collections.abc import Callable, Container, Sequence
 from collections.abc import Mapping as ReadOnlyDict
 
-from lastwords.capture.captured import KernelThread
+from lastwords.capture.captured import KernelThread, StackPointer
 from lastwords.capture.memory import PAGE, Memory, ProcessMemory, Range, ReadError
 from lastwords.capture.procfs import Mapping, parse_maps
-from lastwords.capture.stop.copied import Pages, copy_pages, merge_pages, read_ranges
+from lastwords.capture.stop.copied import Pages, Room, copy_pages, merge_pages, read_ranges
 
 PTHREAD_SIZE = 2304  # bytes of glibc's `struct pthread`; musl's is shorter
 SHALLOW = 64 << 10  # bytes
@@ -25,11 +24,14 @@ STACK_LIMIT = 8 << 20  # bytes of one, as deep as `ulimit -s` mostly allows
 STACKS_LIMIT = 128 << 20  # bytes of all
 SAID_LIMIT = 10  # threads of which each has a problem of its own
 
+Thread = KernelThread | StackPointer
+
 
 class Stacks:
     """Copies stacks, as often as it is told to; what counts is the last time.
 
     maps, threads: as they were shortly before; they tell how much room it takes, and, in `memory`, where stacks end
+    ranges, problems: what was copied, and what was not, once it is all put together
     """
 
     def __init__(self, maps: Sequence[Mapping], threads: Sequence[KernelThread], memory: Memory) -> None:
@@ -37,52 +39,66 @@ class Stacks:
         self._idents = {one.tid: ident for one in threads if (ident := self._maps.find_ident(one, memory))}
         self._maps = _Maps(maps, self._idents)
         self.ranges: list[Range] = []
+        self.problems: list[str] = []
+        self._expected: dict[int, int] = {}
+        self._left = STACKS_LIMIT
+        self._wanted: list[Thread] = []
         self._numbers: list[int] = []
         self._failed: Pages = {}
-        self.problems: list[str] = []
-        expected = sum(self._maps.find(one)[1] for one in threads)
-        self._make_room(min(expected + expected // 4, STACKS_LIMIT))
+        self._room = Room(0)
 
-    def _make_room(self, size: int) -> None:
-        self._room = bytearray(size + 1)
-        self._address = ctypes.addressof(ctypes.c_char.from_buffer(self._room))
-        ctypes.memset(self._address, 0, len(self._room))  # or each page of it would be a fault later
+    def expect(self, threads: Sequence[KernelThread]) -> set[int]:
+        """The pages of their stacks, which are then copied by others: `read` is left those that have moved since."""
+        self._expected = {one.tid: one.sp for one in threads if one.sp is not None}
+        pages = self._pages_of(self._find([one for one in threads if one.sp is not None]))
+        self._left -= len(pages) * PAGE
+        self._room = Room(len(pages) * PAGE // 4 + SHALLOW)
+        return pages
 
-    def read(
-        self, memory: Memory, threads: Sequence[KernelThread], maps: Callable[[], str], known: Container[int]
-    ) -> None:
+    def read(self, memory: Memory, threads: Sequence[Thread], maps: Callable[[], str], known: Container[int]) -> None:
         """Copies the stacks of all whose stack pointer is known, but for the pages `known`, which have been copied.
 
         `maps` is asked where what was known of mappings is too old.
         """
-        wanted = [one for one in threads if one.sp is not None]
-        found = [self._maps.find(one) for one in wanted]
+        self._wanted = [one for one in threads if one.sp is not None]
+        moved = [one for one in self._wanted if one.sp != self._expected.get(one.tid)]
+        found = self._find(moved)
         if not all(size for _, size in found):
             self._maps = _Maps(parse_maps(maps()), self._idents)
-            found = [self._maps.find(one) for one in wanted]
-        limits = share([min(size, STACK_LIMIT) for _, size in found], STACKS_LIMIT)
-        self.ranges = [(start, limit & -PAGE) for (start, _), limit in zip(found, limits, strict=True)]
-        self.problems = _describe_gaps(wanted, found, self.ranges)
-        numbers = {number for start, size in self.ranges for number in range(start, start + size, PAGE)}
-        self._numbers = sorted(number for number in numbers if number not in known)
+            found = self._find(moved)
+        self._numbers = sorted(number for number in self._pages_of(found) if number not in known)
         self._copy(memory)
+
+    def _find(self, threads: Sequence[Thread]) -> list[Range]:
+        return [self._maps.find(one) for one in threads]
+
+    def _pages_of(self, found: Sequence[Range]) -> set[int]:
+        limits = share([min(size, STACK_LIMIT) for _, size in found], self._left)
+        ranges = [(start, limit & -PAGE) for (start, _), limit in zip(found, limits, strict=True)]
+        return {number for start, size in ranges for number in range(start, start + size, PAGE)}
 
     def _copy(self, memory: Memory) -> None:
         size = len(self._numbers) * PAGE
-        if size >= len(self._room):
-            self._make_room(size)
+        if size > self._room.size:
+            self._room = Room(size)
         failed = self._numbers
         if isinstance(memory, ProcessMemory):
-            failed = read_ranges(memory, list(merge_pages(self._numbers)), self._address)
+            failed = read_ranges(memory, list(merge_pages(self._numbers)), self._room.address)
         self._failed = copy_pages(memory, failed) if failed else {}
 
     def add_to(self, pages: Pages) -> None:
-        """Adds what was copied, as far as it is not there."""
-        view = memoryview(self._room)
-        for at, number in enumerate(self._numbers):
+        """Adds what was copied, as far as it is not there, and tells what of the stacks is there then."""
+        for number, page in self._room.views(self._numbers).items():
             if pages.get(number) is None:
-                is_failed = number in self._failed
-                pages[number] = self._failed[number] if is_failed else view[at * PAGE : (at + 1) * PAGE]
+                pages[number] = self._failed.get(number, page)
+        found = self._find(self._wanted)
+        self.ranges = [(start, _size_of(range(start, start + size, PAGE), pages)) for start, size in found]
+        self.problems = _describe_gaps(self._wanted, found, self.ranges)
+
+
+def _size_of(numbers: range, pages: Pages) -> int:
+    """Bytes of the first of these pages that were asked for."""
+    return next((number for number in numbers if number not in pages), numbers.stop) - numbers.start
 
 
 class _Maps:
@@ -93,7 +109,7 @@ class _Maps:
         self._ends = [one.end for one in maps]
         self._idents = idents
 
-    def find(self, thread: KernelThread) -> Range:
+    def find(self, thread: Thread) -> Range:
         """Address and size, in whole pages, of what a thread has in use of its stack; size 0 where that is not known.
 
         Its own `struct pthread` is above it, where it is no main thread. Where there are no guard pages between stacks
@@ -110,7 +126,7 @@ class _Maps:
         start = max(thread.sp - RED_ZONE, 0) & -PAGE
         return start, (end - start + PAGE - 1) & -PAGE
 
-    def _find_mapping(self, thread: KernelThread) -> Mapping | None:
+    def _find_mapping(self, thread: Thread) -> Mapping | None:
         if thread.sp is None:
             return None
         index = bisect_right(self._ends, thread.sp)
@@ -150,7 +166,7 @@ def share(wishes: Sequence[int], total: int) -> list[int]:
     return [min(wish, limit) for wish in wishes]
 
 
-def _describe_gaps(threads: Sequence[KernelThread], wanted: Sequence[Range], copied: Sequence[Range]) -> list[str]:
+def _describe_gaps(threads: Sequence[Thread], wanted: Sequence[Range], copied: Sequence[Range]) -> list[str]:
     problems = [
         _describe_gap(thread.tid, size, got)
         for thread, (_, size), (_, got) in zip(threads, wanted, copied, strict=True)

@@ -11,7 +11,8 @@ Orders come on stdin and answers go to stdout, each a tuple: four bytes of lengt
     ("go",)                                let go, and end
 
     ("ready",)
-    ("stopped", stops, others)      stops: [(tid, status as waitid tells it, registers as NT_PRSTATUS)], others: [tid]
+    ("held", others)                others: [tid] of those that are not; at once, so that memory can be read meanwhile
+    ("stopped", stops)              stops: [(tid, status as waitid tells it, registers as NT_PRSTATUS)]
     ("refused", errno, what)        nothing is held
     ("gone", seconds, in_time, vectors)
                                     how long threads stood still, whether that ended because of ("go",), and
@@ -38,6 +39,7 @@ SEIZE, INTERRUPT, GETREGSET, DETACH = 0x4206, 0x4207, 0x4204, 17  # linux/ptrace
 NT_PRSTATUS, NT_PRFPREG = 1, 2
 REGISTERS_SIZE = 4096  # of any architecture
 FILE_SIZE = 4096  # more than is read here of /proc
+OWN_FILES = 64  # descriptors for other things
 RUNNING = b"running\n"
 ENDED_STATES = (b"", b"Z", b"X")  # Z: a main thread that ended before the others
 WALL = 0x40000000  # linux/wait.h: threads too
@@ -49,8 +51,9 @@ UNINTERRUPTIBLE_SECONDS = 0.02  # and one that nothing can wake (state D)
 RESTARTING_FILES = ("pipe:", "anon_inode:", "/dev/pts/", "/dev/tty")
 
 _libc = ctypes.CDLL(None, use_errno=True)
-_libc.ptrace.restype = ctypes.c_long
-_libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
+_ptrace = _libc.ptrace
+_ptrace.restype = ctypes.c_long
+_ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
 
 
 class _IoVec(ctypes.Structure):
@@ -91,7 +94,7 @@ def arm(seconds: float) -> None:
 
 def ptrace(request: int, tid: int, address: int = 0, data: int = 0) -> int:
     """0, or the errno."""
-    return ctypes.get_errno() if _libc.ptrace(request, tid, address, data) < 0 else 0
+    return ctypes.get_errno() if _ptrace(request, tid, address, data) < 0 else 0
 
 
 class Stop:
@@ -99,6 +102,9 @@ class Stop:
 
     calls: numbers of the system calls that the kernel restarts after an interruption, unseen by the program
     reads: those of them for which that depends on the file
+    tids: all of them, as they were listed last
+    files: descriptors of what /proc says of their calls, as far as there is room
+    lines: what it said of those that may be interrupted, before they were
     seized: those that we trace; stops: status by tid of those that were interrupted, None until it has stopped
     """
 
@@ -106,19 +112,28 @@ class Stop:
         self.pid = pid
         self.calls = calls
         self.reads = reads
+        self.tids: list[int] = []
+        self.room = os.sysconf("SC_OPEN_MAX") - OWN_FILES
+        self.files: dict[int, int] = {}
+        self.lines: dict[int, bytes] = {}
         self.seized: set[int] = set()
         self.stops: dict[int, int | None] = {}
         self.gone: set[int] = set()
         self.refused: dict[int, int] = {}
         self.since: float | None = None
-        self.vectors: list[tuple[int, bytes]] = []
+        self.vectors: dict[int, bytes] = {}
 
     def hold(self) -> None:
-        """Interrupts every thread that may be, also those that others start meanwhile, and waits for them."""
+        """Interrupts every thread that may be, also those that others start meanwhile, and waits for them.
+
+        All are seized first, which stops nobody: the first one stands still for as short a time as the last.
+        """
         deadline = time.monotonic() + BUSY_SECONDS
         while time.monotonic() < deadline:
+            self.tids = self._list()
             done = {*self.stops, *self.gone, *self.refused}
-            news = [tid for tid in self._list() if tid not in done and self._hold_one(tid)]
+            seized = [tid for tid in self.tids if tid not in done and self._seize_one(tid)]
+            news = [tid for tid in seized if self._interrupt(tid)]
             if not news:
                 return
             self._wait(news, deadline)
@@ -129,35 +144,39 @@ class Stop:
         except OSError:
             return []
 
-    def _hold_one(self, tid: int) -> bool:
+    def _seize_one(self, tid: int) -> bool:
+        """Whether we trace the thread: one that may be interrupted, or that was traced before."""
+        line = self._look(tid)
+        if not self._may_interrupt(line):
+            return tid in self.seized
+        self.lines[tid] = line
+        return self._seize(tid)
+
+    def _interrupt(self, tid: int) -> bool:
         """Whether the thread has been interrupted, or has stopped or ended.
 
-        One that runs may be about to make a call: it is looked at again, with nothing between look and interruption.
+        It may have made a call since: it is looked at again, with nothing between look and interruption.
         """
-        if tid in self.seized and self._has_stopped(tid):
-            return True
-        try:
-            fd = os.open(f"/proc/{self.pid}/task/{tid}/syscall", os.O_RDONLY)
-        except OSError:  # it has ended, or the kernel does not tell
-            return False
-        try:
-            call = os.pread(fd, FILE_SIZE, 0)
-            if not self._may_interrupt(call) or not self._seize(tid):
-                return False
-            if call == RUNNING and not self._may_interrupt(os.pread(fd, FILE_SIZE, 0)):
-                return self._has_stopped(tid)  # a signal has stopped it, now that we trace it; or it has begun a call
-            error = ptrace(INTERRUPT, tid)
-        except OSError:
-            return False
-        finally:
-            os.close(fd)
+        line = self._look(tid)
+        if line != self.lines.get(tid) and not self._may_interrupt(line):
+            return self._has_stopped(tid)  # a signal has stopped it, now that we trace it; or it has begun a call
+        self.since = self.since or time.monotonic()
         self.stops[tid] = None
-        return not error
+        return not ptrace(INTERRUPT, tid)
+
+    def _look(self, tid: int) -> bytes:
+        """What /proc says of the call that a thread is in; empty where it has ended, or the kernel does not tell."""
+        path = f"/proc/{self.pid}/task/{tid}/syscall"
+        try:
+            if tid not in self.files and len(self.files) < self.room:
+                self.files[tid] = os.open(path, os.O_RDONLY)
+            return os.pread(self.files[tid], FILE_SIZE, 0) if tid in self.files else read_file(path)
+        except OSError:
+            return b""
 
     def _seize(self, tid: int) -> bool:
         if tid in self.seized:
             return True
-        self.since = self.since or time.monotonic()
         error = ptrace(SEIZE, tid)
         if error == errno.ESRCH or (error and self._state(tid) in ENDED_STATES):
             self.gone.add(tid)
@@ -218,20 +237,34 @@ class Stop:
         """The letter of its state; empty where it is gone."""
         return read_file(f"/proc/{self.pid}/task/{tid}/stat").rpartition(b")")[2].strip()[:1]
 
-    def answer(self) -> tuple[Any, ...]:
-        """What is held, with its registers."""
-        stops = [(tid, status, read_registers(tid)) for tid, status in self.stops.items() if status is not None]
-        held = {tid for tid, _, registers in stops if registers}
-        if self.refused and not held:
-            return ("refused", next(iter(self.refused.values())), "ptrace")
-        return ("stopped", [one for one in stops if one[2]], [tid for tid in self._list() if tid not in held])
+    def others(self) -> list[int]:
+        """Those that are not held."""
+        return [tid for tid in self.tids if self.stops.get(tid) is None]
+
+    def refusal(self) -> int:
+        """Why none is held: an errno; 0 where one is."""
+        is_held = any(status is not None for status in self.stops.values())
+        return next(iter(self.refused.values()), 0) if not is_held else 0
+
+    def registers(self) -> list[tuple[int, int, bytes]]:
+        """Of those that are held."""
+        stops = ((tid, status, read_registers(tid)) for tid, status in self.stops.items() if status is not None)
+        return [one for one in stops if one[2]]
+
+    def read_vectors(self) -> None:
+        """Keeps the other registers of those that are held."""
+        for tid, status in self.stops.items():
+            if status is not None and tid not in self.vectors:
+                self.vectors[tid] = read_registers(tid, NT_PRFPREG)
 
     def release(self) -> float:
         """Lets every thread go, with the signal that was on its way to it. How many seconds it took since the first."""
         for tid in self.seized:
-            if self.stops.get(tid) is not None or (self._has_stopped(tid) and tid in self.stops):
-                self.vectors.append((tid, read_registers(tid, NT_PRFPREG)))
-                ptrace(DETACH, tid, data=pending_signal(self.stops[tid] or 0))
+            status = self.stops.get(tid)
+            if status is None and self._has_stopped(tid):
+                status = self.stops.get(tid)
+            if status is not None:
+                ptrace(DETACH, tid, data=pending_signal(status))
         return time.monotonic() - self.since if self.since else 0.0
 
 
@@ -313,9 +346,15 @@ def main() -> NoReturn:
     stop = Stop(pid, frozenset(calls), frozenset(reads))
     while order is not None and order[0] == "stop":
         stop.hold()
-        send(answers, stop.answer())
+        refusal = stop.refusal()
+        if refusal:
+            send(answers, ("refused", refusal, "ptrace"))
+        else:
+            send(answers, ("held", stop.others()))
+            send(answers, ("stopped", stop.registers()))
+            stop.read_vectors()
         order = receive(orders, max(deadline - time.monotonic(), 0))
-    send(answers, ("gone", stop.release(), order is not None, stop.vectors))
+    send(answers, ("gone", stop.release(), order is not None, list(stop.vectors.items())))
     os._exit(0)
 
 
