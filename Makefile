@@ -22,6 +22,7 @@ test-deep: PYTHONS_ARGS = --if-possible
 test-deep: setup pythons ## 1,000 generated programs and busy reads a Python, 100,000 damaged memories: hours (ARGS=--help)
 	@cd tests && PYTHONPATH=../tools:. ../$(PY) -m deep.run $(ARGS)
 	@PYTHONPATH=tests:tools $(PY) -m verdicts
+	@PYTHONPATH=tests:tools $(PY) -m verdicts --healthy
 
 .PHONY: verdicts
 verdicts: PYTHONS_ARGS = --if-possible
@@ -56,6 +57,7 @@ ci: ## what .ci/run does: lint, test and test-docker, each with its time
 	@$(TIMED) lint $(MAKE) --no-print-directory lint
 	@$(TIMED) test $(MAKE) --no-print-directory test
 	@$(TIMED) verdicts $(MAKE) --no-print-directory verdicts ARGS='--sample 1'
+	@$(TIMED) healthy $(MAKE) --no-print-directory verdicts ARGS='--healthy --sample 1'
 	@$(TIMED) test-docker $(MAKE) --no-print-directory test-docker
 
 .PHONY: setup

@@ -82,7 +82,7 @@ def test_a_thread_that_sleeps_and_one_that_is_woken() -> None:
         pass
 
 
-def test_what_ran_meanwhile_is_not_told() -> None:
+def test_what_ran_meanwhile_has_slept_for_no_time() -> None:
     before = {1: Slept(10, 5.0), 2: Slept(10, 5.0), 3: Slept(10, 5.0), 4: Slept(10, 5.0), 5: Slept(10)}
     after = {1: Slept(10, 5.1), 2: Slept(12, 0.0), 3: Slept(13, 0.0), 5: Slept(10, 1.0)}
-    assert find_undisturbed(before, after) == {1: 5.0, 2: 5.0}
+    assert find_undisturbed(before, after) == {1: 5.0, 2: 5.0, 3: 0.0}

@@ -79,3 +79,46 @@ def test_calls_that_are_about_nothing_that_others_send() -> None:
     assert is_serving(KernelWait("sleep", "nanosleep", ""), Facts(os.getpid())) is None
     assert is_serving(KernelWait("io", "accept4", "", fds=(3,)), Facts(os.getpid())) is True
     assert serves(0, call="flock") is None
+
+
+LISTENER = "import socket; s = socket.create_server(('127.0.0.1', 0)); print('ready', flush=True); input()"
+PLAIN = "print('ready', flush=True); input()"
+GIVEN = """import os, socket, subprocess, sys
+s = socket.create_server(('127.0.0.1', 0))
+os.set_inheritable(s.fileno(), sys.argv[1] == 'given')
+if sys.argv[1] == 'forked':
+    pid = os.fork()
+else:
+    pid = subprocess.Popen([sys.executable, '-c', 'input()'], close_fds=False).pid
+if pid:
+    print(os.getpid(), pid, flush=True)
+input()
+"""
+
+
+def awaits(pid: int | None, of: int) -> bool | None:
+    return is_serving(KernelWait("process", "wait4", "", pid=pid), Facts(of))
+
+
+@pytest.mark.parametrize(("code", "is_server"), [(LISTENER, True), (PLAIN, None)])
+def test_who_waits_for_a_server_serves(code: str, is_server: bool | None, stack: ExitStack) -> None:
+    child = stack.enter_context(
+        subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    )
+    assert child.stdout is not None
+    child.stdout.readline()
+    assert awaits(child.pid, os.getpid()) is is_server
+    assert awaits(None, os.getpid()) is is_server  # any child
+    child.communicate("\n")
+    assert awaits(child.pid, os.getpid()) is None
+
+
+@pytest.mark.parametrize(("how", "is_server"), [("given", True), ("forked", None), ("closed", None)])
+def test_a_fork_is_no_server_because_its_parent_is(how: str, is_server: bool | None, stack: ExitStack) -> None:
+    parent = stack.enter_context(
+        subprocess.Popen([sys.executable, "-c", GIVEN, how], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    )
+    assert parent.stdout is not None
+    pid, child = map(int, parent.stdout.readline().split())
+    assert awaits(child, pid) is is_server
+    parent.communicate("\n" * 2)

@@ -4,6 +4,7 @@ python -m verdicts                          the project's own cases, on every Py
 python -m verdicts --cases DIR              those of another folder, in the format of tests/verdicts/README.md
 python -m verdicts --sample 1               each case with one of its environments, another one for each case
 python -m verdicts --env py311 livelock     one case, one environment
+python -m verdicts --healthy [--sample 1]   servers and other healthy programs, idle and under load, 100 attaches each
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from environments import Environment, EnvironmentFailedError
+from verdicts import healthy
 from verdicts.case import OWN, Case, Verdict, open_environment, read_cases, read_environments
 from verdicts.programs import try_case
 
@@ -47,6 +49,8 @@ def main() -> int:
     """Try the cases, print the table. 1 where it is not good enough."""
     arguments = parse()
     signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background, and so by all that we start
+    if arguments.healthy:
+        return healthy.try_programs(arguments.case, arguments.attaches, arguments.python, bool(arguments.sample))
     began = time.monotonic()
     environments = Environments(arguments.cases)
     pairs = choose(read_cases(arguments.cases, arguments.case), environments, arguments)
@@ -74,6 +78,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--sample", type=int, help="so many environments for each case")
     parser.add_argument("--jobs", type=int, default=2, help="so many at once")
     parser.add_argument("--out", type=Path, help="write every result as JSON")
+    parser.add_argument("--healthy", action="store_true", help="programs with which nothing is wrong, instead of cases")
+    parser.add_argument("--attaches", type=int, default=100, help="to each healthy program in each state")
+    parser.add_argument("--python", help="run the healthy programs on this one, like 3.13")
     parser.add_argument("case", nargs="*")
     return parser.parse_args()
 

@@ -222,7 +222,7 @@ class Thread(Entity, kw_only=True):
     state: what the kernel says of it ("running", "sleeping"); alive: whether the kernel still has it
     finishing: it has left its Python function, or was stopped by the interpreter's finalization
     consistent: False where it may have run while it was read
-    idle_s: seconds since it last ran, by the scheduler's account, before it was stopped for us
+    idle_s: seconds since it last ran, by the scheduler's account, before it was stopped for us; 0: it ran meanwhile
     stack: Python and native frames as one; native_stack: the native ones, where they could not be merged into it
     pending, handled: the exception that is on its way up its stack, and the one that `sys.exc_info()` tells
     greenlet: the greenlet that runs in it: its stack is this one's alone, those of its parents are below
@@ -368,6 +368,8 @@ class Object(Entity, kw_only=True):
     owner_ident: what an RLock keeps of its owner; owner: the id of that thread, None where it no longer exists
     limit: how many items a queue may have, None for any number
     unfinished: how many items of a queue nobody has reported as done (`task_done`)
+    shared: the memory that a lock of processes is in, "device:inode+offset": the same for each who has that lock
+    sharers: the pids of the other processes that have that memory mapped; None where that is not known
     """
 
     id: str
@@ -382,6 +384,8 @@ class Object(Entity, kw_only=True):
     count: int | None = None
     limit: int | None = None
     unfinished: int | None = None
+    shared: str | None = None
+    sharers: list[int] | None = None
     state: dict[str, Value] = {}
     made_at: Frame | None = None
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from lastwords.diagnose.actors import Actor, stand
+from lastwords.diagnose.actors import Actor, is_in, stand
 from lastwords.diagnose.exits import describe_activity
 from lastwords.diagnose.healthy import CODE
 from lastwords.diagnose.wait_graph import WaitGraph, graph_of
-from lastwords.model import Evidence, Finding, Report
+from lastwords.model import Evidence, Finding, Report, Thread
 
 EXPLANATION = (
     "At the moment that was read, each main thread, or the one that it waits for, ran, waited for a time that will "
@@ -16,6 +16,8 @@ EXPLANATION = (
     "known."
 )
 FEW = 4
+IDLE = ("gil", "sleep")
+LONG = 1.0  # seconds: who ran later than that goes on, whatever it waits for just now
 
 
 def diagnose(report: Report) -> Iterator[Finding]:
@@ -27,7 +29,7 @@ def diagnose(report: Report) -> Iterator[Finding]:
     if not mains or {thread.moment for thread in mains} != {moment.id for moment in report.moments}:
         return
     ends = [graph.actors.by_id.get(graph.chain(main.id).end) for main in mains]
-    fine = [end for end in ends if end is not None and _is_idle(end)]
+    fine = [end for end in ends if end is not None and _is_idle(graph, end)]
     if len(fine) == len(mains):
         more = f", and {len(fine) - 1} more programs are fine" if len(fine) > 1 else ""
         name = graph.actors.name(fine[0].id)
@@ -40,9 +42,20 @@ def diagnose(report: Report) -> Iterator[Finding]:
         )
 
 
-def _is_idle(end: Actor) -> bool:
+def _is_idle(graph: WaitGraph, end: Actor) -> bool:
     wait = end.waits_for
-    return not end.error and (wait is None or wait.kind in ("gil", "sleep") or wait.has_timeout or wait.serves is True)
+    if isinstance(end, Thread) and (end.state == "running" or (end.idle_s is not None and end.idle_s < LONG)):
+        return True  # even if parts of its stack are missing: it ran on while it was read
+    if end.error:
+        return False
+    return not wait or wait.kind in IDLE or wait.has_timeout or wait.serves is True or _is_next(graph, end)
+
+
+def _is_next(graph: WaitGraph, end: Actor) -> bool:
+    """Whether it waits for its turn to get from a queue of processes, which one of those who are not seen here has."""
+    wait = end.waits_for
+    lock = graph.actors.objects.get(wait.target or "") if wait else None
+    return lock is not None and lock.kind == "process_lock" and is_in(end, "multiprocessing.queues", "get")
 
 
 def _activity(end: Actor) -> str:

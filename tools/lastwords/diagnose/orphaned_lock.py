@@ -55,7 +55,7 @@ def _find(report: Report, *, forked: bool) -> Iterator[Finding]:
 
 def _judge(graph: WaitGraph, lock: Object, edges: list[Edge], *, is_complete: bool) -> Certainty | None:
     """Certain where the lock names an owner that no longer exists; likely where no frame of any thread has it."""
-    if lock.kind not in LOCKS or lock.locked is not True:
+    if lock.kind not in LOCKS or lock.locked is not True or not _is_all_seen(graph, lock):
         return None
     is_sure = all(edge.certainty == "certain" for edge in edges)
     if lock.owner_ident and lock.owner is None:
@@ -64,6 +64,14 @@ def _judge(graph: WaitGraph, lock: Object, edges: list[Edge], *, is_complete: bo
         return None
     longest = max((getattr(graph.actors.by_id[edge.origin], "idle_s", None) or 0.0 for edge in edges), default=0.0)
     return "likely" if longest >= LONG and is_complete else None
+
+
+def _is_all_seen(graph: WaitGraph, lock: Object) -> bool:
+    """Whether each process that could hold the lock is in the report: those of multiprocessing have several."""
+    if lock.kind != "process_lock":
+        return True
+    read = {process.pid for process in graph.report.processes if graph.actors.main_thread(process.id)}
+    return lock.sharers is not None and read.issuperset(lock.sharers)
 
 
 def _find_complete(report: Report) -> set[str]:

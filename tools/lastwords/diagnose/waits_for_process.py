@@ -17,7 +17,7 @@ FIX = (
 
 
 def diagnose(report: Report) -> Iterator[Finding]:
-    """One finding for each program that is held up so."""
+    """One finding for each program that is held up so. Who supervises a server is not."""
     for end in find_ends(report):
-        if end.wait.kind == "process":
+        if end.wait.kind == "process" and end.wait.serves is not True:
             yield make_finding(end, CODE, EXPLANATION, FIX)

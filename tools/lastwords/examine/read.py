@@ -19,6 +19,7 @@ from lastwords.examine.greenlet_search import GreenletSearch
 from lastwords.examine.patches import add_patches
 from lastwords.examine.pools import add_pools
 from lastwords.examine.relations import add_relations
+from lastwords.examine.shared import add_sharers
 from lastwords.examine.threads import make_bare_thread, make_thread
 from lastwords.greenlets.module import find_module
 from lastwords.model import Moment, Process, Report, Shutdown
@@ -98,6 +99,7 @@ def add_threads(report: Report, moment: Moment, source: Source, options: Options
     paired = {one.tid for one in threads}
     report.threads += [make_bare_thread(entities, one) for one in source.captured.threads if one.tid not in paired]
     add_relations(entities, source.interp, source.captured, source.facts, threads)
+    add_sharers(entities, source.interp, source.captured, source.facts)
     add_pools(entities, source.interp, threads)
     _add_greenlets(entities, source, options, threads)
     _add_tasks(entities, source, options, threads)

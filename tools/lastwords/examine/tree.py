@@ -23,6 +23,7 @@ from lastwords.errors import LastwordsError, TargetError
 from lastwords.examine.describe import describe_process, new_report
 from lastwords.examine.process import Attached, explained
 from lastwords.examine.read import Options
+from lastwords.examine.shared import link_shared
 from lastwords.examine.unread import add_unread
 from lastwords.model import Edge, Process, Report
 
@@ -150,6 +151,7 @@ def _make_report(tree: _Tree, ones: Sequence[_One], later: Sequence[Member]) -> 
     report.window_ms = 1000 * (max(one.ended for one in read) - min(one.began for one in read))
     report.problems += _describe_changes(ones, later)
     _link(report, ones)
+    link_shared(report)
     _add_peers(report, {one.process: tree.facts(one) for one in ones})
     return report
 

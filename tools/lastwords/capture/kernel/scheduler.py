@@ -37,9 +37,13 @@ def read_slept(pid: int, tids: Iterable[int], proc: Path = PROC) -> dict[int, Sl
 
 
 def find_undisturbed(before: Mapping[int, Slept], after: Mapping[int, Slept]) -> dict[int, float]:
-    """Seconds by thread, as they were before a capture: of the threads that nothing but the capture has woken since."""
-    same = [tid for tid in before.keys() & after.keys() if after[tid].switches - before[tid].switches <= OURS]
-    return {tid: seconds for tid in same if (seconds := before[tid].seconds) is not None}
+    """Seconds by thread, as they were before a capture; 0 where something else than the capture has woken it since."""
+    known = ((tid, before[tid].seconds) for tid in before.keys() & after.keys())
+    return {
+        tid: seconds if after[tid].switches - before[tid].switches <= OURS else 0.0
+        for tid, seconds in known
+        if seconds is not None
+    }
 
 
 def _ourselves(proc: Path) -> str:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import re
+
+from lastwords.capture import procfs
 from lastwords.capture.kernel.facts import Facts
 from lastwords.capture.kernel.kernel_wait import KernelWait
 
+CHILDREN_LIMIT = 20
+DESCRIPTORS_LIMIT = 1000
 ACCEPTING = ("accept", "accept4")
 FOR_OTHERS = ("read", "readv", "recvfrom", "recvmsg", "recvmmsg", "poll", "ppoll", "select", "pselect6", "epoll_wait",
               "epoll_pwait", "epoll_pwait2")  # fmt: skip
@@ -16,15 +22,40 @@ def is_serving(wait: KernelWait, facts: Facts) -> bool | None:
 
     True if any of its descriptors is one for that, False where each is the way to somebody whose answer it wants:
     a connection that it made itself, a pipe from a child. None where that is not to be told, and for other calls.
+    True, too, of a wait for the end of a child that is a server itself: what reloaders and supervisors do all day.
     """
     if wait.call in ACCEPTING:
         return True
+    if wait.kind == "process":
+        pids = [wait.pid] if wait.pid else [child.pid for child in facts.children]
+        return True if any(_listens(pid, facts) for pid in pids[:CHILDREN_LIMIT]) else None
     if wait.kind != "io" or wait.call not in FOR_OTHERS or not wait.fds:
         return None
     found = [_is_for_others(fd, facts) for fd in wait.fds]
     if any(found):
         return True
     return None if None in found else False
+
+
+def _listens(pid: int, parents: Facts) -> bool:
+    """Whether a child has opened a socket that listens, or was given one: not a copy that a fork left it with."""
+    child = Facts(pid, parents.proc)
+    inherited = set(parents.all_descriptors().values())
+    for fd, target in list(child.all_descriptors().items())[:DESCRIPTORS_LIMIT]:
+        found = child.descriptor(fd) if target.startswith("socket:") else None
+        is_listening = found is not None and found.socket is not None and found.socket.state == "listening"
+        if is_listening and (target not in inherited or not _closes_on_exec(pid, fd, parents)):
+            return True
+    return False
+
+
+def _closes_on_exec(pid: int, fd: int, facts: Facts) -> bool:
+    """What a program opens does so, unless it means to hand it to another program."""
+    try:
+        found = re.search(r"^flags:\s*([0-7]+)$", procfs.read_text(pid, f"fdinfo/{fd}", facts.proc), re.MULTILINE)
+    except (OSError, procfs.ProcessGoneError):
+        return True
+    return found is None or bool(int(found[1], 8) & os.O_CLOEXEC)
 
 
 def _is_for_others(fd: int, facts: Facts) -> bool | None:

@@ -1,0 +1,73 @@
+"""`healthy`, of a moment: what servers and pools do all day; and what looks like it, and is not."""
+
+from __future__ import annotations
+
+import pytest
+
+from lastwords.diagnose import diagnose
+from lastwords.model import Edge, Finding, Object
+from sample_waits import Scene, frame
+
+
+def judge(scene: Scene) -> list[str]:
+    return [finding.code for finding in diagnose(scene.report)]
+
+
+def worker_of_a_pool(sharers: list[int] | None) -> tuple[Scene, Object]:
+    """A process that a pool has forked, and that waits for its turn to get from the queue."""
+    scene = Scene(forked=True)
+    lock = scene.lock("rlock", "process_lock", shared="1:2+0x0", sharers=sharers)
+    scene.waits(scene.thread("MainThread", 1, frame("multiprocessing.queues", "get")), lock)
+    return scene, lock
+
+
+@pytest.mark.parametrize("sharers", [None, [8], [8, 9]])
+def test_a_lock_of_processes_may_be_held_by_one_that_was_not_read(sharers: list[int] | None) -> None:
+    scene, _ = worker_of_a_pool(sharers)
+    assert judge(scene) == ["healthy"]
+    scene.report.threads[0].stack.pop()  # it is no queue that it waits for
+    assert judge(scene) == []
+
+
+def test_a_lock_of_processes_that_nobody_else_has_is_orphaned() -> None:
+    scene, _ = worker_of_a_pool([])
+    assert judge(scene) == ["fork-held-lock"]
+
+
+def test_a_lock_of_processes_that_another_holds_leads_to_that_one() -> None:
+    scene, lock = worker_of_a_pool([])
+    holder = scene.thread("holder")
+    scene.waits(holder, None, "io", serves=True, call="read")
+    scene.report.edges.append(Edge(origin=holder.id, to=lock.id, kind="holds", certainty="likely"))
+    assert "fork-held-lock" not in judge(scene)
+
+
+def supervisor(**wait: object) -> list[Finding]:
+    scene = Scene()
+    scene.waits(scene.thread("MainThread"), None, "process", call="wait4", pid=8, **wait)
+    return diagnose(scene.report)
+
+
+def test_a_supervisor_of_a_server_is_healthy() -> None:
+    assert [one.code for one in supervisor(serves=True)] == ["healthy"]
+    assert [one.code for one in supervisor()] == ["waits-for-process"]
+
+
+def test_who_ran_a_moment_ago_goes_on() -> None:
+    scene = Scene()
+    main, worker = scene.thread("MainThread", idle_s=0.1), scene.thread("worker")
+    scene.waits(main, scene.lock("done", "event", locked=None))
+    scene.waits(worker, None, "io", serves=True, call="read")
+    assert judge(scene) == ["healthy"]
+    main.idle_s = 60.0
+    assert judge(scene) == []
+    main.idle_s = None  # the kernel keeps no account
+    assert judge(scene) == []
+
+
+def test_of_a_thread_that_runs_parts_of_the_stack_may_be_missing() -> None:
+    scene = Scene()
+    main = scene.thread("MainThread", error="8 bytes at 0x10 cannot be read: not captured", state="running")
+    assert judge(scene) == ["healthy"]
+    main.state = "sleeping"
+    assert judge(scene) == []

@@ -1,0 +1,63 @@
+"""Locks that processes share: which memory such a lock is in, who else has that mapped, who of them holds it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from lastwords.capture import procfs
+from lastwords.capture.captured import Captured
+from lastwords.capture.kernel.facts import Facts
+from lastwords.capture.kernel.peers import list_pids
+from lastwords.cpython import Interpreter
+from lastwords.cpython.locks import read_lock
+from lastwords.cpython.waiting.parking import find_mapping
+from lastwords.examine.entities import Entities, tolerated
+from lastwords.model import Certainty, Object, Report
+
+KIND = "process_lock"  # _multiprocessing.SemLock: its sem_t is in a file of /dev/shm, mapped by all who have the lock
+
+
+def add_sharers(entities: Entities, interp: Interpreter, captured: Captured, facts: Facts | None) -> None:
+    """What the objects of this moment share, and with whom; nothing is looked for where none is a process's lock."""
+    moment = entities.moment
+    for one in entities.report.objects:
+        if one.moment == moment.id and one.kind == KIND and one.address is not None:
+            with tolerated(moment, "who shares a lock of multiprocessing"):
+                lock = read_lock(interp, one.address)
+                word = lock.word if lock else None
+                found = find_mapping(captured.maps, word) if word else None
+                if found and word:
+                    one.shared = f"{found.device:x}:{found.inode}+{found.offset + word - found.start:#x}"
+                    one.sharers = list(_find_mappers(facts, found)) if facts is not None else None
+
+
+def _find_mappers(facts: Facts, wanted: procfs.Mapping) -> Iterator[int]:
+    """The other processes that have the same file mapped, as far as one may see."""
+    line = re.compile(rb"^\S+ \S+ \S+ \S+ %d\s" % wanted.inode, re.MULTILINE)
+    for pid in list_pids(facts.proc):
+        if pid != facts.pid and _matches(line, facts.proc / str(pid) / "maps"):
+            yield pid
+
+
+def _matches(line: re.Pattern[bytes], path: Path) -> bool:
+    try:
+        return line.search(path.read_bytes()) is not None
+    except OSError:  # it has ended, or is not ours
+        return False
+
+
+def link_shared(report: Report) -> None:
+    """Who holds a lock in one process keeps it from the others, too: likely, as each was looked at a little later."""
+    same: dict[str, list[Object]] = {}
+    for one in report.objects:
+        if one.shared is not None:
+            same.setdefault(one.shared, []).append(one)
+    by_id = {one.id: one for group in same.values() for one in group}
+    for edge in [edge for edge in report.edges if edge.kind == "holds" and edge.to in by_id]:
+        certainty: Certainty = "possible" if edge.certainty == "possible" else "likely"
+        others = [one for one in same[by_id[edge.to].shared or ""] if one.id != edge.to]
+        report.edges += [replace(edge, to=one.id, certainty=certainty) for one in others]
