@@ -33,6 +33,7 @@ from lastwords.diagnose import (
     orphaned_lock,
     output_closed,
     pool_starved,
+    signal_ignored,
     thread_died,
     thread_stranded,
     too_late,
@@ -40,6 +41,7 @@ from lastwords.diagnose import (
     waits_for_process,
     waits_on_holder,
 )
+from lastwords.diagnose.of_pytest import name_tests
 from lastwords.diagnose.wait_graph import shared_graph
 from lastwords.model import Finding, Report
 
@@ -73,6 +75,7 @@ DIAGNOSES: dict[str, Diagnosis] = {
     "waits-on-holder": waits_on_holder.diagnose,
     "waits-for-process": waits_for_process.diagnose,
     "waits-for-io": waits_for_io.diagnose,
+    "signal-ignored": signal_ignored.diagnose,
     "fatal-exit": fatal_exit.diagnose,
     "interrupt-lost": interrupt_lost.diagnose,
     "too-late": too_late.diagnose,
@@ -93,7 +96,7 @@ def diagnose(report: Report) -> list[Finding]:
     something that nobody here can tell is neither.
     """
     with shared_graph(report):
-        return _diagnose(report)
+        return name_tests(report, _diagnose(report))
 
 
 def _diagnose(report: Report) -> list[Finding]:

@@ -33,6 +33,7 @@ from lastwords.examine.greenlet_stacks import add_greenlet_stacks
 from lastwords.examine.read import Options, Source, read_moment
 from lastwords.examine.recheck import Recheck, noting
 from lastwords.examine.samples import add_samples
+from lastwords.examine.signals import add_signals
 from lastwords.examine.stacks import add_native_stacks, open_stacks
 from lastwords.model import Report
 from lastwords.native.segments import read_segments
@@ -118,6 +119,7 @@ class Attached:
             captured = self.finish(self.steps(pause))
         for thread in report.threads:
             thread.idle_s = slept.get(thread.tid or 0)
+        add_signals(report.processes[0], report.threads, self.proc)
         if self.options.native:  # of this moment alone, and what that reads is no gap: see capture/stop/stacks.py
             unwinder = open_stacks(source, proc=self.proc)
             add_native_stacks(report, report.moments[0], source, threads, unwinder)
