@@ -13,6 +13,7 @@ one leads to them; types of a greenlet that were taken out of `tp_subclasses` (t
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
 import msgspec
 
@@ -29,6 +30,7 @@ from lastwords.greenlets.words import find_words
 TABLES = ("_ZTVN8greenlet12UserGreenletE", "_ZTVN8greenlet12MainGreenletE")
 TABLE_HEAD = 2 * POINTER  # of a C++ table of virtual functions: what objects point at is behind it
 TYPES_LIMIT = 10_000
+BATCH = 4096  # greenlets
 
 
 class Found(msgspec.Struct):
@@ -63,7 +65,8 @@ def _find_by_tables(module: Module, memory: Memory, ranges: Sequence[Range]) -> 
     tables = _find_tables(module) or _learn_tables(module, memory, ranges)
     if tables is None:
         return None
-    return (_owner(module, state) for state, _ in find_words(memory, ranges, tables, are_near=True))
+    states = (state for state, _ in find_words(memory, ranges, tables, are_near=True))
+    return _read_owners(module, states)
 
 
 def _find_tables(module: Module) -> list[int] | None:
@@ -84,6 +87,26 @@ def _learn_tables(module: Module, memory: Memory, ranges: Sequence[Range]) -> li
             if len(known) == 2:
                 return list(known.values())
     return None
+
+
+def _read_owners(module: Module, states: Iterator[int]) -> Iterator[int]:
+    """What is read of them, and by who checks them, is fetched for many at once, and then forgotten."""
+    cache, size = module.interp.cache, module.layout.size("PyGreenlet")
+    while several := list(islice(states, BATCH)):
+        cache.clear()
+        cache.prefetch([(one, module.layout.size("UserGreenlet")) for one in several])
+        owners = [_owner_said(module, one) for one in several]
+        cache.prefetch([(one, size) for one in owners])
+        yield from (_owner(module, one) for one in several)
+
+
+def _owner_said(module: Module, state: int) -> int:
+    """Without a check: 0 or anything where the state is none."""
+    struct = "Greenlet" if module.layout.has("Greenlet", "self") else "UserGreenlet"
+    try:
+        return module.pointer(state, struct, "self")
+    except ReadError:
+        return 0
 
 
 def _owner(module: Module, state: int) -> int:
