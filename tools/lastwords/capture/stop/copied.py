@@ -27,7 +27,7 @@ from lastwords.capture.memory import (
 
 Pages = dict[int, bytes | memoryview | None]  # by the address of each; None: it could not be read
 
-PAGES_LIMIT = 65_536  # 256 MB
+PAGES_LIMIT = 262_144  # 1 GB: a hundred thousand greenlets
 MISSES_LIMIT = 10_000
 RUN_LIMIT = 64  # pages in one range
 PIECE = 256  # bytes
