@@ -15,8 +15,9 @@ import pytest
 
 from lastwords.cli import main, run, settings
 from lastwords.cli.output import verbosity
-from lastwords.cli.settings import find_file, options_of
+from lastwords.cli.settings import options_of
 from lastwords.errors import UsageError
+from lastwords.project import find_file
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "settings"
 Output = pytest.CaptureFixture[str]

@@ -7,17 +7,15 @@ from __future__ import annotations
 
 import difflib
 import os
-import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 
 from lastwords.errors import UsageError
+from lastwords.project import HELP, TABLE, find_file, read_table
 
-FILE = "pyproject.toml"
-TABLE = "tool.lastwords"
 PREFIX = "LASTWORDS_"
 OF_PYTEST = "pytest"  # a key of the table that is the plugin's: see lastwords.pytest_plugin
 
@@ -45,7 +43,10 @@ def _long_name(option: click.Option) -> str:
 def _read_defaults(command: click.Command, ctx: click.Context) -> Iterator[tuple[str, Any]]:
     """By the names of click's parameters; what is in the environment last, so that it counts."""
     options = options_of(command)
-    path = find_file(Path.cwd())
+    try:
+        path = find_file(Path.cwd())
+    except FileNotFoundError:  # the directory was removed
+        path = None
     for key, value in read_table(path).items() if path else ():
         source = f"{path}: [{TABLE}] {key} = {_show(value)}"
         if key == OF_PYTEST:
@@ -60,58 +61,22 @@ def _read_defaults(command: click.Command, ctx: click.Context) -> Iterator[tuple
             yield option.name or "", _check(option, ctx, _from_text(option, text), f"{name}={text}")
 
 
-def find_file(folder: Path) -> Path | None:
-    """The nearest pyproject.toml upwards; not one that anybody may have put into a directory of everybody's."""
-    for one in (folder, *folder.parents):
-        try:
-            if (one / FILE).is_file() and not _is_everybodys(one / FILE):
-                return one / FILE
-        except OSError:
-            return None
-    return None
-
-
-def _is_everybodys(path: Path) -> bool:
-    is_open = bool(path.parent.stat().st_mode & stat.S_IWOTH)
-    return is_open and path.stat().st_uid not in (0, os.geteuid())
-
-
-def read_table(path: Path) -> Mapping[str, Any]:
-    """`[tool.lastwords]` of the file, empty where it has none. Raises UsageError."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}", f"ls -l {path}") from error
-    if b"lastwords" not in content:
-        return {}
-    import tomllib  # noqa: PLC0415 (start-up time: few projects have such a table)
-
-    try:
-        tool = tomllib.loads(content.decode()).get("tool")
-    except ValueError as error:
-        raise UsageError(f"{path} is not TOML that could be read: {error}", _help()) from error
-    table = tool.get("lastwords", {}) if isinstance(tool, dict) else {}
-    if not isinstance(table, dict):
-        raise UsageError(f"{path}: {TABLE} is {_show(table)}; it is a table: [{TABLE}]", _help())
-    return table
-
-
 def _unknown(path: Path | None, key: str, names: list[str]) -> UsageError:
     near = difflib.get_close_matches(key, names, n=1, cutoff=0.5)
     hint = f"; did you mean {near[0]}?" if near else f"; there are {', '.join(sorted(names))}"
-    return UsageError(f"{path}: [{TABLE}] has no key {key}{hint}", _help())
+    return UsageError(f"{path}: [{TABLE}] has no key {key}{hint}", HELP)
 
 
 def _check(option: click.Option, ctx: click.Context, value: Any, source: str) -> Any:  # noqa: ANN401 (of any type)
     """The value, if the option takes it. Raises UsageError that names where it stands."""
     wanted = _wanted(option)
     if not _fits(option, value):
-        raise UsageError(f"{source}: that is to be {wanted}", _help())
+        raise UsageError(f"{source}: that is to be {wanted}", HELP)
     try:
         option.process_value(click.Context(ctx.command, info_name=ctx.info_name), value)
     except click.BadParameter as error:
         message = error.message.rstrip(".")
-        raise UsageError(f"{source}: {message[:1].lower() + message[1:]}", _help()) from error
+        raise UsageError(f"{source}: {message[:1].lower() + message[1:]}", HELP) from error
     return value
 
 
@@ -151,7 +116,3 @@ def _show(value: object) -> str:
     """As TOML has it, as far as it is short."""
     text = {True: "true", False: "false"}.get(value, repr(value)) if isinstance(value, bool) else repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def _help() -> str:
-    return "lastwords run -h"

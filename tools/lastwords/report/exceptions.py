@@ -61,6 +61,7 @@ def _title(report: Report, caught: Caught) -> str:
         PHASES[caught.phase],
         f"{caught.count} times" if caught.count > 1 else "",
     ]
+    parts.append(f"while {caught.test} ran" if caught.test else "")
     return f"[{caught.id}] {', '.join(filter(None, parts))}"
 
 

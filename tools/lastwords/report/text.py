@@ -94,6 +94,8 @@ def _format_process(page: Page, report: Report, process: Process, guilty: Mappin
     for moment in report.moments:
         if moment.process == process.id and moment.reason in READ:
             yield from page.wrap(f"read: {moment.capture.method}", "  ", hanging="    ")
+            if moment.test:
+                yield from page.wrap(f"while {moment.test} ran", "  ", hanging="    ")
             yield from format_moment(page, report, moment, guilty)
             yield from format_greenlets(page, report, moment, guilty)
             yield from format_tasks(page, report, moment, guilty)

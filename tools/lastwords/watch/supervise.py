@@ -17,6 +17,7 @@ from lastwords.capture.gdb import GdbSession
 from lastwords.capture.launch import Child
 from lastwords.capture.procfs import ProcessGoneError
 from lastwords.cpython import Interpreter, ReadError, open_process, read_threading, read_value
+from lastwords.cpython.pytest_tests import read_current_test
 from lastwords.errors import LastwordsError, SetupError
 from lastwords.model import Capture, Caught, Exit, Moment, Report
 from lastwords.watch.bystanders import Standing, Unwinders, read_all_threads, read_standing
@@ -181,6 +182,8 @@ class Supervisor:
                 return
             self._watch_hook(interpreter)
             read_caught(interpreter, stop, tstate, caught)
+            with contextlib.suppress(ReadError):
+                caught.test = read_current_test(interpreter)
             if _is_exit(stop, caught) or self._is_known(stop, glance, caught):
                 return
             self._last[stop.tid] = stop, glance, caught
