@@ -1,8 +1,4 @@
-"""`await-cycle`: asyncio tasks await each other, round and round; or one waits for itself.
-
-A task that waits for several (asyncio.gather) cannot go on before each of them, so that any of them may close the
-cycle: more than the graph of waits, which knows one wait of each.
-"""
+"""`await-cycle`: asyncio tasks await each other, round and round; or one waits for itself."""
 
 from __future__ import annotations
 
@@ -31,58 +27,12 @@ def diagnose(report: Report) -> Iterator[Finding]:
     """One finding for each cycle of tasks alone."""
     if report.tasks:
         graph = graph_of(report)
-        for cycle in _find_cycles(graph, report):
-            yield _make_finding(graph, cycle)
+        yield from (_make_finding(graph, cycle) for cycle in graph.cycles if is_of_tasks(cycle))
 
 
 def is_of_tasks(cycle: tuple[Step, ...]) -> bool:
     """Whether a cycle is one that is told here."""
     return all(isinstance(step.waiter, Task) for step in cycle)
-
-
-def _find_cycles(graph: WaitGraph, report: Report) -> Iterator[tuple[Step, ...]]:
-    """Each task is in one cycle at most: the first that a walk along all waits comes to."""
-    steps = _find_steps(graph, report)
-    done: set[str] = set()
-    for first in steps:
-        cycle = _walk(steps, first, done) if first not in done else ()
-        if cycle:
-            yield cycle
-
-
-def _walk(steps: dict[str, list[Step]], first: str, done: set[str]) -> tuple[Step, ...]:
-    """The first cycle that can be reached from a task; where it leads has been seen then, and is `done`."""
-    ways = {first: iter(steps[first])}  # the tasks on the way, each with its waits that are still to be followed
-    trail: list[Step] = []
-    while ways:
-        here = next(reversed(ways))
-        step = next(ways[here], None)
-        if step is None:
-            del ways[here]
-            done.add(here)
-            trail = trail[:-1]
-        elif step.holder in ways:
-            done.update(ways)
-            return (*trail[list(ways).index(step.holder) :], step)
-        elif step.holder not in done:
-            trail.append(step)
-            ways[step.holder] = iter(steps.get(step.holder, ()))
-    return ()
-
-
-def _find_steps(graph: WaitGraph, report: Report) -> dict[str, list[Step]]:
-    """By the id of a task: whom it waits for, as far as these are tasks, or locks that one task holds."""
-    tasks = {one.id: one for one in report.tasks}
-    found: dict[str, list[Step]] = {}
-    for edge in report.edges:
-        waiter = tasks.get(edge.origin) if edge.kind == "waits" else None
-        if waiter is None or edge.origin not in graph.waits:
-            continue
-        if edge.to in tasks:
-            found.setdefault(edge.origin, []).append(Step(waiter, edge.to, edge))
-        elif len(holds := graph.holds.get(edge.to, [])) == 1 and holds[0].origin in tasks:
-            found.setdefault(edge.origin, []).append(Step(waiter, holds[0].origin, edge, holds[0]))
-    return found
 
 
 def _make_finding(graph: WaitGraph, cycle: tuple[Step, ...]) -> Finding:

@@ -61,12 +61,14 @@ class WaitGraph:
         self.report = report
         self.actors = Actors(report)
         self._stops = {one.id for one in report.moments if one.reason in ("unraisable", "fatal")}
-        self._steps: dict[str, Step | None] = {}
+        self._steps: dict[str, list[Step]] = {}
         self.waits: dict[str, Edge] = {}
+        self._every: dict[str, list[Edge]] = {}
         self.holds: dict[str, list[Edge]] = {}
         for edge in report.edges:
             if edge.kind == "waits" and not self._ends_by_itself(edge.origin):
                 self.waits.setdefault(edge.origin, edge)
+                self._every.setdefault(edge.origin, []).append(edge)
             elif edge.kind == "holds":
                 self.holds.setdefault(edge.to, []).append(edge)
 
@@ -81,16 +83,19 @@ class WaitGraph:
         return actor.waits_for is not None and actor.waits_for.has_timeout
 
     def step(self, identity: str) -> Step | None:
-        """Whom this actor waits for; None where that is nobody, or not one alone."""
+        """Whom this actor waits for, the first of several; None where that is nobody, or not one alone."""
+        return next(iter(self.steps(identity)), None)
+
+    def steps(self, identity: str) -> list[Step]:
+        """All whom it waits for: a task that waits for several (asyncio.gather) cannot go on before each of them."""
         if identity not in self._steps:
-            self._steps[identity] = self._find_step(identity)
+            found = [self._make_step(wait) for wait in self._every.get(identity, ())]
+            found = found or [self._find_carrier(identity)]
+            self._steps[identity] = [one for one in found if one is not None]
         return self._steps[identity]
 
-    def _find_step(self, identity: str) -> Step | None:
-        wait = self.waits.get(identity)
-        if wait is None:
-            return self._find_carrier(identity)
-        waiter = self.actors.by_id[identity]
+    def _make_step(self, wait: Edge) -> Step | None:
+        waiter = self.actors.by_id[wait.origin]
         if wait.to in self.actors.by_id:
             return Step(waiter, wait.to, wait)
         if (main := self.actors.main_thread(wait.to)) is not None:
@@ -128,21 +133,33 @@ class WaitGraph:
 
     @cached_property
     def cycles(self) -> list[tuple[Step, ...]]:
-        """Each cycle once; it begins with the actor that is first in the report."""
+        """Each once, and each actor in one at most: the first that a walk along all waits comes to."""
         return list(self._find_cycles())
 
     def _find_cycles(self) -> Iterator[tuple[Step, ...]]:
-        told: set[str] = set()
+        done: set[str] = set()
         for first in self.actors.by_id:
-            identity, path = first, dict[str, Step]()
-            while identity not in told and (step := self.step(identity)) is not None:
-                told.add(identity)
-                path[identity] = step
-                identity = step.holder
-            if identity in path:
-                cycle = list(path)[list(path).index(identity) :]
-                self.actors.tell_apart(cycle)
-                yield tuple(path[one] for one in cycle)
+            cycle = self._walk(first, done) if first not in done else ()
+            if cycle:
+                self.actors.tell_apart([step.waiter.id for step in cycle])
+                yield cycle
+
+    def _walk(self, first: str, done: set[str]) -> tuple[Step, ...]:
+        """The first cycle that can be reached from an actor; where it leads has been seen then, and is `done`."""
+        ways = {first: iter(self.steps(first))}  # the actors on the way, each with its waits that are to be followed
+        trail: list[Step] = []
+        while ways:
+            step = next(ways[next(reversed(ways))], None)
+            if step is None:
+                done.add(ways.popitem()[0])
+                del trail[-1:]
+            elif step.holder in ways:
+                done.update(ways)
+                return (*trail[list(ways).index(step.holder) :], step)
+            elif step.holder not in done:
+                trail.append(step)
+                ways[step.holder] = iter(self.steps(step.holder))
+        return ()
 
     def waiting_for(self, identities: set[str]) -> list[Actor]:
         """The actors outside `identities` that wait, step by step, for one inside."""
@@ -160,7 +177,7 @@ class WaitGraph:
         """By the actor whom they wait for."""
         waiters: dict[str, list[Actor]] = {}
         for identity in self.actors.by_id:
-            if (step := self.step(identity)) is not None:
+            for step in self.steps(identity):
                 waiters.setdefault(step.holder, []).append(step.waiter)
         return waiters
 
