@@ -112,6 +112,29 @@ def test_an_import_that_waits_for_a_thread_that_imports() -> None:
     )
 
 
+def test_the_import_lock_of_all_modules() -> None:
+    scene = Scene()
+    main, loader = scene.thread("MainThread", 3), scene.thread("loader", 6)
+    scene.waits(main, loader)
+    scene.waits(loader, main, "import_lock", detail="the import lock, to import m")
+    assert judge(scene) == [("import-deadlock", "certain")]
+    assert first(scene).title == (
+        "deadlock: MainThread waits for the end of loader, which waits for the import lock, to import m, held by"
+        " MainThread"
+    )
+
+
+def test_a_thread_that_a_fork_left_behind_holds_nothing() -> None:
+    scene = Scene(forked=True)
+    main, lock = scene.thread("MainThread", 8), scene.lock("lock")
+    left = scene.thread("worker", 4, alive=False, state=None, idle_s=None, consistent=None)
+    scene.waits(main, lock)
+    scene.holds(left, lock)
+    assert judge(scene) == [("fork-held-lock", "likely")]
+    left.alive = True
+    assert "fork-held-lock" not in [code for code, _ in judge(scene)]
+
+
 @pytest.mark.parametrize("forked", [False, True])
 def test_a_lock_whose_owner_is_gone(forked: bool) -> None:
     scene = Scene(forked=forked)

@@ -69,8 +69,12 @@ class WaitGraph:
             if edge.kind == "waits" and not self._ends_by_itself(edge.origin):
                 self.waits.setdefault(edge.origin, edge)
                 self._every.setdefault(edge.origin, []).append(edge)
-            elif edge.kind == "holds":
+            elif edge.kind == "holds" and not self._is_gone(edge.origin):
                 self.holds.setdefault(edge.to, []).append(edge)
+
+    def _is_gone(self, identity: str) -> bool:
+        """A thread that the kernel has no more: Python 2.7 keeps what it knew of threads that a fork left behind."""
+        return getattr(self.actors.by_id.get(identity), "alive", None) is False
 
     def judges(self, actor: Actor) -> bool:
         """Whether what it does at that moment is its own doing."""
@@ -209,6 +213,8 @@ def describe_wait(graph: WaitGraph, step: Step) -> str:
     if step.hold is not None:
         target, holder = graph.actors.name(step.wait.to), graph.actors.name(step.holder)
         return f"waits for {target}, " + (f"held by {holder}" if is_lock(graph, step) else f"which {holder} works for")
+    if wait is not None and wait.kind == "import_lock":
+        return f"waits for {wait.detail}, held by {graph.actors.name(step.holder)}"
     if wait is not None and wait.kind == "io":
         return f"waits for {graph.actors.name(step.holder)} ({wait.call})"
     return f"waits for the end of {graph.actors.name(step.wait.to)}"

@@ -62,7 +62,8 @@ def _add_gil(entities: Entities, interp: Interpreter, threads: Sequence[PythonTh
 
 
 def _add_wait(entities: Entities, interp: Interpreter, thread: Thread, wait: Wait, places: Sequence[Place]) -> None:
-    target = entities.find_thread(wait.target) if wait.kind == "join" else None
+    is_for_thread = wait.kind == "join" or (wait.kind == "import_lock" and not wait.object)  # 2.7: one for all modules
+    target = entities.find_thread(wait.target) if is_for_thread else None
     if target is None and wait.object:
         lock = read_lock(interp, wait.object)
         target = entities.add_lock(lock, lambda: find_name(interp, places, lock.address)) if lock else None
