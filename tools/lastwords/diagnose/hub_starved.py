@@ -39,8 +39,16 @@ def _find_runner(graph: WaitGraph, hub: Hub) -> tuple[Thread | None, Greenlet | 
     if not isinstance(thread, Thread) or not isinstance(running, Greenlet) or running.id == hub.greenlet:
         return None, None
     is_busy = thread.waits_for is None and graph.judges(thread) and hub.state == "switched out"
+    if thread.consistent is False or _turned(graph.report, thread):
+        return None, None
     is_long = hub.since_s is not None and hub.since_s >= LONG
     return (thread, running) if is_busy and is_long and _count(hub) else (None, None)
+
+
+def _turned(report: Report, thread: Thread) -> bool:
+    """Whether the hub has run in one of the looks at a thread that runs."""
+    stacks = (one.stack for one in report.samples if one.thread == thread.id)
+    return any(frame.module == "gevent.hub" and frame.function == "run" for stack in stacks for frame in stack[-1:])
 
 
 def _count(hub: Hub) -> int:
