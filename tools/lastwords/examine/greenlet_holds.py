@@ -72,7 +72,7 @@ class HoldsOfMoment:
         address, places = lock.address, hold.thread.places
         edge = Edge(
             origin=self.actors[hold.thread.tstate],
-            to=self.scene.entities.add_lock(lock, lambda: self.scene.name(places, address)),
+            to=self.scene.entities.add_lock(lock, lambda: self.scene.name(places, address, lock.kind)),
             kind="holds",
             certainty=hold.certainty,
             evidence=hold.evidence,

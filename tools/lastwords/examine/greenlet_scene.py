@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -26,7 +27,7 @@ from lastwords.model import Greenlet, Thread
 if TYPE_CHECKING:  # it calls us
     from lastwords.examine.read import Source
 
-NAMES_LIMIT = 50  # objects whose names are looked for
+NAMES_LIMIT = 50  # objects of a kind whose names are looked for
 Pairs = Sequence[tuple[Greenlet, GreenletState]]
 
 
@@ -44,7 +45,7 @@ class Scene:
         self.pairs: Pairs = ()
         self.threads: Sequence[PythonThread] = ()
         self.problems = 0
-        self._names = 0
+        self._names = Counter[str]()
 
     @cached_property
     def classes(self) -> dict[int, str]:
@@ -99,10 +100,10 @@ class Scene:
         self.problems += walked.error is not None
         return walked.places
 
-    def name(self, places: Sequence[Place], address: int) -> str | None:
-        """What the program calls an object; of the first few alone: it takes a while."""
-        self._names += 1
-        found = find_name(self.interp, places, address) if self._names <= NAMES_LIMIT else None
+    def name(self, places: Sequence[Place], address: int, kind: str) -> str | None:
+        """What the program calls an object; of the first few of its kind alone: it takes a while."""
+        self._names[kind] += 1
+        found = find_name(self.interp, places, address) if self._names[kind] <= NAMES_LIMIT else None
         return found if found != "self" else None  # of a method of its own
 
     def add_lock(self, lock: GreenLock, places: Sequence[Place]) -> str:
@@ -110,4 +111,4 @@ class Scene:
         locked = lock.count <= 0 if lock.count is not None else None
         kind = "rlock" if lock.outer else lock.kind
         state = LockState(lock.address, kind, lock.type, locked=locked, count=lock.count)
-        return self.entities.add_lock(state, lambda: self.name(places, lock.outer or lock.address))
+        return self.entities.add_lock(state, lambda: self.name(places, lock.outer or lock.address, kind))

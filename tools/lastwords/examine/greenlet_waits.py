@@ -80,7 +80,7 @@ class _Relations:
         name = type_name(self.scene.interp, type_of(self.scene.interp, wait.object))
         count = read_number(self.scene.fields, wait.object, "unfinished_tasks") if wait.object_kind == "queue" else None
         state = LockState(wait.object, kind, name, count=count)
-        return self.scene.entities.add_lock(state, lambda: self.scene.name(places, state.address))
+        return self.scene.entities.add_lock(state, lambda: self.scene.name(places, state.address, kind))
 
     def _describe(self, wait: Wait, target: str | None) -> WaitsFor:
         described = WaitsFor(
