@@ -161,6 +161,16 @@ def test_one_that_cannot_be_written_is_not_kept(kept: Path, opened: Open, monkey
     assert opened().find(66) is None
 
 
+def test_nothing_is_left_in_the_home_of_another_user(
+    opened: Open, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    lines = opened()
+    lines.add(66, TOLD)
+    lines.save()
+    assert not cache.parent.exists()
+
+
 def test_without_a_home_nothing_is_kept(opened: Open, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")
     monkeypatch.setenv("HOME", "/proc/nowhere")

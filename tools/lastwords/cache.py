@@ -34,7 +34,7 @@ def open_own(name: str, *, create: bool = False) -> int | None:
         return None
     folder = cache / name
     try:
-        if create:
+        if create and _is_ours(cache):
             cache.mkdir(parents=True, exist_ok=True)
             folder.mkdir(OWN, exist_ok=True)
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -45,3 +45,9 @@ def open_own(name: str, *, create: bool = False) -> int | None:
         return descriptor
     os.close(descriptor)
     return None
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether what it is in belongs to this user: root leaves nothing in somebody's home. Raises OSError."""
+    place = next(one for one in (path, *path.parents) if one.exists())
+    return place.stat().st_uid == os.geteuid()

@@ -43,7 +43,7 @@ class KeptLines:
         numbers = [f"{number:x}" for stamp in stamps for number in stamp]
         drgn = _drgn()
         self._name = "-".join([drgn, *numbers]) if drgn and numbers else ""
-        self._of = [__version__, image.build_id or "", image.path]
+        self._of = [__version__, image.build_id or ""]
         self._lines = self._read()
         self._has_more = False
 
