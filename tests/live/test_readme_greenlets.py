@@ -24,7 +24,8 @@ README, EXAMPLES = CHECKOUT / "README.md", CHECKOUT / "docs" / "examples"
 START, END = "<!-- report: docs/examples/transfers.py -->\n\n```text\n", "```\n"
 # what is another one in each run, or in each release of Python and gevent
 VARIES = re.compile(
-    r"which watches to read: .*? in run|0x[0-9a-f]+|pid \d+|tid \d+|[\d.e+]+ m?s\b|127\.0\.0\.1:\d+|fd \d+|\d+ like customer-\d+|customer-\d+: an item"
+    r"which watches to read: .*? in run|0x[0-9a-f]+|pid \d+|tid \d+|[\d.e+]+ m?s\b|127\.0\.0\.1:\d+|fd \d+"
+    r"|\d+ like customer-\d+|customer-\d+: an item"
     r"|\d+\.\d+\.\d+|(?:hub|thread|baseserver)\.py(?::\d+|\", line \d+)"
 )
 
