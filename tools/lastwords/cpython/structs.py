@@ -68,6 +68,12 @@ class Structs:
         """Bytes of a character of 2.7's `unicode`: four, unless somebody knows better."""
         return 4
 
+    @cached_property
+    def plain_text(self) -> int:
+        """The bits of a string's `state` that are all set where its characters lie behind it, one byte each."""
+        fields = [self.layout.field("PyASCIIObject", f"state.{name}") for name in ("compact", "ascii")]
+        return sum(1 << (field.shift or 0) for field in fields)
+
     def has(self, struct: str, field: str = "") -> bool:
         """Whether this release has the struct, and the field in it."""
         return self.layout.has(struct, field)

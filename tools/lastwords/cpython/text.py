@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from lastwords.capture.memory import ReadError
-from lastwords.cpython.layouts import Field
 from lastwords.cpython.structs import BYTES, UNICODE, Structs
 
 TEXT_LIMIT = 1 << 20  # characters of a string that is needed whole: names, file names
@@ -28,16 +27,12 @@ def read_name(structs: Structs, address: int, limit: int) -> str:
             data = structs.memory.read(address, head + SHORT)
         except ReadError:  # it stands at the end of what is mapped
             return read_text(structs, address, limit)
-        length, state = (_field_of(data, layout.field("PyASCIIObject", name)) for name in ("length", "state"))
-        is_short = length <= SHORT and length <= limit and structs.type_flags(address) & UNICODE
-        is_ascii = all(layout.field("PyASCIIObject", f"state.{name}").of(state) for name in ("compact", "ascii"))
-        if is_short and is_ascii:
+        start, size, unpack = structs.group("PyASCIIObject", ("length", "state"))
+        length, state = unpack(data[start : start + size])
+        is_plain = state & structs.plain_text == structs.plain_text
+        if is_plain and length <= SHORT and length <= limit and structs.type_flags(address) & UNICODE:
             return data[head : head + length].decode("ascii", "backslashreplace")
     return read_text(structs, address, limit)
-
-
-def _field_of(data: bytes, where: Field) -> int:
-    return int.from_bytes(data[where.offset : where.offset + where.size], "little")
 
 
 def writable(text: str) -> str:
