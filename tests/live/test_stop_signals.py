@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 import time
@@ -14,6 +15,7 @@ import pytest
 from harness import Target, running, wait_until
 from interpreters import Interpreter
 from lastwords.capture.stop import holding, stopper
+from lastwords.capture.stop.live import Recheck
 from stopping import calls, capture, look_nowhere, states
 
 Start = Callable[..., Target]
@@ -122,3 +124,41 @@ def test_an_interruption_that_could_not_be_helped_is_said(interpreter: Interpret
     target.send_line()
     assert target.wait_for("interrupted") == f"interrupted {said}"
     assert said < CAPTURES // 4
+
+
+def stop_and_look(target: Target, recheck: Recheck = look_nowhere) -> None:
+    """Stops it as Ctrl-Z does, and captures it."""
+    os.kill(target.pid, signal.SIGSTOP)
+    wait_until(lambda: states(target.pid) == {"T"}, "it is stopped")
+    captured = capture(target.pid, look_nowhere, recheck)
+    assert captured.pause_ms is not None
+    assert {one.state for one in captured.threads if one.registers} == {"T"}
+
+
+@pytest.mark.interpreters(minors=("2.7", "3.15"))
+def test_who_is_told_to_go_on_meanwhile_goes_on(interpreter: Interpreter, start_target: Start) -> None:
+    """The end of a stop by a signal comes while we hold the process: it counts. And without one it stays stopped."""
+    target = start_target(interpreter, "stop_threads.py", "wait", "3")
+    for _ in range(3):
+        stop_and_look(target, lambda *_: os.kill(target.pid, signal.SIGCONT))
+        wait_until(lambda: not states(target.pid) & {"t", "T"}, "it goes on")
+        stop_and_look(target)
+        wait_until(lambda: states(target.pid) == {"T"}, "it is stopped again")
+    os.kill(target.pid, signal.SIGCONT)
+    target.send_line()
+    assert target.wait() == 7
+
+
+@pytest.mark.interpreters(minors=("3.15",))
+def test_who_stops_it_again_as_it_was_is_seen(
+    interpreter: Interpreter, start_target: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release = "        return time.monotonic() - self.since if self.since else 0.0"
+    again = "        if signal.SIGSTOP | 128 << 8 in self.stops.values(): os.kill(self.pid, signal.SIGSTOP)"
+    text = Path(stopper.__file__).read_text()
+    assert text.count(release) == 1
+    (tmp_path / "stopper.py").write_text(text.replace(release, f"{again}\n{release}"))
+    monkeypatch.setattr(stopper, "__file__", str(tmp_path / "stopper.py"))
+    target = start_target(interpreter, "stop_threads.py", "wait", "3")
+    stop_and_look(target, lambda *_: os.kill(target.pid, signal.SIGCONT))
+    wait_until(lambda: states(target.pid) == {"T"}, "it is stopped, though it was told to go on")
