@@ -16,8 +16,16 @@ from verdicts.case import OWN
 PACKAGE = Path(__file__).resolve().parents[2] / "tools" / "lastwords"
 PARTS = ("diagnose", "examine", "greenlets", "cpython", "asyncio_tasks", "report")
 LONG = 6  # characters: shorter names are everybody's
-# Names that cases share with the libraries that they use: modules, words of Python, gevent's and asyncio's attributes.
-LIBRARY = frozenset(sys.stdlib_module_names) | {"thread", "greenlet", "_waiters"}
+# Names that cases share with the libraries that they use: modules, attributes of Python's, gevent's and asyncio's.
+LIBRARY = frozenset(sys.stdlib_module_names) | {
+    "_waiters",
+    "callback",
+    "finalizer",
+    "handle",
+    "handler",
+    "number",
+    "started",
+}
 
 
 def read_names(source: str) -> Iterator[str]:
@@ -35,9 +43,10 @@ def read_names(source: str) -> Iterator[str]:
 def find_names() -> dict[str, str]:
     """By name, the case that has it; names of folders and files, too."""
     found: dict[str, str] = {}
+    ours = LIBRARY | set(read_names((PACKAGE / "model.py").read_text()))  # what reports call things
     for path in OWN.glob("*/*.py"):
         names = {path.stem, path.name, path.parent.name, *read_names(path.read_text())}
-        found |= {name: path.parent.name for name in names if len(name) >= LONG and name not in LIBRARY}
+        found |= {name: path.parent.name for name in names if len(name) >= LONG and name not in ours}
     return {name: case for name, case in found.items() if name not in DIAGNOSES and not name.startswith("__")}
 
 
