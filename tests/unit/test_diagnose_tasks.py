@@ -276,3 +276,18 @@ def test_a_cycle_of_20_000_tasks() -> None:
     assert time.process_time() - begun < 2
     assert finding.title.endswith("waits for the end of 19990, and so on through 19990 more")
     assert len(finding.subjects) == len(finding.evidence) == 10
+
+
+def test_the_second_of_several_waits_closes_a_circle_over_a_thread() -> None:
+    scene = TaskScene()
+    task, first, lock = scene.task("fetch", 4), scene.task("sleeps"), scene.lock("guard")
+    future, worker = scene.lock("future", "future", locked=None), scene.thread("worker", 9)
+    scene.awaits(task, first, future)
+    scene.holds(worker, future)  # it works for it
+    scene.waits(worker, lock)
+    scene.report.edges.append(Edge(origin=task.id, to=lock.id, kind="holds", certainty="certain"))
+    finding = diagnose(scene.report)[0]
+    assert (finding.code, finding.certainty) == ("lock-cycle", "certain")
+    assert {"fetch", "worker"} <= {one.name for one in finding.subjects}
+    scene.report.edges = [one for one in scene.report.edges if one.to != future.id or one.kind != "waits"]
+    assert "lock-cycle" not in [one.code for one in diagnose(scene.report)]

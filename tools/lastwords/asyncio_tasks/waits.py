@@ -35,6 +35,7 @@ class Await(msgspec.Struct):
     """What a task waits for. `kind` and `detail` are those of model.WaitsFor.
 
     tasks: those that must end before it goes on, all of them; object: a lock or queue, and what it is (`of_class`)
+    futures: as `tasks`, of futures that are none
     when: by the loop's clock; has_timeout: it ends by itself
     """
 
@@ -46,6 +47,7 @@ class Await(msgspec.Struct):
     when: float | None = None
     has_timeout: bool = False
     certainty: Certainty = "certain"
+    futures: list[int] = []
 
 
 def read_await(asyncio: Asyncio, task: TaskState, places: Sequence[Place]) -> Await | None:
@@ -53,6 +55,7 @@ def read_await(asyncio: Asyncio, task: TaskState, places: Sequence[Place]) -> Aw
     if not task.awaits or not is_pending(asyncio, task.awaits):
         return None
     found = _read_future(asyncio, task.awaits) or _read_frames(asyncio, places) or _describe(asyncio, task.awaits)
+    found.futures = found.futures or ([task.awaits] if found.kind == "unknown" else [])
     found.has_timeout = found.has_timeout or _has_timeout(asyncio, places)
     return found
 
@@ -74,6 +77,7 @@ def _wait_for_all(asyncio: Asyncio, function: str, futures: Sequence[int]) -> Aw
         f"{function}: {len(pending)} {'task' if len(pending) == 1 else 'tasks'} not done",
         [one for one in pending if is_task(asyncio, one)],
         certainty="certain" if len(pending) == 1 else "likely",
+        futures=[one for one in pending if not is_task(asyncio, one)],
     )
 
 
@@ -144,7 +148,8 @@ def _read_wait_for(asyncio: Asyncio, place: Place, _: Function) -> Await | None:
     if not inner or not find_slot(asyncio.interp, place, "waiter"):
         return None
     is_one = is_task(asyncio, inner)
-    return Await("join", "asyncio.wait_for", [inner] if is_one else [], has_timeout=True)
+    futures = [] if is_one else [inner]
+    return Await("join", "asyncio.wait_for", [inner] if is_one else [], has_timeout=True, futures=futures)
 
 
 def _read_wait(asyncio: Asyncio, place: Place, _: Function) -> Await:
@@ -157,7 +162,7 @@ def _read_wait(asyncio: Asyncio, place: Place, _: Function) -> Await:
     wait = _wait_for_all(asyncio, "asyncio.wait", found)
     wait.has_timeout = bool(timeout) and not type_of(interp, timeout or 0).is_static("NoneType")
     if not waits_for_all and wait.certainty != "certain":  # any one of them will do
-        wait.tasks = []
+        wait.tasks, wait.futures = [], []
     return wait
 
 

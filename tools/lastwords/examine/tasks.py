@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
@@ -14,10 +15,12 @@ from lastwords.asyncio_tasks.futures import TaskState, is_pending, read_name, re
 from lastwords.asyncio_tasks.loops import LoopState, read_loop
 from lastwords.asyncio_tasks.objects import read_state
 from lastwords.asyncio_tasks.waits import OBJECTS, Await, find_blocks, is_own, read_await
+from lastwords.asyncio_tasks.wrapped import Wrapped, find_wrapped
 from lastwords.capture.memory import ReadError
 from lastwords.cpython.code import read_frame
 from lastwords.cpython.frame import Place
 from lastwords.cpython.holding.with_blocks import WithBlock
+from lastwords.cpython.locks import LockState, read_lock
 from lastwords.cpython.names import find_name
 from lastwords.cpython.threads import PythonThread
 from lastwords.cpython.types import type_name, type_of
@@ -188,6 +191,10 @@ class _Reader:
         targets = [self._id(address) for address in found.tasks if address in self.known]
         if found.object:
             targets = [self._add_object(found.object, found.of_class, one.chain.places)]
+        wrapped = [self.wrapped[one] for one in found.futures if one in self.wrapped]
+        targets += [self._add_wrapped(each) for each in wrapped]
+        if wrapped and found.kind == "unknown":
+            found.kind, found.detail = "condition", self._describe_wrapped(wrapped[0])
         certainty = "likely" if one.task.error else found.certainty
         one.task.waits_for = WaitsFor(
             kind=found.kind,  # type: ignore[arg-type]
@@ -201,6 +208,27 @@ class _Reader:
             self.entities.add_edge(
                 Edge(origin=one.task.id, to=target, kind="waits", certainty=certainty, evidence=found.detail)
             )
+
+    @cached_property
+    def wrapped(self) -> dict[int, Wrapped]:
+        """What pools of threads work on for tasks."""
+        with tolerated(self.entities.moment, "what pools of threads do for tasks"):
+            return find_wrapped(self.asyncio, self.threads)
+        return {}
+
+    def _add_wrapped(self, one: Wrapped) -> str:
+        """A concurrent future, and whoever works for it."""
+        state = read_lock(self.interp, one.future) or LockState(one.future, "future", "concurrent.futures.Future")
+        target = self.entities.add_lock(state, lambda: None)
+        if one.worker is not None:
+            thread, said = self.entities.state_id(one.worker), "it works for this future"
+            self.entities.add_edge(Edge(origin=thread, to=target, kind="holds", certainty="certain", evidence=said))
+        return target
+
+    def _describe_wrapped(self, one: Wrapped) -> str:
+        if one.worker is None:
+            return "work for a pool of threads, in its queue"
+        return f"work that thread {one.worker.name or one.worker.tid} does"
 
     def _add_object(self, address: int, kind: str, places: Sequence[Place]) -> str:
         state = read_state(self.asyncio, address, kind)
