@@ -56,6 +56,10 @@ def handles_signals(scene: Greenlets) -> None:
     scene.process.signals_caught = ["SIGINT", "SIGTERM"]
 
 
+def handles_ctrl_c(scene: Greenlets) -> None:
+    scene.process.signals_handled = ["SIGINT"]
+
+
 def unstarted(scene: Greenlets) -> None:
     scene.add("late", state="unstarted")
 
@@ -67,6 +71,8 @@ def unstarted(scene: Greenlets) -> None:
         known_elsewhere,
         limited,
         handles_signals,
+        handles_ctrl_c,
+        with_hub(signals=["SIGINT"]),
         unstarted,
         with_wait(kind="io"),
         with_wait(kind="unknown"),

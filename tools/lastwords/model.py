@@ -110,6 +110,7 @@ class Process(Entity, kw_only=True):
     forked: whether it was forked and has executed no other program since
     signals_caught: the signals for which it has a handler, C or Python; signals_ignored: those it ignores
     signals_pending: those that were sent to it, and that no thread has taken yet
+    signals_handled: those for which the program has given Python a function of its own, and not only C code
     signals_noted: those that Python has noted, for its main thread to call the handler, which has not done so yet
     patched: the modules that gevent has patched; kept: what other modules have kept of them from before, or on purpose
     """
@@ -132,6 +133,7 @@ class Process(Entity, kw_only=True):
     signals_caught: list[str] | None = None
     signals_ignored: list[str] | None = None
     signals_pending: list[str] | None = None
+    signals_handled: list[str] | None = None
     signals_noted: list[str] | None = None
     patched: list[str] | None = None
     kept: list[Kept] = []
@@ -341,6 +343,7 @@ class Hub(Entity, kw_only=True):
     others: watchers of other kinds that keep the loop going: children, signals, other threads
     since_s: seconds since its loop last turned
     complete: whether all of the above was read
+    signals: those for which its loop has a watcher, where that can be told: of loops by way of CFFI
     searched: whether it was looked for who else knows the objects that its greenlets wait for (`may_wake`)
     """
 
@@ -357,6 +360,7 @@ class Hub(Entity, kw_only=True):
     counts: dict[str, int] = {}
     others: int = 0
     since_s: float | None = None
+    signals: list[str] = []
     complete: bool = False
     searched: bool = False
 

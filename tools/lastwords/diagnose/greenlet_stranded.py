@@ -66,7 +66,8 @@ def _is_alone(report: Report, graph: WaitGraph, hub: Hub, thread: Thread) -> boo
     is_quiet = not hub.others and not hub.counts.get("watchers") and not hub.counts.get("callbacks")
     sleepers = sum(one.waits_for is not None and one.waits_for.has_timeout for one in report.greenlets)
     caught = process.signals_caught if process else None
-    is_deaf = caught is not None and HELPFUL.issuperset(caught)
+    is_handled = bool(hub.signals or (process and process.signals_handled))
+    is_deaf = caught is not None and HELPFUL.issuperset(caught) and not is_handled
     is_single = sum(one.moment == thread.moment for one in report.threads) == 1
     return is_read and is_quiet and is_deaf and is_single and hub.counts.get("timers", 0) <= sleepers
 

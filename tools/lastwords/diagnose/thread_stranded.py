@@ -45,7 +45,7 @@ def find_stranded(report: Report) -> Iterator[tuple[Moment, list[Thread], bool]]
 def _is_deaf(process: Process | None) -> bool:
     """Whether no signal can make it run code of the program. False of what is in a core: the kernel keeps no masks."""
     caught = process.signals_caught if process else None
-    return caught is not None and NO_HELP.issuperset(caught)
+    return caught is not None and NO_HELP.issuperset(caught) and not (process and process.signals_handled)
 
 
 def _is_told(thread: Thread) -> bool:

@@ -19,6 +19,7 @@ from lastwords.greenlets.gevent import Gevent, describe_callable
 from lastwords.greenlets.greenlet import GreenletState
 from lastwords.greenlets.loop_model import LoopState, Watcher
 from lastwords.model import Hub
+from lastwords.signals import signal_name
 
 TEXTS_LIMIT = 1000
 LOOP_MODULES = ("gevent._ffi.loop", "gevent.libuv.loop", "gevent.libuv.watcher", "gevent.libev.corecffi")
@@ -82,6 +83,7 @@ def _add_loop(scene: Scene, hub: Hub, loop: LoopState) -> None:
     }
     hub.others = loop.others
     hub.complete = not loop.problems
+    hub.signals = [signal_name(one.number) for one in loop.further if one.kind == "signal" and one.number]
     hub.callbacks = [_name_bound(gevent, one.bound, one.arguments, ids) for one in loop.callbacks[:TEXTS_LIMIT]]
     timers = sorted(loop.timers, key=lambda one: one.at or 0)[:TEXTS_LIMIT]
     hub.timers = [f"{_describe_time(loop, one)}: {_name(gevent, one, ids)}" for one in timers]

@@ -20,7 +20,7 @@ from lastwords.examine.patches import add_patches
 from lastwords.examine.pools import add_pools
 from lastwords.examine.relations import add_relations
 from lastwords.examine.shared import add_sharers
-from lastwords.examine.signals import read_noted
+from lastwords.examine.signals import read_handled, read_noted
 from lastwords.examine.threads import make_bare_thread, make_thread
 from lastwords.greenlets.module import find_module
 from lastwords.model import Moment, Process, Report, Shutdown
@@ -69,6 +69,8 @@ def read_moment(report: Report, moment: Moment, source: Source, options: Options
     _add_libraries(process, moment, interp)
     with tolerated(moment, "which signals Python has noted"):
         process.signals_noted = read_noted(interp)
+    with tolerated(moment, "which signals the program handles"):
+        process.signals_handled = read_handled(interp)
     with tolerated(moment, "what gevent has patched"):
         add_patches(process, interp)
     with tolerated(moment, "the phase of the shutdown"):

@@ -2,7 +2,8 @@
 
 The kernel's masks are in /proc/PID/status and /proc/PID/task/TID/status. Python's handler in C only notes a signal, in
 `Handlers[number].tripped` (Modules/signalmodule.c); the main thread calls the function in Python when it comes to it.
-That table is found by its symbol, to CPython 3.11.
+That table is found by its symbol, to CPython 3.11; later it is near the start of `_PyRuntime`, and known by its contents,
+most of which are `_signal.SIG_DFL`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from lastwords.capture import procfs
 from lastwords.cpython import Interpreter
+from lastwords.cpython.modules import find_global
 from lastwords.model import Process, Thread
 from lastwords.signals import signal_name
 
@@ -20,6 +22,9 @@ SIGNALS = 64
 HANDLER = 16  # bytes of an entry: an int and a pointer
 WAITING = ("pause", "rt_sigsuspend", "rt_sigtimedwait")
 THREADS_LIMIT = 1000
+RUNTIME_SIZE = 1 << 16  # bytes of _PyRuntime that are searched for the table
+OWN = ("SIG_DFL", "SIG_IGN", "default_int_handler")  # the interpreter's own, of module _signal
+DEFAULTS = 20  # signals at least for which nobody has set anything
 
 
 def add_signals(process: Process, threads: Sequence[Thread], proc: Path = procfs.PROC) -> None:
@@ -59,3 +64,34 @@ def read_noted(interp: Interpreter) -> list[str] | None:
     data = interp.memory.read(start, (SIGNALS + 1) * HANDLER)
     tripped = [number for number in range(1, SIGNALS + 1) if any(data[number * HANDLER : number * HANDLER + 4])]
     return [signal_name(number) for number in tripped]
+
+
+def read_handled(interp: Interpreter) -> list[str] | None:
+    """The signals for which the program has a function of its own; None where the table is not found. Raises ReadError.
+
+    Neither those for which Python itself has one (SIGINT: `default_int_handler`), nor those of C code.
+    """
+    known = {name: find_global(interp, "_signal", name) or find_global(interp, "signal", name) for name in OWN}
+    if not all(known.values()):
+        return None
+    nobody = set(known.values()) | {0, interp.image.address("_Py_NoneStruct")}
+    functions = _find_functions(interp, known["SIG_DFL"] or 0)
+    if functions is None:
+        return None
+    return [signal_name(at) for at, one in enumerate(functions) if at and one not in nobody]
+
+
+def _find_functions(interp: Interpreter, default: int) -> list[int] | None:
+    """The function of each signal, by its number."""
+    named = interp.image.address("Handlers")
+    start = named or interp.image.address("_PyRuntime")
+    if start is None:
+        return None
+    size = (SIGNALS + 1) * HANDLER
+    data = interp.memory.read(start, size if named else RUNTIME_SIZE)
+    words = [int.from_bytes(data[at : at + 8], "little") for at in range(0, len(data), 8)]
+    for at in range(0, len(words) - size // 8 + 1):
+        functions = words[at + 1 : at + size // 8 : 2]
+        if functions.count(default) >= DEFAULTS and functions[0] == 0 and all(functions[1:]):  # there is no signal 0
+            return functions
+    return None
