@@ -1,6 +1,7 @@
 # Everything that a developer does here. `make help` lists it; what needs more than a line is in tools/setup.
 SHELL := /bin/sh
 PY := .venv/bin/python
+RENAMED := join-under-lock nobody-puts del-needs-attribute gevent-shares-native-lock
 TIMED := sh tools/setup/timed.sh
 .DEFAULT_GOAL := help
 
@@ -22,6 +23,7 @@ test-deep: PYTHONS_ARGS = --if-possible
 test-deep: setup pythons ## 1,000 generated programs and busy reads a Python, 100,000 damaged memories: hours (ARGS=--help)
 	@cd tests && PYTHONPATH=../tools:. ../$(PY) -m deep.run $(ARGS)
 	@PYTHONPATH=tests:tools $(PY) -m verdicts
+	@PYTHONPATH=tests:tools $(PY) -m verdicts --renamed
 	@PYTHONPATH=tests:tools $(PY) -m verdicts --healthy
 
 .PHONY: verdicts
@@ -57,6 +59,7 @@ ci: ## what .ci/run does: lint, test and test-docker, each with its time
 	@$(TIMED) lint $(MAKE) --no-print-directory lint
 	@$(TIMED) test $(MAKE) --no-print-directory test
 	@$(TIMED) verdicts $(MAKE) --no-print-directory verdicts ARGS='--sample 1'
+	@$(TIMED) renamed $(MAKE) --no-print-directory verdicts ARGS='--renamed --sample 1 $(RENAMED)'
 	@$(TIMED) healthy $(MAKE) --no-print-directory verdicts ARGS='--healthy --sample 1'
 	@$(TIMED) test-docker $(MAKE) --no-print-directory test-docker
 

@@ -18,14 +18,15 @@ PARTS = ("diagnose", "examine", "greenlets", "cpython", "asyncio_tasks", "report
 LONG = 6  # characters: shorter names are everybody's
 # Names that cases share with the libraries that they use: modules, attributes of Python's, gevent's and asyncio's.
 LIBRARY = frozenset(sys.stdlib_module_names) | {
-    "_waiters",
     "callback",
     "finalizer",
     "handle",
     "handler",
+    "loader",
     "number",
     "started",
 }
+LIBRARY |= {"_waiters"}
 
 
 def read_names(source: str) -> Iterator[str]:

@@ -71,3 +71,42 @@ def test_of_a_thread_that_runs_parts_of_the_stack_may_be_missing() -> None:
     assert judge(scene) == ["healthy"]
     main.state = "sleeping"
     assert judge(scene) == []
+
+
+def test_an_import_that_somebody_else_is_in_the_middle_of() -> None:
+    scene = Scene()
+    main, loader, lock = scene.thread("MainThread"), scene.thread("loader"), scene.lock("m", "module_lock")
+    scene.waits(main, lock)
+    scene.holds(loader, lock)
+    assert "import-deadlock" not in judge(scene)
+    scene.waits(loader, main)
+    assert "import-deadlock" in judge(scene)
+
+
+def exits() -> list[tuple[str, Scene]]:
+    """What each exit-* code is about."""
+    places = {
+        "exit-waits-for-executor": frame("concurrent.futures.thread", "_python_exit"),
+        "exit-waits-for-thread": frame("threading", "_shutdown"),
+        "exit-waits-for-process": frame("multiprocessing.util", "_exit_function"),
+    }
+    found = []
+    for code, place in places.items():
+        scene = Scene()
+        main, worker = scene.thread("MainThread", 1, place), scene.thread("worker")
+        if code == "exit-waits-for-process":
+            scene.waits(main, None, "process", call="wait4")
+        else:
+            scene.waits(main, worker)
+            scene.waits(worker, scene.lock("jobs", "queue"))
+        found.append((code, scene))
+    scene = Scene()
+    scene.waits(scene.thread("MainThread"), scene.lock("jobs", "queue"))
+    return [*found, ("exit-callback-blocked", scene)]
+
+
+@pytest.mark.parametrize(("code", "scene"), exits())
+def test_who_waits_so_before_the_exit(code: str, scene: Scene) -> None:
+    assert code not in judge(scene)
+    scene.leaves("threading._shutdown" if code == "exit-waits-for-thread" else "atexit")
+    assert code in judge(scene)

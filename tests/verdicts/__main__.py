@@ -4,6 +4,7 @@ python -m verdicts                          the project's own cases, on every Py
 python -m verdicts --cases DIR              those of another folder, in the format of tests/verdicts/README.md
 python -m verdicts --sample 1               each case with one of its environments, another one for each case
 python -m verdicts --env py311 livelock     one case, one environment
+python -m verdicts --renamed                the same with all their functions, variables and files called otherwise
 python -m verdicts --healthy [--sample 1]   servers and other healthy programs, idle and under load, 100 attaches each
 """
 
@@ -56,7 +57,7 @@ def main() -> int:
     pairs = choose(read_cases(arguments.cases, arguments.case), environments, arguments)
 
     def one(pair: tuple[Case, str]) -> Result:
-        result = try_pair(*pair, environments)
+        result = try_pair(*pair, environments, renamed=arguments.renamed)
         print_line(format_row(result))
         return result
 
@@ -79,6 +80,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=2, help="so many at once")
     parser.add_argument("--out", type=Path, help="write every result as JSON")
     parser.add_argument("--healthy", action="store_true", help="programs with which nothing is wrong, instead of cases")
+    parser.add_argument("--renamed", action="store_true", help="functions, variables and files of cases by other names")
     parser.add_argument("--attaches", type=int, default=100, help="to each healthy program in each state")
     parser.add_argument("--python", help="run the healthy programs on this one, like 3.13")
     parser.add_argument("case", nargs="*")
@@ -123,12 +125,12 @@ def choose(cases: list[Case], environments: Environments, arguments: argparse.Na
     return pairs
 
 
-def try_pair(case: Case, name: str, environments: Environments) -> Result:
+def try_pair(case: Case, name: str, environments: Environments, *, renamed: bool) -> Result:
     """The result of one case in one environment."""
     opened = environments.open(name)
     if isinstance(opened, str):
         return Result(case.name, name, case.codes, opened, "skipped", None)
-    verdict, found, seconds = try_case(case, opened)
+    verdict, found, seconds = try_case(case, opened, renamed=renamed)
     return Result(case.name, name, case.codes, found, verdict, seconds)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -33,6 +33,13 @@ class Case:
     def name(self) -> str:
         """That of its folder."""
         return self.folder.name
+
+    def with_files(self, names: Mapping[str, str]) -> Case:
+        """The same, its files called otherwise."""
+        lines = tuple(
+            f"{names.get(file, file)}:{number}" for file, _, number in (one.partition(":") for one in self.lines)
+        )
+        return replace(self, run={**self.run, "cmd": [names.get(word, word) for word in self.run["cmd"]]}, lines=lines)
 
     @property
     def is_healthy(self) -> bool:

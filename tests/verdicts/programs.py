@@ -18,6 +18,7 @@ import psutil
 
 from environments import Environment
 from verdicts.case import Case, Json, Verdict, judge
+from verdicts.renamed import rename_files
 
 LASTWORDS = (str(Path(sys.executable).with_name("lastwords")),)
 LIMIT = 60.0  # seconds that lastwords may take beside the program's own time
@@ -26,13 +27,15 @@ SETTLE = 6.0  # seconds after which what is not still never will be: it computes
 AHEAD = 1.5  # seconds that `run` takes to start a program, at most
 
 
-def try_case(case: Case, environment: Environment) -> tuple[Verdict, str, float | None]:
+def try_case(case: Case, environment: Environment, *, renamed: bool = False) -> tuple[Verdict, str, float | None]:
     """(verdict, what was found or why there is no report, the seconds that lastwords took)."""
     with tempfile.TemporaryDirectory(prefix="lastwords-verdict-") as name:
         folder = Path(name)
         for path in case.folder.iterdir():
             if path.name != "case.json":
                 shutil.copy(path, folder)
+        if renamed:
+            case = case.with_files(rename_files(folder))
         try:
             seconds, report = _report(case, environment, folder)
         except (OSError, ValueError, subprocess.SubprocessError) as error:
