@@ -117,6 +117,7 @@ def every_hang() -> list[Report]:
         _await_cycle,
         _lost_wakeup,
         _unfinished,
+        _pause,
     )
     return [build().report for build in scenes]
 
@@ -273,4 +274,11 @@ def _unfinished() -> Scene:
     scene = Scene()
     jobs = scene.lock("jobs", "queue", locked=None, count=0, unfinished=1)
     scene.waits(scene.thread("MainThread"), jobs, function="join")
+    return scene
+
+
+def _pause() -> Scene:
+    scene = Scene(signals_caught=["SIGTERM"])
+    main = scene.thread("MainThread", signals_blocked=["SIGTERM"])
+    scene.waits(main, None, "unknown", call="pause")
     return scene
