@@ -9,6 +9,7 @@ import json
 import random
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -41,7 +42,7 @@ def test_what_an_older_release_saved_is_judged_as_then(line: bytes) -> None:
 
 
 def test_each_age_has_fewer_fields_than_today() -> None:
-    for line in {age: line for age, line in OLD}.values():
+    for line in dict(OLD).values():
         old = json.loads(line)
         today = json.loads(encode(decode(line, "old.json")))
         assert set(old) <= set(today)
@@ -104,15 +105,30 @@ def test_other_values_and_lost_entities_are_refused_or_shown(whole: bytes, seed:
     use(json.dumps(document).encode())
 
 
-VALUES = [None, "", "t-MainThread", "o-lock", "process-7", -1, 0, 2**63, 1e300, True, [], {}, "\x1b[31m\n", "x" * 5000]
+VALUES: list[object] = [
+    None,
+    "",
+    "t-MainThread",
+    "o-lock",
+    "process-7",
+    -1,
+    0,
+    2**63,
+    1e300,
+    True,
+    [],
+    {},
+    "\x1b[31m\n",
+    "x" * 5000,
+]
 
 
-def places(value: object) -> Iterator[tuple[dict[str, object] | list[object], str | int]]:
+def places(value: Any) -> Iterator[tuple[Any, Any]]:  # noqa: ANN401 (JSON)
     """Every place of the document in which something stands, but for its schema."""
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, inner in items:
         if key != "schema":
-            yield value, key  # type: ignore[misc]
+            yield value, key
         yield from places(inner)
 
 
