@@ -65,13 +65,13 @@ def look_at(pid: int, tids: Iterable[int], proc: Path = PROC) -> list[Seen]:
 def find_stacks(stopped: Iterable[Stopped], others: Iterable[Seen]) -> list[StackPointer]:
     """Where their stacks are; for `describe_held` there is time later."""
     architecture = this_machine()
-    size, names = 8 * len(architecture.registers), architecture.registers
-    sp, ident = (names.index(name) for name in (architecture.stack_pointer, architecture.thread_pointer))
+    names = architecture.registers
+    sp, ident = names.index(architecture.stack_pointer), names.index(architecture.thread_pointer)
     found = []
     for tid, _, registers in stopped:
-        if len(registers) == size:
-            words = struct.unpack_from("<Q", registers, 8 * sp), struct.unpack_from("<Q", registers, 8 * ident)
-            found.append(StackPointer(tid, words[0][0], words[1][0] or None))
+        if len(registers) == 8 * len(names):
+            words = struct.unpack(f"<{len(names)}Q", registers)
+            found.append(StackPointer(tid, words[sp], words[ident] or None))
     return found + [StackPointer(one.tid, one.call.sp, None) for one in others if one.call]
 
 
