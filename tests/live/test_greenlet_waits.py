@@ -68,12 +68,13 @@ def facts(way: str, environment: Environment) -> Iterator[Facts]:
         yield found
 
 
-def test_every_wait_is_as_the_program_says(facts: Facts) -> None:
+def test_every_wait_is_as_the_program_says(way: str, facts: Facts) -> None:
     report = attach_process(facts["pid"], WITHOUT_C)
     assert list(compare(report, facts)) == []
     assert report.moments[0].capture.problems == []
     [hub] = report.hubs
     assert (hub.state, hub.complete, hub.others) == ("polling", True, facts["others"])
+    assert hub.signals == ([] if "patched" in way else ["SIGUSR2"])
     timed = [wait for wait in facts["waits"].values() if wait["timed"]]
     sockets = [wait for wait in facts["waits"].values() if wait["kind"] == "io"]
     assert (hub.counts["timers"], hub.counts["watchers"], hub.callbacks) == (len(timed), len(sockets), [])
@@ -88,6 +89,7 @@ def test_the_same_of_loops_by_way_of_cffi(way: str, facts: Facts) -> None:
     assert LOOPS[way.split()[1]].removesuffix("-cffi") in (hub.loop or "")
     assert list(compare(report, facts)) == []
     assert (hub.state, hub.complete, hub.others) == ("polling", True, facts["others"])
+    assert hub.signals == ([] if "patched" in way else ["SIGUSR2"])
     timed = sum(wait["timed"] for wait in facts["waits"].values())
     assert hub.counts["timers"] == len(hub.timers) == timed
     assert all(0 < float(one.split()[1]) <= AHEAD for one in hub.timers)

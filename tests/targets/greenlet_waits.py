@@ -13,6 +13,7 @@ if PATCHED:
 
 import json
 import os
+import signal
 import socket as native_socket
 import threading
 
@@ -84,6 +85,8 @@ def plain():
     sockets()
     several(event, first)
     child()
+    handle = gevent.signal_handler if hasattr(gevent, "signal_handler") else gevent.signal
+    KEEP.append(handle(signal.SIGUSR2, len))
     wait("unknown", None, by_hand)
 
 

@@ -343,7 +343,7 @@ class Hub(Entity, kw_only=True):
     others: watchers of other kinds that keep the loop going: children, signals, other threads
     since_s: seconds since its loop last turned
     complete: whether all of the above was read
-    signals: those for which its loop has a watcher, where that can be told: of loops by way of CFFI
+    signals: those for which its loop has a watcher (gevent.signal_handler)
     searched: whether it was looked for who else knows the objects that its greenlets wait for (`may_wake`)
     """
 

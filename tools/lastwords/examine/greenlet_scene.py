@@ -72,10 +72,10 @@ class Scene:
     def loops(self) -> dict[int, LoopState]:
         """What could be read of each hub's loop, by the hub's address."""
         loops: dict[int, LoopState] = {}
-        clock_start = self.source.captured.clock_start
+        captured = self.source.captured
         for address in self.hubs.values():
             with tolerated(self.entities.moment, "a hub's loop"):
-                loop = read_loop_state(self.fields, address, self.classes, clock_start)
+                loop = read_loop_state(self.fields, address, self.classes, captured.clock_start, captured.maps)
                 if loop is not None:
                     loops[address] = loop
         return loops

@@ -2,8 +2,7 @@
 
 The kernel's masks are in /proc/PID/status and /proc/PID/task/TID/status. Python's handler in C only notes a signal, in
 `Handlers[number].tripped` (Modules/signalmodule.c); the main thread calls the function in Python when it comes to it.
-That table is found by its symbol, to CPython 3.11; later it is near the start of `_PyRuntime`, and known by its contents,
-most of which are `_signal.SIG_DFL`.
+That table is found by its symbol, to CPython 3.11; later it is near the start of `_PyRuntime`, told by its contents.
 """
 
 from __future__ import annotations

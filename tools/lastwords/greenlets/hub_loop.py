@@ -9,10 +9,12 @@ by how it was built. They are told by what they are: a heap each of whose watche
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from itertools import pairwise
 
 from lastwords.capture.memory import ReadError
+from lastwords.capture.procfs import Mapping
 from lastwords.cpython.structs import LIST, POINTER
 from lastwords.cpython.types import type_of
 from lastwords.greenlets.cffi_loop import CLOCKS, is_cffi_loop, is_clocks, read_cffi_loop
@@ -29,11 +31,17 @@ ENTRY = struct.Struct("<dQ")  # ANHE: at, w
 DESCRIPTOR_SIZE = 16  # of ANFD, whose first word is its first watcher
 NEXT = 24  # of a watcher in a list: `next`, behind what all have
 WATCHERS_LIMIT = 1_000_000
+MODULES = ("corecext.", "core.")  # libev is a part of gevent's own extension module
+DATA_LIMIT = 1 << 20  # bytes of its variables
 CHAIN_LIMIT = 1000  # watchers of one descriptor
 
 
 def read_loop_state(
-    fields: Fields, hub: int, classes: dict[int, str], clock_start: float | None = None
+    fields: Fields,
+    hub: int,
+    classes: dict[int, str],
+    clock_start: float | None = None,
+    maps: Sequence[Mapping] = (),
 ) -> LoopState | None:
     """The loop of a hub; None before it has one, or where it is another kind of loop. Raises ReadError.
 
@@ -47,7 +55,9 @@ def read_loop_state(
     for word in read_own_words(fields, loop):
         with suppress(ReadError, struct.error):
             if word and not word % POINTER and is_clocks(fields.interp.memory.read(word, CLOCKS.size)):
-                return _read(fields, loop, word, classes)
+                found = _read(fields, loop, word, classes)
+                _add_signals(found, fields, word, classes, maps)
+                return found
     return None
 
 
@@ -83,7 +93,7 @@ class _Owners:
 
     def find(self, watchers: Iterator[int], name: str) -> Iterator[Watcher]:
         """Those that are of an object; libev has some of its own, gevent's loop, too."""
-        kind = "timer" if name == "timers" else "io"
+        kind = {"timers": "timer", "descriptors": "io"}.get(name, name)
         for watcher in watchers:
             for offset in self.offsets.get(kind, ()):
                 with suppress(ReadError):
@@ -127,6 +137,26 @@ def _read_descriptors(fields: Fields, pointer: int) -> Iterator[int]:
         while watcher and seen < CHAIN_LIMIT:
             yield watcher
             watcher, seen = fields.interp.pointer(watcher + NEXT), seen + 1
+
+
+def _add_signals(
+    found: LoopState, fields: Fields, pointer: int, classes: dict[int, str], maps: Sequence[Mapping]
+) -> None:
+    try:
+        found.further.extend(_Owners(fields, classes).find(_read_signals(fields, pointer, maps), "signal"))
+    except ReadError as error:
+        found.problems.append(f"its signals: {error}")
+
+
+def _read_signals(fields: Fields, pointer: int, maps: Sequence[Mapping]) -> Iterator[int]:
+    """The first watcher of each signal, from libev's own table (ev.c: `ANSIG signals[]`: pending, loop, head)."""
+    for module, bss in pairwise([*maps, *maps[:1]]):
+        if not module.path.rpartition("/")[2].startswith(MODULES) or not module.permissions.startswith("rw"):
+            continue
+        end = bss.end if bss.start == module.end and not bss.path else module.end
+        size = min(end - module.start, DATA_LIMIT)
+        words = fields.interp.pointers(module.start, size // POINTER)
+        yield from (head for loop, head in pairwise(words) if loop == pointer and head)
 
 
 def _read_callbacks(fields: Fields, loop: int, classes: dict[int, str]) -> Iterator[Callback]:

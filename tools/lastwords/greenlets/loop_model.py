@@ -53,7 +53,7 @@ class LoopState(msgspec.Struct):
     now: when it last looked at the monotonic clock, by which its timers go; epoch: what is to be added to have seconds
         of the epoch; None where these could not be read
     active: how many watchers and callbacks keep it going
-    further: watchers of children, signals and other threads, where they can be told (CFFI)
+    further: watchers of signals; of children and other threads where they can be told (CFFI)
     problems: what could not be read, so that some may be missing
     """
 
