@@ -56,12 +56,13 @@ class Looks:
 def try_programs(names: list[str], attaches: int, python: str | None, is_sample: bool) -> int:
     """Prints the table. 1 where a program was not called what it is."""
     rows: list[Looks] = []
-    for program in read_programs(names):
-        if program.sample or not is_sample:
-            for minor in [python] if python else program.pythons:
-                for state in program.states:
-                    rows.append(_try(program, minor, state, SAMPLED if is_sample else attaches))
-                    _print("\n".join(_describe(rows[-1])))
+    programs = [program for program in read_programs(names) if program.sample or not is_sample]
+    for number, program in enumerate(programs):
+        one = program.pythons[number * 3 % len(program.pythons)]  # of a sample, another one for each
+        for minor in [python] if python else [one] if is_sample else program.pythons:
+            for state in program.states:
+                rows.append(_try(program, minor, state, SAMPLED if is_sample else attaches))
+                _print("\n".join(_describe(rows[-1])))
     ran = [row for row in rows if not row.skipped]
     looked = sum(len(row.seconds) for row in ran)
     alarms = sum(row.others.total() for row in ran if not row.program.is_broken)
