@@ -13,6 +13,7 @@ from pathlib import Path
 from harm.server import is_held
 
 STOPPER = b"stopper.py"
+LOOKS = 20
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,8 @@ def strike(
     stopper = 0
     while process.poll() is None:
         stopper = stopper or (find_stopper(process.pid) if victims != "tool" else 0)
-        held = is_held(pid) or (after is None and any(is_held(pid) for _ in range(20)))
+        looks = LOOKS if stopper or victims == "tool" else 1  # it is there a while before it holds anybody
+        held = is_held(pid) or (after is None and any(is_held(pid) for _ in range(looks)))
         if held if after is None else time.monotonic() > begun + after:
             pids = {"tool": [process.pid], "stopper": [stopper or process.pid], "both": [process.pid, stopper]}
             for victim in filter(None, pids[victims]):
