@@ -1,4 +1,5 @@
 """A bank's server: thousands of customers are connected, and the orders of two of them wait for each other."""
+
 from gevent import monkey
 
 monkey.patch_all()

@@ -19,7 +19,7 @@ from unittest import mock  # noqa: E402
 from lastwords import cli  # noqa: E402, F401
 from lastwords.capture.captured import KernelThread  # noqa: E402
 from lastwords.capture.memory import Memory  # noqa: E402
-from lastwords.capture.stop.live import Look, Steps, capture_in_steps  # noqa: E402
+from lastwords.capture.stop.live import Look, Recheck, Steps, capture_in_steps  # noqa: E402
 from lastwords.examine import Options, process  # noqa: E402
 from lastwords.model import to_json  # noqa: E402
 
@@ -40,7 +40,7 @@ def mark() -> None:
     marks.append(time.monotonic())
 
 
-def capture(pid: int, dry_run: Look, recheck: Look, **more: Any) -> Steps:  # noqa: ANN401
+def capture(pid: int, dry_run: Look, recheck: Recheck, **more: Any) -> Steps:  # noqa: ANN401
     """What `attach` does, and where its phases end."""
     mark()
 

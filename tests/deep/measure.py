@@ -16,7 +16,6 @@ from deep.programs import PROGRAMS, Program, Rendered, features_of, render
 from interpreters import Interpreter
 from lastwords import library
 from lastwords.capture import procfs
-from lastwords.capture.captured import KernelThread
 from lastwords.capture.kernel.facts import read_facts
 from lastwords.capture.memory import CachedMemory, Memory, ReadError, open_process_memory
 from lastwords.capture.stop.live import capture_process
@@ -54,7 +53,7 @@ def read_standing(pid: int) -> Report:
     return report
 
 
-def look_at_nothing(memory: Memory, threads: Sequence[KernelThread]) -> None:
+def look_at_nothing(memory: Memory, threads: Sequence[object]) -> None:
     pass
 
 
