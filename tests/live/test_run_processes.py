@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -75,8 +76,11 @@ def test_a_child_that_outlives_the_program_outlives_gdb(interpreter: Interpreter
 
 def find_program(lastwords: int, interpreter: Interpreter) -> psutil.Process | None:
     """What a lastwords runs, while it is there."""
-    children = psutil.Process(lastwords).children()
-    return next((one for one in children if is_there(one) and one.exe() == str(interpreter.path.resolve())), None)
+    for child in psutil.Process(lastwords).children():
+        with suppress(psutil.NoSuchProcess):  # ended meanwhile, a zombie too
+            if child.exe() == str(interpreter.path.resolve()):
+                return child
+    return None
 
 
 def is_there(process: psutil.Process) -> bool:
