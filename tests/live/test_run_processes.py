@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,8 +19,14 @@ from lastwords.model import from_json
 
 def find_gdb(lastwords: int) -> int | None:
     """The gdb that a lastwords has started, if it has."""
-    children = psutil.Process(lastwords).children()
-    return next((child.pid for child in children if Path(child.exe()).name == "gdb"), None)
+    return next((child.pid for child, path in children_of(lastwords) if path.name == "gdb"), None)
+
+
+def children_of(pid: int) -> Iterator[tuple[psutil.Process, Path]]:
+    """Each child that has not ended, with its executable."""
+    for child in psutil.Process(pid).children():
+        with suppress(psutil.NoSuchProcess):  # a zombie, too
+            yield child, Path(child.exe())
 
 
 @pytest.mark.interpreters(minors=["2.7", "3.8", "3.13"])
@@ -76,11 +83,7 @@ def test_a_child_that_outlives_the_program_outlives_gdb(interpreter: Interpreter
 
 def find_program(lastwords: int, interpreter: Interpreter) -> psutil.Process | None:
     """What a lastwords runs, while it is there."""
-    for child in psutil.Process(lastwords).children():
-        with suppress(psutil.NoSuchProcess):  # ended meanwhile, a zombie too
-            if child.exe() == str(interpreter.path.resolve()):
-                return child
-    return None
+    return next((child for child, path in children_of(lastwords) if path == interpreter.path.resolve()), None)
 
 
 def is_there(process: psutil.Process) -> bool:
