@@ -14,6 +14,7 @@ import pytest
 
 from harness import TARGETS, running, wait_until
 from interpreters import Interpreter
+from lastwords.capture.breakpoints import count_breakpoints
 from lastwords.model import from_json
 
 
@@ -40,6 +41,9 @@ def test_the_program_outlives_its_gdb(interpreter: Interpreter, number: signal.S
         assert gdb is not None
         os.kill(gdb, number)
         wait_until(lambda: not psutil.pid_exists(gdb), "gdb is gone and reaped")
+        child = find_program(target.pid, interpreter)
+        assert child is not None
+        wait_until(lambda: not count_breakpoints(child.pid), "its breakpoints are taken out")
         target.send_line()
         assert target.wait() == 0, target.describe()
         assert target.stdout.text == "ready\nchild 7\n"

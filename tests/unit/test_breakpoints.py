@@ -9,7 +9,13 @@ import pytest
 
 from harness import running
 from lastwords.capture import procfs
-from lastwords.capture.breakpoints import INT3, find_breakpoints, find_descendants, remove_breakpoints
+from lastwords.capture.breakpoints import (
+    INT3,
+    count_breakpoints,
+    find_breakpoints,
+    find_descendants,
+    remove_breakpoints,
+)
 
 BEYOND_PID_MAX = (1 << 22) + 1
 
@@ -36,6 +42,7 @@ def test_a_breakpoint_is_taken_out_of_a_live_process() -> None:
             before = os.pread(memory.fileno(), 64, text.start)
             at = next(offset for offset, byte in enumerate(before) if byte != INT3)
             os.pwrite(memory.fileno(), bytes([INT3]), text.start + at)
+            assert count_breakpoints(target.pid) == 1
             assert remove_breakpoints(target.pid) == 1
             assert os.pread(memory.fileno(), 64, text.start) == before
         assert remove_breakpoints(target.pid) == 0

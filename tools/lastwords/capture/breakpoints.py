@@ -27,26 +27,33 @@ _PRESENT, _OF_FILE = 1 << 63, 1 << 61
 def remove_breakpoints(pid: int) -> int:
     """Restore the text of a process; how many breakpoints were in it. 0 where it is gone or may not be written."""
     try:
-        maps = [mapping for mapping in procfs.read_maps(pid) if "x" in mapping.permissions and mapping.inode]
         with Path(f"/proc/{pid}/mem").open("r+b", buffering=0) as memory:
-            return sum(_restore(memory.fileno(), pid, mapping) for mapping in maps)
+            left = list(_find_left(pid, memory.fileno()))
+            for address, original in left:
+                os.pwrite(memory.fileno(), original, address)
+            return len(left)
     except (OSError, procfs.ProcessGoneError):
         return 0
 
 
-def _restore(memory: int, pid: int, mapping: procfs.Mapping) -> int:
-    pages = list(_own_pages(pid, mapping))
-    opened = open_mapped(pid, mapping) if pages else None
-    if opened is None:
-        return 0
-    restored = 0
-    with opened[1].open("rb") as file:
-        for address in pages:
-            original = os.pread(file.fileno(), PAGE, mapping.offset + address - mapping.start)
-            for offset in find_breakpoints(os.pread(memory, PAGE, address), original):
-                os.pwrite(memory, original[offset : offset + 1], address + offset)
-                restored += 1
-    return restored
+def count_breakpoints(pid: int) -> int:
+    """How many `remove_breakpoints` would find now. Raises OSError or ProcessGoneError."""
+    with Path(f"/proc/{pid}/mem").open("rb", buffering=0) as memory:
+        return sum(1 for _ in _find_left(pid, memory.fileno()))
+
+
+def _find_left(pid: int, memory: int) -> Iterator[tuple[int, bytes]]:
+    """The address of each breakpoint, and what stood there."""
+    for mapping in procfs.read_maps(pid):
+        pages = list(_own_pages(pid, mapping)) if "x" in mapping.permissions and mapping.inode else []
+        opened = open_mapped(pid, mapping) if pages else None
+        if opened is None:
+            continue
+        with opened[1].open("rb") as file:
+            for address in pages:
+                original = os.pread(file.fileno(), PAGE, mapping.offset + address - mapping.start)
+                for offset in find_breakpoints(os.pread(memory, PAGE, address), original):
+                    yield address + offset, original[offset : offset + 1]
 
 
 def _own_pages(pid: int, mapping: procfs.Mapping) -> Iterator[int]:
