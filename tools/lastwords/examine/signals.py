@@ -2,11 +2,12 @@
 
 The kernel's masks are in /proc/PID/status and /proc/PID/task/TID/status. Python's handler in C only notes a signal, in
 `Handlers[number].tripped` (Modules/signalmodule.c); the main thread calls the function in Python when it comes to it.
-That table is found by its symbol, to CPython 3.11; later it is near the start of `_PyRuntime`, told by its contents.
+To CPython 3.11 that table has a symbol of its own; then it is in `_PyRuntimeState.signals` (pycore_signal.h).
 """
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -18,12 +19,10 @@ from lastwords.model import Process, Thread
 from lastwords.signals import signal_name
 
 SIGNALS = 64
-HANDLER = 16  # bytes of an entry: an int and a pointer
+HANDLER = struct.Struct("i4xQ")  # tripped, func
 WAITING = ("pause", "rt_sigsuspend", "rt_sigtimedwait")
 THREADS_LIMIT = 1000
-RUNTIME_SIZE = 1 << 16  # bytes of _PyRuntime that are searched for the table
 OWN = ("SIG_DFL", "SIG_IGN", "default_int_handler")  # the interpreter's own, of module _signal
-DEFAULTS = 20  # signals at least for which nobody has set anything
 
 
 def add_signals(process: Process, threads: Sequence[Thread], proc: Path = procfs.PROC) -> None:
@@ -57,40 +56,35 @@ def read_mask(fields: dict[str, str], name: str) -> list[str] | None:
 
 def read_noted(interp: Interpreter) -> list[str] | None:
     """The signals that Python has noted and not handled; None where it does not tell. Raises ReadError."""
-    start = interp.image.address("Handlers")
-    if start is None:
-        return None
-    data = interp.memory.read(start, (SIGNALS + 1) * HANDLER)
-    tripped = [number for number in range(1, SIGNALS + 1) if any(data[number * HANDLER : number * HANDLER + 4])]
-    return [signal_name(number) for number in tripped]
+    table = _read_table(interp)
+    return None if table is None else [signal_name(at) for at, (tripped, _) in enumerate(table) if tripped]
 
 
 def read_handled(interp: Interpreter) -> list[str] | None:
-    """The signals for which the program has a function of its own; None where the table is not found. Raises ReadError.
+    """The signals for which the program has a function of its own; None where it does not tell. Raises ReadError.
 
     Neither those for which Python itself has one (SIGINT: `default_int_handler`), nor those of C code.
     """
-    known = {name: find_global(interp, "_signal", name) or find_global(interp, "signal", name) for name in OWN}
-    if not all(known.values()):
+    known = {find_global(interp, "_signal", name) or find_global(interp, "signal", name) for name in OWN}
+    table = _read_table(interp)
+    if table is None or None in known:
         return None
-    nobody = set(known.values()) | {0, interp.image.address("_Py_NoneStruct")}
-    functions = _find_functions(interp, known["SIG_DFL"] or 0)
-    if functions is None:
-        return None
-    return [signal_name(at) for at, one in enumerate(functions) if at and one not in nobody]
+    nobody = known | {0, interp.image.address("_Py_NoneStruct")}
+    return [signal_name(at) for at, (_, function) in enumerate(table) if function not in nobody]
 
 
-def _find_functions(interp: Interpreter, default: int) -> list[int] | None:
-    """The function of each signal, by its number."""
-    named = interp.image.address("Handlers")
-    start = named or interp.image.address("_PyRuntime")
+def _read_table(interp: Interpreter) -> list[tuple[int, int]] | None:
+    """Of each signal, by its number: is it noted, and the address of its function in Python."""
+    start = _find_table(interp)
     if start is None:
         return None
-    size = (SIGNALS + 1) * HANDLER
-    data = interp.memory.read(start, size if named else RUNTIME_SIZE)
-    words = [int.from_bytes(data[at : at + 8], "little") for at in range(0, len(data), 8)]
-    for at in range(0, len(words) - size // 8 + 1):
-        functions = words[at + 1 : at + size // 8 : 2]
-        if functions.count(default) >= DEFAULTS and functions[0] == 0 and all(functions[1:]):  # there is no signal 0
-            return functions
-    return None
+    table = list(HANDLER.iter_unpack(interp.memory.read(start, (SIGNALS + 1) * HANDLER.size)))
+    functions = [function for _, function in table]
+    return table if functions[0] == 0 and all(functions[1:]) else None  # there is no signal 0; nobody's is SIG_DFL
+
+
+def _find_table(interp: Interpreter) -> int | None:
+    runtime = interp.image.address("_PyRuntime")
+    if runtime is not None and interp.has("_PyRuntimeState", "signals.handlers"):
+        return interp.at(runtime, "_PyRuntimeState", "signals.handlers")
+    return interp.image.address("Handlers")

@@ -12,6 +12,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "_finalizing|finalizing",
         "main_thread|ceval.pending.main_thread",
         "ceval.gil",
+        "signals.handlers",
     ),
     "PyInterpreterState": (
         "next",
@@ -21,6 +22,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "sysdict",
         "finalizing",
         "ceval.gil",
+        "signals.handlers",
         "asyncio_tasks_head",
     ),
     "_gil_runtime_state": ("last_holder", "locked", "cond", "switch_cond"),
