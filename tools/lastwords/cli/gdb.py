@@ -27,7 +27,7 @@ NATIVE: dict[str, Native] = {"--native=all": "all", "--native=none": "none"}
 WITH_STACKS = ("report", "stacks", "greenlets")
 EPILOG = """
 \b
-In gdb: lw-report, lw-stacks, lw-greenlets, lw-locks, lw-exception; `help NAME`
+In gdb: lw-report, lw-stacks, lw-greenlets, lw-locks and lw-exception
 \b
 Examples:
   lastwords gdb 4711
