@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from lastwords.diagnose.actors import stand
+from lastwords.diagnose.actors import is_library, stand
 from lastwords.diagnose.exits import describe_activity
 from lastwords.diagnose.hubs import name_greenlet
 from lastwords.diagnose.thread_stranded import NO_HELP
 from lastwords.diagnose.wait_graph import WaitGraph, graph_of
 from lastwords.frames import is_patchers
+from lastwords.loop_exit import is_loop_exit
 from lastwords.model import Caught, Evidence, Finding, Frame, Greenlet, Hub, Report, Subject, Thread
 
 CODE = "greenlet-stranded"
-EXITS = ("gevent.exceptions.LoopExit", "gevent.hub.LoopExit")
 TOLD = ("event", "queue", "condition")  # somebody has to tell it to go on; a lock has a holder: lock-cycle
 HELPFUL = NO_HELP | {"SIGCHLD"}  # libev's own handler, without a watcher, wakes nobody
 FEW = 6
@@ -37,8 +37,8 @@ def diagnose(report: Report) -> Iterator[Finding]:
     """One finding for each hub with such greenlets, and for each LoopExit that ended something."""
     graph = graph_of(report)
     for caught in report.exceptions:
-        if caught.exception is not None and caught.exception.type in EXITS:
-            yield _tell_exit(caught)
+        if is_loop_exit(caught):
+            yield _tell_exit(graph, caught, [one for one in report.greenlets if _is_left(one, caught)])
     for hub in report.hubs:
         stranded = list(_find_stranded(report, graph, hub))
         if stranded:
@@ -99,21 +99,35 @@ def _tell_stranded(graph: WaitGraph, stranded: list[Greenlet]) -> Finding:
     )
 
 
-def _tell_exit(caught: Caught) -> Finding:
+def _is_left(one: Greenlet, caught: Caught) -> bool:
+    """Whether it still waits, at the moment of a LoopExit, for what somebody would have to tell it."""
+    wait = one.waits_for
+    is_told = wait is not None and wait.kind in TOLD and not wait.has_timeout
+    return one.moment == caught.moment and one.state == "suspended" and is_told
+
+
+def _tell_exit(graph: WaitGraph, caught: Caught, left: Sequence[Greenlet]) -> Finding:
+    """Where the main greenlet itself waits is of no use where it only ends, in code that is not the program's."""
     traceback = caught.exception.traceback if caught.exception else []
     frames = [one for one in traceback if one.kind == "python" and not is_patchers(one)]
-    at = frames[0] if frames else Frame(kind="python")
+    at = next((one for one in frames if not is_library(one)), next(iter(frames), Frame(kind="python")))
     where = f" at {at.file}:{at.line}" if at.file else ""
+    title = f"{at.function or 'the main greenlet'} waits{where} for what nothing is left to give: LoopExit"
+    if left and is_library(at):
+        title = f"nothing is left that could wake {name_greenlet(left[0])}: it {describe_activity(left[0])}: LoopExit"
     kind = caught.exception.type if caught.exception else None
+    subject = Subject(kind="exception", name=kind or "LoopExit", id=caught.id, file=at.file, line=at.line)
+    others = [graph.actors.subject(one.id) for one in left[:FEW]]
     return Finding(
         code=CODE,
-        title=f"{at.function or 'the main greenlet'} waits{where} for what nothing is left to give: LoopExit",
+        title=title,
         certainty="certain",
         process=caught.process,
-        subjects=[Subject(kind="exception", name=kind or "LoopExit", id=caught.id, file=at.file, line=at.line)],
+        subjects=[*others, subject] if is_library(at) else [subject, *others],
         evidence=[
             Evidence(text="gevent's loop had nothing left to do and raised", value=kind),
             Evidence(text="in", file=at.file, line=at.line, value=at.source),
+            *(stand(one, f"{name_greenlet(one)} {describe_activity(one)}") for one in left[:FEW]),
         ],
         explanation=EXIT_EXPLANATION,
         fix=FIX,

@@ -7,11 +7,12 @@ they entered the kernel, those of threads that gdb holds from their registers; g
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import msgspec
 from msgspec.structs import replace
 
-from lastwords.capture import procfs
+from lastwords.capture import elf, procfs
 from lastwords.capture.architectures import Registers, this_machine
 from lastwords.capture.captured import Captured, KernelThread
 from lastwords.capture.gdb import GdbSession
@@ -21,6 +22,7 @@ from lastwords.capture.procfs import Mapping
 from lastwords.capture.stop.kernel_threads import find_still, read_kernel_threads, read_steps
 from lastwords.cpython import Interpreter
 from lastwords.examine.describe import new_report
+from lastwords.examine.greenlet_search import search_process
 from lastwords.examine.read import Options, Source, add_threads
 from lastwords.examine.stacks import add_native_stacks, open_stacks
 from lastwords.model import Frame, Moment, Process, Report, Thread
@@ -64,12 +66,19 @@ class Unwinders:
         self._kept.pop(pid, None)
 
 
-def read_all_threads(
-    process: Process, moment: Moment, interp: Interpreter, standing: Sequence[Standing], unwinders: Unwinders
+def read_all_threads(  # noqa: PLR0913 (one for each of what is read)
+    process: Process,
+    moment: Moment,
+    interp: Interpreter,
+    standing: Sequence[Standing],
+    unwinders: Unwinders,
+    *,
+    greenlets: bool = False,
 ) -> Report:
     """All of the process's threads, those that gdb holds first, with what they wait for and hold: a part of a report.
 
-    The others are not stopped. Whether one ran meanwhile, the kernel's counts tell: then it is marked.
+    The others are not stopped. Whether one ran meanwhile, the kernel's counts tell: then it is marked. With
+    `greenlets`, these are searched for, too.
     """
     part, pid = new_report("run"), standing[0].stop.pid
     part.processes.append(process)
@@ -77,7 +86,9 @@ def read_all_threads(
     try:
         before = read_steps(pid, procfs.read_tasks(pid))
         threads = read_kernel_threads(pid, memory=interp.cache)
-        _add(part, moment, interp, [_mark(one, held.get(one.tid), one.tid in before) for one in threads], unwinders)
+        threads = [_mark(one, held.get(one.tid), one.tid in before) for one in threads]
+        source = _open_source(interp, moment, threads, greenlets=greenlets)
+        add_native_stacks(part, moment, source, add_threads(part, moment, source, Options()), unwinders.find(source))
         ran = set(before) - find_still(before, read_steps(pid, before)) - set(held)
     except (procfs.ProcessGoneError, OSError) as error:
         moment.capture.problems.append(f"the threads of process {pid}: {error}")
@@ -95,15 +106,13 @@ def _mark(thread: KernelThread, held: Standing | None, is_waiting: bool) -> Kern
     return replace(thread, ident=held.stop.ident, registers=held.registers, stood_still=True)
 
 
-def _add(
-    part: Report, moment: Moment, interp: Interpreter, threads: Sequence[KernelThread], unwinders: Unwinders
-) -> None:
+def _open_source(interp: Interpreter, moment: Moment, threads: Sequence[KernelThread], *, greenlets: bool) -> Source:
     assert interp.pid is not None
     maps = procfs.read_maps(interp.pid)
     captured = Captured(interp.pid, interp.cache, maps, threads, this_machine(), moment.capture.method)
-    source = Source(interp, captured, read_facts(interp.pid))
-    found = add_threads(part, moment, source, Options())
-    add_native_stacks(part, moment, source, found, unwinders.find(source))
+    find = partial(elf.find_image_at, interp.pid, maps)
+    search = search_process(interp, interp.cache.memory, maps, find) if greenlets else None
+    return Source(interp, captured, read_facts(interp.pid), search)
 
 
 def _complete(thread: Thread, held: Standing | None, *, has_run: bool) -> None:

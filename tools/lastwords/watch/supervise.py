@@ -19,6 +19,7 @@ from lastwords.capture.procfs import ProcessGoneError
 from lastwords.cpython import Interpreter, ReadError, open_process, read_threading, read_value
 from lastwords.cpython.pytest_tests import read_current_test
 from lastwords.errors import LastwordsError, SetupError
+from lastwords.loop_exit import is_loop_exit
 from lastwords.model import Capture, Caught, Exit, Moment, Report
 from lastwords.watch.bystanders import Standing, Unwinders, read_all_threads, read_standing
 from lastwords.watch.crashes import STOP_SECONDS, Crash, deadly, halt, new_moment, read_crash
@@ -272,7 +273,7 @@ class Supervisor:
             with contextlib.suppress(ReadError):
                 self.report.threading.append(read_threading(interpreter, held.stop.ident, moment.id))
             if len(self.report.moments) < THREADS_MOMENTS:
-                part = self._read_threads(interpreter, moment, [held])
+                part = self._read_threads(interpreter, moment, [held], greenlets=is_loop_exit(caught))
                 caught.thread = next((one.id for one in part.threads if one.tid == held.stop.tid), None)
                 add_part(self.report, part)
         moment.capture.pause_ms = round((time.monotonic() - started) * 1000, 3)
@@ -326,9 +327,11 @@ class Supervisor:
         self.report.exceptions.append(crash.caught)
         add_part(self.report, crash.part)
 
-    def _read_threads(self, interpreter: Interpreter, moment: Moment, standing: Sequence[Standing]) -> Report:
+    def _read_threads(
+        self, interpreter: Interpreter, moment: Moment, standing: Sequence[Standing], *, greenlets: bool = False
+    ) -> Report:
         process = self.processes.watched[standing[0].stop.pid]
-        return read_all_threads(process, moment, interpreter, standing, self._unwinders)
+        return read_all_threads(process, moment, interpreter, standing, self._unwinders, greenlets=greenlets)
 
     def _let_go_of_children(self) -> None:
         for pid in self.processes.others():
