@@ -27,7 +27,8 @@ from needs import lack
 def pytest_configure(config: pytest.Config) -> None:
     os.environ["LASTWORDS_CACHE"] = "off"  # no test depends on what another one has found out
     signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a shell's background job, and below it
-    signal.signal(signal.SIGQUIT, signal.SIG_DFL)  # as is this
+    for ignored in (signal.SIGQUIT, signal.SIGHUP):  # as is this; and that, by nohup
+        signal.signal(ignored, signal.SIG_DFL)
     config.addinivalue_line(
         "markers",
         "interpreters(*capabilities, minors=None, extra=False): run with those interpreters alone that have all of "

@@ -47,7 +47,7 @@ def project(tmp_path: Path) -> Path:
 
 def run_pytest(folder: Path, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
     kept = {name: value for name, value in clean_environment().items() if not name.startswith(("LASTWORDS", "PYTEST"))}
-    command = [sys.executable, "-m", "pytest", "-p", "lastwords.pytest_plugin", "-p", "no:cacheprovider", *words]
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *words]
     environment = kept | {"PYTHONPATH": str(CHECKOUT / "tools")} | more
     return subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=180,
