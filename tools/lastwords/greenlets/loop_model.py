@@ -35,8 +35,12 @@ class Watcher(msgspec.Struct, frozen=True):
 
 
 def find_leading(watchers: Sequence[Watcher], address: int) -> Watcher | None:
-    """The first active one that calls this object, or hands it over."""
-    return next((one for one in watchers if (one.is_active or one.is_pending) and one.leads_to(address)), None)
+    """The first active one that calls this object, or hands it over.
+
+    libuv's watchers of children and signals each have an async one that calls the same: that tells least, and is last.
+    """
+    found = [one for one in watchers if (one.is_active or one.is_pending) and one.leads_to(address)]
+    return min(found, key=lambda one: one.kind == "async", default=None)
 
 
 class Callback(msgspec.Struct, frozen=True):
