@@ -77,7 +77,7 @@ def find_lock_class(interp: Interpreter, address: int) -> LockClass | None:
 
 def is_deque(interp: Interpreter, address: int) -> bool:
     """Whether the object is a `collections.deque`."""
-    kinds = _mro(interp, type_of(interp, address))
+    kinds = read_mro(interp, type_of(interp, address))
     return any(kind.name == "collections.deque" and _is_native(interp, kind, "appendleft") for kind in kinds)
 
 
@@ -154,7 +154,7 @@ def _bases(interp: Interpreter, of_class: int) -> Iterator[tuple[int, str]]:
             yield address, read_kind(interp, address).name
 
 
-def _mro(interp: Interpreter, kind: Kind) -> Iterator[Kind]:
+def read_mro(interp: Interpreter, kind: Kind) -> Iterator[Kind]:
     """The type and its bases, without the old-style classes that 2.7 may have among them."""
     return (read_kind(interp, one) for one in _base_classes(interp, kind.address) if not _is_old(interp, one))
 

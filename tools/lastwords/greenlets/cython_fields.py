@@ -10,12 +10,13 @@ import re
 from collections.abc import Sequence
 
 from lastwords.cpython.attributes import find_attribute
+from lastwords.cpython.classes import read_mro
 from lastwords.cpython.dicts import find_item
 from lastwords.cpython.interpreter import Interpreter
 from lastwords.cpython.layouts import Field
 from lastwords.cpython.members import read_members
 from lastwords.cpython.structs import POINTER, Group, make_group
-from lastwords.cpython.types import Kind, bases, type_of
+from lastwords.cpython.types import Kind, type_of
 
 CODE_SIZE = 32  # bytes of a getter that are looked at; counting references comes first in some builds
 # mov r64, [rdi+n] and movsxd r64, [rdi+n] (the latter also by rbx, to which rdi was copied), with 8 or 32 bits of n
@@ -63,14 +64,14 @@ class Fields:
         return make_group([Field(self.interp.at(0, "PyObject", "ob_type"), POINTER), *fields, Field(last, NUMBER_SIZE)])
 
     def find_class_attribute(self, kind: Kind, name: str) -> int | None:
-        """An attribute of a class or of its first bases (`tp_base`); None if there is none. Raises ReadError."""
+        """An attribute of a class or of its bases (`tp_mro`); None if there is none. Raises ReadError."""
         key = (kind.address, name)
         if key not in self._attributes:
             self._attributes[key] = self._search_class(kind, name)
         return self._attributes[key]
 
     def _search_class(self, kind: Kind, name: str) -> int | None:
-        for one in bases(self.interp, kind):
+        for one in read_mro(self.interp, kind):
             variables = self.interp.number(one.address, "PyTypeObject", "tp_dict")
             found = find_item(self.interp, variables, name) if variables else None
             if found:
