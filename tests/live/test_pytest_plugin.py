@@ -103,7 +103,7 @@ def test_a_table_that_cannot_be_read_is_pytests_usage_error(project: Path) -> No
 
 
 def test_names_of_tests_are_read_from_outside(interpreter: Interpreter, start_target: Callable[..., Target]) -> None:
-    target = start_target(interpreter, "in_a_test.py")
+    target = start_target(interpreter, "under_pytest.py")
     report = lastwords.attach(target.pid)
     assert report.moments[0].test == "tests/test_x.py::test_y[1-a b] (call)"
     assert {one.name: one.test for one in report.threads} == {
