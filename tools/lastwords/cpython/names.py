@@ -44,4 +44,4 @@ def _attribute_names(interp: Interpreter, place: Place) -> Iterator[tuple[str, i
 
 
 def _local_names(interp: Interpreter, place: Place) -> Iterator[tuple[str, int]]:
-    return iter(read_slots(interp, place))
+    return ((name, value) for name, value in read_slots(interp, place) if name != "self")  # whoever calls itself so
