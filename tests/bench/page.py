@@ -10,18 +10,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from bench_pause import OUTPUT, format_document
 
 from interpreters import CHECKOUT
+from pages import with_tables
 
 PAGE = CHECKOUT / "docs" / "performance.md"
-BEGIN, END = "<!-- tables: make performance -->", "<!-- end of tables -->"
-
-
-def with_tables(page: str, tables: str) -> str:
-    """The page with these tables. Raises ValueError where it has no place for them."""
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"no {BEGIN} and {END} in {PAGE.name}")
-    return f"{before}{begin}\n\n{tables}\n\n{end}{after}"
 
 
 def main() -> int:

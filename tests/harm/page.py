@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from harm.peers import OURS, find_peers, versions
 from harm.run import OUTPUT, PARTS, format_table
 from interpreters import CHECKOUT
+from pages import with_tables
 
 PAGE = CHECKOUT / "docs" / "harm.md"
-BEGIN, END = "<!-- tables: make performance -->", "<!-- end of tables -->"
 TITLES = {
     "kills": "SIGKILL to a tool while it looks at a server under load",
     "freezes": "SIGSTOP to lastwords",
@@ -38,15 +38,6 @@ def format_page() -> Iterator[str]:
             yield f"`ARGS='--only {part}'`; load average before: {found['load']:.1f}."
             for headings, lines in found["tables"]:
                 yield from format_table((headings, lines))
-
-
-def with_tables(page: str, tables: str) -> str:
-    """The page with these tables. Raises ValueError where it has no place for them."""
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"no {BEGIN} and {END} in {PAGE.name}")
-    return f"{before}{begin}\n\n{tables}\n\n{end}{after}"
 
 
 def main() -> int:

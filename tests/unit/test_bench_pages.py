@@ -9,7 +9,9 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "bench"))
 from bench_pause import format_document
-from page import BEGIN, END, PAGE, with_tables
+from page import PAGE
+
+from pages import BEGIN, END, with_tables
 
 
 def cost(pause: float, size: int = 0) -> dict[str, float]:

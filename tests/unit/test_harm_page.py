@@ -9,6 +9,7 @@ import pytest
 
 from harm import page
 from harm.run import with_peers
+from pages import BEGIN, END, with_tables
 
 HEADINGS = ["tool", "kills"]
 OLD = [[HEADINGS, [["lastwords attach", 3], ["no tool", 1], ["gdb", 4]]]]
@@ -30,7 +31,7 @@ def test_the_page_has_a_place_for_what_was_measured(tmp_path: Path, monkeypatch:
     lines = list(page.format_page())
     assert "| gdb | 4 |" in lines
     assert sum(line.startswith("## ") for line in lines) == 1
-    whole = page.with_tables(page.PAGE.read_text(), "| a |")
-    assert f"{page.BEGIN}\n\n| a |\n\n{page.END}" in whole
+    whole = with_tables(page.PAGE.read_text(), "| a |")
+    assert f"{BEGIN}\n\n| a |\n\n{END}" in whole
     with pytest.raises(ValueError, match="no <!-- tables"):
-        page.with_tables("nothing", "| a |")
+        with_tables("nothing", "| a |")
