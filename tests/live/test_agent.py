@@ -18,6 +18,7 @@ from harness import TARGETS
 from interpreters import Interpreter
 from lastwords.capture.agent import SILENT, Channel, add_to
 from lastwords.capture.agent_records import Said
+from lastwords.diagnose import callback_failed
 from lastwords.model import Caught, Frame, Process, Report, Tool, TraceCall
 
 
@@ -112,6 +113,28 @@ def test_exceptions_of_greenlets(gevent_environment: Environment) -> None:
         assert names(caught.exception.traceback)[0] == "fails"
         assert caught.object is not None
         assert caught.object.address
+
+
+def test_exceptions_of_what_the_hub_calls(gevent_environment: Environment) -> None:
+    program = (
+        "import gevent\n"
+        "def fails():\n"
+        "    raise ValueError('in a callback')\n"
+        "def gives_way():\n"
+        "    gevent.sleep(0.001)\n"
+        "gevent.get_hub().loop.run_callback(fails)\n"
+        "gives_way()\n"
+    )
+    with spoken(gevent_environment, "-c", program) as (said, code):
+        assert code == 0
+        (caught,) = said.exceptions
+        assert caught.how == "hub"
+        assert names(caught.exception.traceback if caught.exception else []) == ["fails"]
+        assert names(caught.python_stack)[-2:] == ["gives_way", "<module>"]
+        report = Report(tool=Tool(version="0"), mode="run", captured_at="", exceptions=[caught])
+        (finding,) = callback_failed.diagnose(report)
+        assert finding.title.startswith("a callback of gevent's hub, fails, raised ValueError")
+        assert [one.line for one in finding.subjects[1:]] == [3, 5]
 
 
 def test_the_shutdown_is_traced_with_what_it_waited_for(

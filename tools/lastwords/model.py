@@ -17,7 +17,7 @@ SCHEMA = 1
 Missing = Literal["unreadable", "unparsable", "not applicable", "not available"]
 Certainty = Literal["certain", "likely", "possible"]
 Mode = Literal["run", "trace", "attach", "core"]
-How = Literal["unraisable", "uncaught", "thread", "greenlet", "printed", "fatal"]
+How = Literal["unraisable", "uncaught", "thread", "greenlet", "hub", "printed", "fatal"]
 Phase = Literal["running", "shutdown", "finalizing"]
 
 
@@ -113,6 +113,7 @@ class Process(Entity, kw_only=True):
     signals_handled: those for which the program has given Python a function of its own, and not only C code
     signals_noted: those that Python has noted, for its main thread to call the handler, which has not done so yet
     patched: the modules that gevent has patched; kept: what other modules have kept of them from before, or on purpose
+    halt: why none of its threads runs, whatever they wait for; None where they may
     """
 
     id: str
@@ -137,6 +138,19 @@ class Process(Entity, kw_only=True):
     signals_noted: list[str] | None = None
     patched: list[str] | None = None
     kept: list[Kept] = []
+    halt: Halt | None = None
+
+
+class Halt(Entity, kw_only=True):
+    """What keeps all threads of a process from running, from outside.
+
+    how: "stopped": a signal has stopped it; "traced": a tracer holds it; "frozen": its control group is
+    pid: of the tracer; file: of the control group, by which one thaws it
+    """
+
+    how: Literal["stopped", "traced", "frozen"]
+    pid: int | None = None
+    file: str | None = None
 
 
 class Kept(Entity, kw_only=True):

@@ -10,7 +10,7 @@ import json
 import linecache
 import shlex
 import stat
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -197,10 +197,24 @@ class _Reading:
         self._catch(record, "thread", thread, f"Exception in thread {name}:" if name else None)
 
     def _read_greenlet_error(self, record: Record) -> None:
-        greenlet = Value(type=record["greenlet"], address=record["address"]) if record["greenlet"] else None
-        self._catch(record, "greenlet", greenlet)
+        self._catch(record, "greenlet", self._hub_subject(record))
 
-    def _catch(self, record: Record, how: How, subject: Value | None, message: str | None = None) -> None:
+    def _read_hub_error(self, record: Record) -> None:
+        self._catch(record, "hub", self._hub_subject(record), python_stack=self._frames(record["at"]))
+
+    def _hub_subject(self, record: Record) -> Value | None:
+        """What the hub was told that failed: a greenlet, or what it has called."""
+        kind, address = record["subject"], record["address"]
+        return Value(type=kind, repr=f"<{kind} at {address:#x}>", address=address) if kind else None
+
+    def _catch(
+        self,
+        record: Record,
+        how: How,
+        subject: Value | None,
+        message: str | None = None,
+        python_stack: Sequence[Frame] = (),
+    ) -> None:
         key = json.dumps([how, record["exception"]], sort_keys=True)
         if key in self.exceptions:
             self.exceptions[key].count += 1
@@ -212,6 +226,7 @@ class _Reading:
             message=message,
             exception=self._exception(record["exception"]),
             object=subject,
+            python_stack=list(python_stack),
             phase="shutdown" if self.at_exit else "running",
         )
 

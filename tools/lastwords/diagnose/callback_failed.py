@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import PurePath
 
+from lastwords.diagnose.actors import is_library
 from lastwords.diagnose.c_functions import CALLBACK, find_dropper
 from lastwords.diagnose.caught import (
     basic_evidence,
     c_callers,
     entered_at,
+    evidence,
+    subject,
     subjects,
     summary,
     what_was_called,
@@ -30,6 +33,9 @@ FIXES = {
     "weakref callback": "Let the callback cope with what is gone already (`cache.pop(key, None)` rather than "
     "`del cache[key]`): it can run at any moment, also during shutdown.",
     "atexit callback": "Handle the error inside the callback; what it was to do at exit was not done to its end.",
+    "hub": "Handle the error inside the callback. Where it is gevent's own code that failed, look at who gave way to "
+    "the hub just then: hooks that run in a forked child (os.register_at_fork), finalizers and signal handlers should "
+    "not wait, start threads or use locks.",
     "at-fork hook": "Handle the error inside the hook; the process goes on without what the hook was to do.",
 }
 
@@ -37,6 +43,9 @@ FIXES = {
 def diagnose(report: Report) -> Iterator[Finding]:
     """One finding for each exception that left a callback."""
     for caught in report.exceptions:
+        if caught.how == "hub":
+            yield _of_hub(caught)
+            continue
         dropper = find_dropper(caught)
         if dropper and dropper.kind == CALLBACK:
             yield _finding(caught, dropper.what, f"the {dropper.what} {_called(caught)}", dropper.certainty)
@@ -44,6 +53,21 @@ def diagnose(report: Report) -> Iterator[Finding]:
         if other:
             caller, certainty = other
             yield _finding(caught, "callback", f"the callback {_called(caught)}of {caller} ", certainty)
+
+
+def _of_hub(caught: Caught) -> Finding:
+    """gevent's hub had called it; where the greenlet stands that gave way to the hub tells why it did so then."""
+    finding = _finding(caught, "hub", f"a callback of gevent's hub{_named(caught)} ", "certain")
+    at = next((one for one in caught.python_stack if not is_library(one)), None)
+    if at is not None:
+        finding.evidence += evidence(at, "the hub was given way to here")
+        finding.subjects.append(subject(at))
+    return finding
+
+
+def _named(caught: Caught) -> str:
+    name = what_was_called(caught)
+    return f", {name}," if name else ""
 
 
 def _extension(caught: Caught) -> tuple[str, Certainty] | None:
@@ -64,10 +88,10 @@ def _called(caught: Caught) -> str:
     return f"{name} " if name else ""
 
 
-def _finding(caught: Caught, what: str, subject: str, certainty: Certainty) -> Finding:
+def _finding(caught: Caught, what: str, who: str, certainty: Certainty) -> Finding:
     return Finding(
         code=CODE,
-        title=f"{subject}raised {summary(caught)}; it had nobody to tell",
+        title=f"{who}raised {summary(caught)}; it had nobody to tell",
         certainty=certainty,
         process=caught.process,
         subjects=subjects(caught),

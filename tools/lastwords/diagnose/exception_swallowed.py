@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
-from lastwords.diagnose.caught import basic_evidence, c_callers, subjects, summary, what_was_called
+from lastwords.diagnose.caught import (
+    basic_evidence,
+    c_callers,
+    entered_at,
+    name_of,
+    subjects,
+    summary,
+    what_was_called,
+)
 from lastwords.model import Caught, Finding, Report
 
 CODE = "exception-swallowed"
@@ -17,6 +25,7 @@ EXPLANATIONS = {
     "thread": "Nothing in the thread caught the exception, so the thread ended; the rest of the program went on.",
     "greenlet": "Nothing in the greenlet caught the exception, so gevent's hub printed it and the greenlet ended; "
     "the rest of the program went on.",
+    "hub": "gevent's hub had called it, printed the exception and dropped it; the program went on.",
 }
 FIXES = {
     "unraisable": "Handle the exception inside the function that was called from C.",
@@ -26,6 +35,7 @@ FIXES = {
     "(concurrent.futures does it); threading.excepthook sees those that are left.",
     "greenlet": "Handle the exception in the greenlet's function, or look at it with greenlet.get() or "
     "link_exception().",
+    "hub": "Handle the exception in the function that the hub calls.",
 }
 
 
@@ -57,7 +67,7 @@ def _title(report: Report, caught: Caught) -> str:
         case "thread":
             return f"thread {_thread_name(report, caught) or '?'} ended by an uncaught {what}"
         case "greenlet":
-            return f"greenlet {_greenlet_name(report, caught) or '?'} ended by an uncaught {what}"
+            return f"{_greenlet_name(report, caught)} ended by an uncaught {what}"
     dropper = next((frame.function for frame in c_callers(caught) if frame.function), None)
     called = what_was_called(caught)
     left = f", which left {called}" if called else ""
@@ -71,6 +81,8 @@ def _thread_name(report: Report, caught: Caught) -> str | None:
     return found.name if found else caught.thread
 
 
-def _greenlet_name(report: Report, caught: Caught) -> str | None:
+def _greenlet_name(report: Report, caught: Caught) -> str:
+    """By what it ran, where the report has no such greenlet."""
     found = next((greenlet for greenlet in report.greenlets if greenlet.id == caught.greenlet), None)
-    return (found.name or found.type) if found else caught.greenlet
+    name, ran = (found.name or found.type) if found else None, name_of(entered_at(caught))
+    return f"greenlet {name}" if name else f"a greenlet that ran {ran}" if ran else "a greenlet"

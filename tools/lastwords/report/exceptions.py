@@ -18,6 +18,7 @@ HOW = {
     "uncaught": "uncaught, the program ended by it",
     "thread": "uncaught, its thread ended by it",
     "greenlet": "uncaught, its greenlet ended by it",
+    "hub": "printed by gevent's hub, which had called what failed",
     "printed": "printed and dropped",
     "fatal": "fatal error",
 }
