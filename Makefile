@@ -22,6 +22,7 @@ test: setup pythons environments ## all tests, on every Python of this machine (
 test-deep: PYTHONS_ARGS = --if-possible
 test-deep: setup pythons ## 1,000 generated programs and busy reads a Python, 100,000 damaged memories: hours (ARGS=--help)
 	@cd tests && PYTHONPATH=../tools:. ../$(PY) -m deep.run $(ARGS)
+	@$(PY) -m pytest tests/unit --hypothesis-profile=default -q
 	@PYTHONPATH=tests:tools $(PY) -m verdicts
 	@PYTHONPATH=tests:tools $(PY) -m verdicts --renamed
 	@PYTHONPATH=tests:tools $(PY) -m verdicts --healthy

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from environments import Environment, EnvironmentFailedError, environment_for, gevent_for, hunter_for
@@ -23,12 +24,18 @@ from harness import Target, target_running
 from interpreters import Interpreter, describe_python, find_interpreters
 from needs import lack
 
+hypothesis.settings.register_profile(
+    "same", deadline=None, derandomize=True, database=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+
 
 def pytest_configure(config: pytest.Config) -> None:
     os.environ["LASTWORDS_CACHE"] = "off"  # no test depends on what another one has found out
     signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a shell's background job, and below it
     for ignored in (signal.SIGQUIT, signal.SIGHUP):  # as is this; and that, by nohup
         signal.signal(ignored, signal.SIG_DFL)
+    if not config.getoption("--hypothesis-profile"):
+        hypothesis.settings.load_profile("same")  # no test fails by chance; --hypothesis-profile=default draws others
     config.addinivalue_line(
         "markers",
         "interpreters(*capabilities, minors=None, extra=False): run with those interpreters alone that have all of "

@@ -6,6 +6,7 @@ A target prints one line `ready` when the state under test is reached (and flush
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import threading
@@ -18,9 +19,11 @@ from typing import IO
 import psutil
 
 from interpreters import Interpreter
+from lastwords.capture import procfs
 
 TARGETS = Path(__file__).resolve().parent / "targets"
-PATIENCE = 60.0  # seconds: a bound for a machine under load, never the time a test takes
+PATIENCE = 120.0  # seconds: a bound for a machine under load, never the time a test takes
+STILL = 3  # looks between which nothing has run
 
 
 class Output:
@@ -191,6 +194,42 @@ def wait_until(holds: Callable[[], object], what: str, timeout: float = PATIENCE
     while not holds():
         assert time.monotonic() < deadline, f"not in {timeout:g} s: {what}"
         time.sleep(0.005)
+
+
+def wait_until_at_rest(*pids: int, threads: int = 1) -> None:
+    """Until every thread of these processes, each with at least so many, sleeps in the kernel, and has for a while.
+
+    "ready" is said before the wait that it announces, and who waits for the GIL sleeps, too.
+    """
+    looks: list[list[str]] = []
+
+    def at_rest() -> bool:
+        looks.append([line for pid in pids for line in _look_at_threads(pid, threads)])
+        return "" not in looks[-1] and looks[-STILL:] == STILL * looks[-1:]
+
+    wait_until(at_rest, f"all threads of {pids} wait")
+
+
+def _look_at_threads(pid: int, threads: int) -> list[str]:
+    """A line for each thread that sleeps: it is another one when it has run; "" for one that does not sleep."""
+    tids = procfs.read_tasks(pid)
+    return [_look_at_thread(pid, tid) for tid in tids] if len(tids) >= threads else [""]
+
+
+def _look_at_thread(pid: int, tid: int) -> str:
+    try:
+        state = procfs.read_task_stat(pid, tid)[1]
+        call, switches = procfs.read_text(pid, f"task/{tid}/syscall"), procfs.read_task_switches(pid, tid)
+    except OSError:
+        return ""
+    return "" if state != "S" or call.startswith("running") else f"{tid} {call} {switches}"
+
+
+def name_values(text: str, **words: object) -> str:
+    """The text with `<word>` for each value, as golden files have it; a number only where it stands as a whole."""
+    for word, value in sorted(words.items(), key=lambda item: -len(str(item[1]))):
+        text = re.sub(rf"(?<!\d){re.escape(str(value))}(?!\d)", f"<{word}>", text)
+    return text
 
 
 def signal_name(code: int) -> str:

@@ -72,7 +72,9 @@ def test_objects_print_as_they_print_themselves(ask: Ask, expression: str) -> No
     assert (seen.repr, seen.truncated, seen.missing) == (shown, False, None)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+)
 @given(value=VALUES)
 def test_any_plain_value_prints_as_it_does_inside(ask: Ask, value: object) -> None:
     seen, shown = ask(ascii(value))

@@ -163,11 +163,11 @@ def test_a_core_of_a_gigabyte_opens_at_once(plain: bytes, tmp_path: Path) -> Non
     PROGRAM_HEADER.pack_into(large, at, *header)
     path.write_bytes(large)
     os.truncate(path, len(large) + (1 << 30))
-    start = time.perf_counter()
+    start = time.process_time()
     core = open_core(path)
-    took = time.perf_counter() - start
+    took = time.process_time() - start
     assert core.memory.read(header[3] + (1 << 30) - PAGE, PAGE) == bytes(PAGE)
-    assert took < 0.1, "milliseconds, on a machine that does nothing else"
+    assert took < 0.1, "milliseconds, of processor time"
 
 
 def test_more_segments_than_a_header_can_count(plain: bytes, tmp_path: Path) -> None:
@@ -179,7 +179,9 @@ def test_more_segments_than_a_header_can_count(plain: bytes, tmp_path: Path) -> 
     assert open_core(path).maps == open_core(core_of("py3.8")).maps
 
 
-@settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+)
 @given(changes=st.lists(st.tuples(st.integers(0, 4096), st.binary(min_size=1, max_size=8)), max_size=4))
 def test_damaged_headers_and_notes_end_in_our_errors(changes: list[tuple[int, bytes]], plain: bytes) -> None:
     data = bytearray(plain)

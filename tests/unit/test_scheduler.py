@@ -65,9 +65,9 @@ def test_a_thread_that_sleeps_and_one_that_is_woken() -> None:
         end.wait()
 
     thread = threading.Thread(target=work)
+    begun = time.monotonic()
     thread.start()
     tid = thread.native_id or 0
-    begun = time.monotonic()
     while seconds(tid) < 0.05:  # until it has slept for a while
         pass
     before = read_slept(os.getpid(), [tid])
