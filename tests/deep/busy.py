@@ -73,13 +73,23 @@ class Busy:
     failures: list[str] = field(default_factory=list)
 
 
-def attach_again_and_again(python: Python, count: int, attach: Attach = library.attach) -> Busy:
-    """`count` attaches in a row to a target of eight busy threads, each checked."""
+def has_failed_often(busy: Busy) -> bool:
+    """Whether more attaches would not tell more."""
+    return len(busy.failures) >= FAILURES_LIMIT
+
+
+def attach_again_and_again(
+    python: Python,
+    count: int,
+    attach: Attach = library.attach,
+    is_enough: Callable[[Busy], bool] = has_failed_often,
+) -> Busy:
+    """`count` attaches in a row to a target of eight busy threads, each checked; fewer once it is enough."""
     busy = Busy(python.name)
     begun = time.monotonic()
     with target_running(python, "deep_busy.py") as target:
         graph = CallGraph.of(json.loads(target.wait_for("facts ").removeprefix("facts ")))
-        while busy.attaches < count and len(busy.failures) < FAILURES_LIMIT:
+        while busy.attaches < count and not is_enough(busy):
             busy.attaches += 1
             _check(busy, graph, attach(target.pid))
     busy.seconds = time.monotonic() - begun
