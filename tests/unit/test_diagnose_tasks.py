@@ -291,3 +291,43 @@ def test_the_second_of_several_waits_closes_a_circle_over_a_thread() -> None:
     assert {"fetch", "worker"} <= {one.name for one in finding.subjects}
     scene.report.edges = [one for one in scene.report.edges if one.to != future.id or one.kind != "waits"]
     assert "lock-cycle" not in [one.code for one in diagnose(scene.report)]
+
+
+def alone(pid: int | None = 7, **process: Any) -> TaskScene:
+    """A loop that watches only what its own process wakes it by, and two tasks of it; the second runs nothing."""
+    scene = TaskScene(**process)
+    main = scene.thread("MainThread", 20, frame("asyncio.runners", "run"))
+    scene.waits(main, None, detail="epoll_wait on fd 3", call="epoll_wait", pid=pid, serves=True)
+    loop = scene.loop(main, ready=0, scheduled=0)
+    serve, work = scene.task("serve", 15, loop=loop.id), scene.task("work", 8, loop=loop.id)
+    scene.awaits(serve, work)
+    scene.awaits(work, scene.lock("letters", "queue"))
+    return scene
+
+
+def stranded(scene: TaskScene) -> list[tuple[str, str]]:
+    return [(one.title, one.certainty) for one in diagnose(scene.report) if one.code == "thread-stranded"]
+
+
+def test_nothing_is_left_in_the_loop_that_could_wake_a_task() -> None:
+    title = (
+        "nothing is left that could wake task work: it waits: awaits, and the event loop of MainThread has nothing "
+        "else to wait for"
+    )
+    assert stranded(alone()) == [(title, "certain")]
+    assert stranded(alone(signals_handled=["SIGINT"])) == [(title, "likely")]  # asyncio.run's, or the program's
+    finding = diagnose(alone().report)[0]
+    assert [(one.kind, one.line) for one in finding.subjects] == [("task", 8), ("task", 15), ("thread", 20)]
+
+
+def test_something_is_left_that_may_wake_a_task() -> None:
+    assert stranded(alone(pid=None)) == []  # a descriptor that others may write to
+    assert stranded(alone(signals_handled=["SIGTERM"])) == []
+    scene = alone()
+    scene.waits(scene.thread("worker"), None, "process", detail="waits for the end of process 9", call="wait4")
+    assert stranded(scene) == []
+    scene = alone()
+    wait = scene.report.threads[0].waits_for
+    assert wait is not None
+    wait.has_timeout = True  # a timer
+    assert stranded(scene) == []

@@ -256,9 +256,39 @@ def test_nobody_is_left_to_wake_anybody() -> None:
     assert judge(scene) == [("thread-stranded", "likely")]
 
 
-@pytest.mark.parametrize("change", ["timeout", "signal", "reader", "unknown"])
+def test_the_one_at_the_end_of_the_waiting_is_named() -> None:
+    scene = Scene()
+    main, worker = scene.thread("MainThread", 7), scene.thread("worker", 4)
+    scene.waits(main, worker)
+    scene.waits(worker, scene.lock("permits", "semaphore"), detail="Semaphore.acquire: 0 left")
+    assert judge(scene) == [("thread-stranded", "certain")]
+    assert first(scene).title == (
+        "nothing is left that could wake worker: it waits: Semaphore.acquire: 0 left, and MainThread waits for it"
+    )
+    assert [one.line for one in first(scene).subjects] == [4, 7]
+
+
+def test_both_ends_of_a_connection_wait_for_each_other() -> None:
+    scene = Scene()
+    main, server = scene.thread("MainThread", 7), scene.thread("server", 4)
+    for one in (main, server):
+        scene.waits(one, None, detail="receives from fd 4", call="recvfrom", pid=7, serves=True)
+    assert judge(scene) == [("thread-stranded", "certain")]
+    assert first(scene).title == (
+        "nothing is left that could wake MainThread: it receives from fd 4, and so does the other thread"
+    )
+    wait = server.waits_for
+    assert wait is not None
+    wait.pid = 8  # another process may write
+    assert judge(scene) == []
+    wait.pid = None  # or nobody knows who
+    assert judge(scene) == []
+
+
+@pytest.mark.parametrize("change", ["timeout", "signal", "handler", "reader", "unknown"])
 def test_something_is_left_that_may_wake_it(change: str) -> None:
-    scene = Scene(signals_caught={"signal": ["SIGINT", "SIGTERM"], "unknown": None}.get(change, []))
+    caught = {"signal": ["SIGINT", "SIGTERM"], "unknown": None}.get(change, [])
+    scene = Scene(signals_caught=caught, signals_handled=["SIGINT"] if change == "handler" else [])
     scene.waits(scene.thread("MainThread", 7), scene.lock("result", "event"), has_timeout=change == "timeout")
     if change == "reader":
         scene.waits(scene.thread("reader"), None)

@@ -84,5 +84,5 @@ def _thread_name(report: Report, caught: Caught) -> str | None:
 def _greenlet_name(report: Report, caught: Caught) -> str:
     """By what it ran, where the report has no such greenlet."""
     found = next((greenlet for greenlet in report.greenlets if greenlet.id == caught.greenlet), None)
-    name, ran = (found.name or found.type) if found else None, name_of(entered_at(caught))
+    name, ran = (found.name or found.type) if found else caught.greenlet, name_of(entered_at(caught))
     return f"greenlet {name}" if name else f"a greenlet that ran {ran}" if ran else "a greenlet"

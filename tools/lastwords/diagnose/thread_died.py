@@ -42,9 +42,9 @@ class Death(msgspec.Struct, frozen=True):
 def diagnose(report: Report) -> Iterator[Finding]:
     """One finding for each moment whose threads all wait, and for which a thread is known to have ended too early."""
     graph = graph_of(report)
-    for moment, threads, is_certain in find_stranded(report):
-        waits = list(_find_waits(graph, threads))
-        death = next(_find_deaths(report, moment, waits, is_certain=is_certain), None)
+    for one in find_stranded(report):
+        waits = list(_find_waits(graph, one.threads))
+        death = next(_find_deaths(report, one.moment, waits, is_certain=one.certainty == "certain"), None)
         if death is not None:
             yield _tell_death(graph, death)
             continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
@@ -51,6 +52,12 @@ class Call(msgspec.Struct, frozen=True):
     def io(self, fd: int, detail: str) -> KernelWait:
         """A wait for one descriptor, with who is at its other end."""
         other = self.facts.other_end(fd) if self.facts is not None else None
-        pid = other.pids[0] if other is not None and len(other.pids) == 1 and other.is_complete else None
         peer = other.text if other is not None else None
-        return KernelWait("io", self.name, detail, fd=fd, peer=peer, pid=pid, fds=(fd,))
+        return KernelWait("io", self.name, detail, fd=fd, peer=peer, pid=self.sole_peer((fd,)), fds=(fd,))
+
+    def sole_peer(self, fds: Sequence[int]) -> int | None:
+        """The one process that has all their other ends, and is alone in that; None where there is no such."""
+        others = [self.facts.other_end(fd) for fd in fds] if self.facts is not None else []
+        pids = {one.pids if one is not None and one.is_complete else () for one in others}
+        found = pids.pop() if len(pids) == 1 else ()
+        return found[0] if len(found) == 1 else None

@@ -129,7 +129,8 @@ def _tell_watched(call: Call, watched: Iterable[tuple[int, int]], timeout: float
     more = f"; and {len(several) - SHOWN} more" if len(several) > SHOWN else ""
     detail = f"{call.name}{limit}, {text}{more}"
     fds = tuple(fd for fd, _ in several)
-    wait = call.io(fds[0], detail) if len(fds) == 1 else KernelWait("io", call.name, detail, fds=fds)
+    pid = call.sole_peer(fds) if len(fds) <= SHOWN else None
+    wait = call.io(fds[0], detail) if len(fds) == 1 else KernelWait("io", call.name, detail, pid=pid, fds=fds)
     return replace(wait, has_timeout=timeout is not None)
 
 
@@ -153,4 +154,5 @@ def describe_epoll(call: Call) -> KernelWait:
     text = "; ".join(shown) or "no descriptor at all"
     fds = tuple(one.fd for one in found.watched if not one.is_stale)
     detail = f"{call.name} on fd {fd}{limit}, which watches {text}{more}"
-    return KernelWait("io", call.name, detail, fd=fd, fds=fds, has_timeout=timeout is not None)
+    pid = call.sole_peer(fds) if 0 < len(fds) == len(found.watched) <= SHOWN else None
+    return KernelWait("io", call.name, detail, fd=fd, pid=pid, fds=fds, has_timeout=timeout is not None)
