@@ -80,6 +80,8 @@ def test_threads_that_nothing_can_interrupt(running_python: Interpreter, start_t
         assert states(target.pid) == {"D"}
         report = lastwords.attach(target.pid)
         assert {thread.state for thread in report.threads} == {"in an uninterruptible sleep"}
+        halt = report.processes[0].halt
+        assert halt is not None and halt.how == "frozen" and str(halt.file).endswith("/freezer.state")
         assert [names(thread.stack) for thread in report.threads] == [names(thread.stack) for thread in before.threads]
         assert report.moments[0].capture.problems == []
     wait_until(lambda: "D" not in states(target.pid), "it goes on")

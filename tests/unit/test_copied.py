@@ -254,3 +254,15 @@ def test_a_miss_of_a_copy_is_counted_once_and_only_the_page_that_was_asked_for()
         shared.read(BASE + PAGE, 8)
     assert list(copied.misses) == [BASE + PAGE]
     assert copied.used == set()
+
+
+def test_what_is_forgotten_is_read_again() -> None:
+    memory = Holey()
+    recording = RecordingMemory(memory)
+    shared = SharedMemory(recording)
+    assert shared.read(BASE, 8) == bytes(memory.data[:8])
+    memory.data[:8] = b"new data"
+    assert shared.read(BASE, 8) != b"new data"
+    recording.forget()
+    assert recording.pages == {}
+    assert shared.read(BASE, 8) == b"new data"

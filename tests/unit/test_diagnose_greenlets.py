@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from lastwords.diagnose import diagnose
-from lastwords.model import Edge, Frame, How, Report, Sample, WaitsFor
+from lastwords.model import Edge, Frame, Halt, How, Report, Sample, WaitsFor
 from sample_greenlets import Greenlets, caught
 from sample_waits import APP, frame
 
@@ -109,6 +109,7 @@ def test_a_greenlet_that_computes() -> None:
         lambda scene: scene.waits(scene.main, None, "sleep"),
         lambda scene: setattr(scene.main, "greenlet", "g-hub"),
         lambda scene: setattr(scene.main, "consistent", False),
+        lambda scene: setattr(scene.process, "halt", Halt(how="stopped")),
         lambda scene: scene.report.samples.append(
             Sample(moment="moment-1", thread=scene.main.id, stack=[frame("gevent.hub", "run")])
         ),

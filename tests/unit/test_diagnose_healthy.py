@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lastwords.diagnose import diagnose
-from lastwords.model import Edge, Finding, Object
+from lastwords.model import Capture, Edge, Finding, Moment, Object
 from sample_waits import Scene, frame
 
 
@@ -110,3 +110,14 @@ def test_who_waits_so_before_the_exit(code: str, scene: Scene) -> None:
     assert code not in judge(scene)
     scene.leaves("threading._shutdown" if code == "exit-waits-for-thread" else "atexit")
     assert code in judge(scene)
+
+
+def test_a_child_that_has_ended_meanwhile_changes_nothing() -> None:
+    """Of a process of a tree that is gone when its turn comes there is a moment, and nobody in it."""
+    scene = Scene()
+    scene.waits(scene.thread("MainThread"), None, "sleep", has_timeout=True)
+    ended = Moment(id="moment-2", process="process-8", reason="attach", capture=Capture(method="test"))
+    scene.report.moments.append(ended)
+    assert judge(scene) == ["healthy"]
+    scene.thread("sh", moment="moment-2")  # it is there, and nobody knows what it does
+    assert judge(scene) == []

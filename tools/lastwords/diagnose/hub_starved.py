@@ -39,7 +39,7 @@ def _find_runner(graph: WaitGraph, hub: Hub) -> tuple[Thread | None, Greenlet | 
     if not isinstance(thread, Thread) or not isinstance(running, Greenlet) or running.id == hub.greenlet:
         return None, None
     is_busy = thread.waits_for is None and graph.judges(thread) and hub.state == "switched out"
-    if thread.consistent is False or _turned(graph.report, thread):
+    if thread.consistent is False or graph.is_halted(thread) or _turned(graph.report, thread):
         return None, None
     is_long = hub.since_s is not None and hub.since_s >= LONG
     return (thread, running) if is_busy and is_long and _count(hub) else (None, None)

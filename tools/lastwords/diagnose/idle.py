@@ -24,10 +24,10 @@ def diagnose(report: Report) -> Iterator[Finding]:
     """The one finding of moments whose main threads were all seen, and are fine; one look is no more than likely."""
     graph = graph_of(report)
     mains = [thread for thread in report.threads if thread.is_main]
-    if any(process.exit for process in report.processes):  # a core, of what a signal ended
+    if any(one.exit or one.halt for one in report.processes):  # a core of what a signal ended; what nobody lets run
         return
-    if not mains or {thread.moment for thread in mains} != {moment.id for moment in report.moments}:
-        return
+    if not mains or {thread.moment for thread in mains} != {thread.moment for thread in report.threads}:
+        return  # of a process of a tree that has ended meanwhile there are no threads
     ends = [graph.actors.by_id.get(graph.chain(main.id).end) for main in mains]
     fine = [end for end in ends if end is not None and _is_idle(graph, end)]
     if len(fine) == len(mains):

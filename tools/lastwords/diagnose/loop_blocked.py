@@ -35,12 +35,14 @@ def diagnose(report: Report) -> Iterator[Finding]:
     for thread in report.threads:
         task, loop = tasks.get(thread.id), loops.get(thread.id)
         is_inside = (task is not None and _is_in_task(thread, task)) or _is_in_callback(thread)
-        if is_inside and graph.judges(thread) and _is_stuck(thread, loop):
+        if is_inside and graph.judges(thread) and _is_stuck(graph, thread, loop):
             yield _make_finding(graph, thread, task, loop)
 
 
-def _is_stuck(thread: Thread, loop: Loop | None) -> bool:
+def _is_stuck(graph: WaitGraph, thread: Thread, loop: Loop | None) -> bool:
     """Waiting for longer than a moment; or running, while what should have been called is late."""
+    if graph.is_halted(thread):  # then everything is
+        return False
     if thread.waits_for is not None:
         return (thread.idle_s or 0.0) >= LONG
     return loop is not None and (loop.overdue_s or 0.0) >= LATE

@@ -80,6 +80,11 @@ class WaitGraph:
         """Whether what it does at that moment is its own doing."""
         return actor.moment not in self._stops
 
+    def is_halted(self, actor: Actor) -> bool:
+        """Whether something outside keeps its whole process from running: how long it waits tells nothing of it."""
+        process = self.actors.process(actor.id)
+        return process is not None and process.halt is not None
+
     def _ends_by_itself(self, identity: str) -> bool:
         actor = self.actors.by_id.get(identity)
         if actor is None or not self.judges(actor):

@@ -19,7 +19,7 @@ from lastwords.capture.kernel.peers import OpenFiles
 from lastwords.capture.kernel.scheduler import Slept, find_undisturbed, read_slept
 from lastwords.capture.machine.tried import try_files
 from lastwords.capture.memory import CachedMemory, Memory, ReadError, UncachedMemory, open_process_memory
-from lastwords.capture.stop.copied import CompletingMemory, CopiedMemory, PagedMemory, Parts
+from lastwords.capture.stop.copied import CompletingMemory, CopiedMemory, PagedMemory, Parts, RecordingMemory
 from lastwords.capture.stop.live import Steps, capture_in_steps, finish
 from lastwords.capture.stop.shared import SharedMemory
 from lastwords.cpython import Interpreter
@@ -30,6 +30,7 @@ from lastwords.errors import TargetError
 from lastwords.examine.describe import describe_process, new_moment, new_report
 from lastwords.examine.greenlet_search import GreenletSearch, search_process
 from lastwords.examine.greenlet_stacks import add_greenlet_stacks
+from lastwords.examine.halts import add_halt
 from lastwords.examine.read import Options, Source, read_moment
 from lastwords.examine.recheck import Recheck, noting
 from lastwords.examine.samples import add_samples
@@ -120,6 +121,7 @@ class Attached:
         for thread in report.threads:
             thread.idle_s = slept.get(thread.tid or 0)
         add_signals(report.processes[0], report.threads, self.proc)
+        add_halt(report.processes[0], report.threads, self.proc)
         if self.options.native:  # of this moment alone, and what that reads is no gap: see capture/stop/stacks.py
             unwinder = open_stacks(source, proc=self.proc)
             add_native_stacks(report, report.moments[0], source, threads, unwinder)
@@ -152,9 +154,7 @@ class Attached:
         return read_slept(self.pid, procfs.read_tasks(self.pid, self.proc), self.proc)
 
     def _dry_run(self, memory: Memory, threads: Sequence[KernelThread]) -> None:
-        interp = self._open(memory)
-        self._moved = Recheck(interp, with_locals=self.options.locals)
-        self._moved.note()
+        interp, self._moved = self._note_threads(memory)
         threads = [replace(one, stood_still=True) for one in threads]  # as they will be: what is read depends on it
         captured = Captured(self.pid, memory, self.maps, threads, this_machine(), "dry run")
         _, found = self._report(Source(interp, captured, greenlets=self._greenlets))
@@ -163,6 +163,16 @@ class Attached:
         if self._greenlets is not None:
             with noting(interp) as self._of_greenlets:
                 self._greenlets.note(interp)
+
+    def _note_threads(self, memory: Memory) -> tuple[Interpreter, Recheck]:
+        """Where they stand; what was read of a list that changed meanwhile is read once more."""
+        for tries in range(TRIES, 0, -1):
+            interp = self._open(memory)
+            moved = Recheck(interp, with_locals=self.options.locals)
+            if moved.note() or tries == 1 or not isinstance(memory, RecordingMemory):
+                break
+            memory.forget()
+        return interp, moved
 
     def _recheck(self, memory: CompletingMemory, _: object) -> None:
         assert self._moved is not None

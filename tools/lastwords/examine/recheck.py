@@ -30,24 +30,29 @@ class Recheck:
         self.with_locals = with_locals
         self._places: set[Place] = set()
         self._code: set[int] = set()
-        self._lists: Parts = {}  # where the threads are listed,
+        self._lists: Parts = {}  # where the threads are listed, if that could be read,
         self._frames: dict[int, Parts] = {}  # and where the frames of each are
 
-    def note(self) -> None:
-        """Where every thread stands while it runs. Raises ReadError where the threads cannot be listed."""
-        with noting(self.interp) as self._lists:
-            threads = _list(self.interp)
+    def note(self) -> bool:
+        """Where every thread stands while it runs. False where threads came and went as they were listed."""
+        try:
+            with noting(self.interp) as lists:
+                threads = _list(self.interp)
+        except ReadError:
+            return False
+        self._lists = lists
         for tstate in threads:
             with suppress(ReadError), noting(self.interp) as parts:  # of one that runs they may make no sense
                 places = list(read_places(self.interp, tstate))
                 self._frames[tstate] = parts
                 self._places.update(places)
                 self._code.update(place.code for place in places)
+        return True
 
     def touch(self, memory: CompletingMemory) -> None:
         """Read what has moved since. Raises ReadError where the threads cannot be listed."""
         self.move_to(memory)
-        for tstate in _list(self.interp) if memory.changed(self._lists) else self._frames:
+        for tstate in _list(self.interp) if not self._lists or memory.changed(self._lists) else self._frames:
             parts = self._frames.get(tstate)
             if parts is None or memory.changed(parts):
                 self._touch(tstate)

@@ -15,6 +15,7 @@ from lastwords.report.clean import clean
 from lastwords.report.exceptions import describe_caught, format_caught
 from lastwords.report.folding import HEALTHY, READ, find_guilty, format_folded
 from lastwords.report.greenlets import format_greenlets
+from lastwords.report.halts import format_halt, format_halt_headline
 from lastwords.report.layout import Native, Page, format_number
 from lastwords.report.processes import Format, format_tree, format_tree_headline, is_tree
 from lastwords.report.tasks import format_tasks
@@ -38,6 +39,7 @@ def format_report(  # noqa: PLR0913 (all that a page is)
     page = Page(width=width, colour=colour, details=details, native=native, each=each)
     if not report.findings:
         headline = format_tree_headline(report) if is_tree(report) else format_headline(report)
+        headline = format_halt_headline(report) or headline
         yield from page.wrap(f"{_cause_of_death(report)}{headline or 'no findings'}", style=page.bold)
     elif all(finding.code == HEALTHY for finding in report.findings):
         yield from page.wrap(report.findings[0].title, style=page.bold)
@@ -96,6 +98,7 @@ def _format_process(page: Page, report: Report, process: Process, guilty: Mappin
             yield from page.wrap(f"read: {moment.capture.method}", "  ", hanging="    ")
             if moment.test:
                 yield from page.wrap(f"while {moment.test} ran", "  ", hanging="    ")
+            yield from format_halt(page, process)
             yield from format_moment(page, report, moment, guilty)
             yield from format_greenlets(page, report, moment, guilty)
             yield from format_tasks(page, report, moment, guilty)

@@ -106,6 +106,11 @@ class RecordingMemory(PagedMemory):
         self._beside.update(copy_pages(self.memory, unknown))
         self.pages.update((number, self._beside.pop(number)) for number in wanted)
 
+    def forget(self) -> None:
+        """All that was read, to begin again."""
+        self.pages.clear()
+        self._beside.clear()
+
 
 class CompletingMemory(PagedMemory):
     """A copy; what is not in it is read from `memory` and kept, as long as time.monotonic() is below `deadline`.
