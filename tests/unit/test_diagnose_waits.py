@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -214,6 +215,20 @@ def test_the_exit_waits_for_a_child_and_for_a_feeder() -> None:
     scene.leaves("atexit")
     assert judge(scene)[0] == ("exit-waits-for-process", "certain")
     assert first(scene).title == "the exit waits for the queue's feeder thread QueueFeederThread, which runs"
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(90, "90 s"), (3600, "60 min"), (36_000, "10.0 h")])
+def test_the_exit_waits_for_a_timer(seconds: int, said: str) -> None:
+    scene = Scene()
+    main, timer = scene.thread("MainThread"), scene.thread("Thread-1")
+    scene.waits(main, timer)
+    until = datetime.fromisoformat(scene.report.captured_at).timestamp() + seconds
+    finished = scene.lock("finished", "event")
+    scene.waits(timer, finished, detail="Event.wait: not set", has_timeout=True, until=until)
+    scene.leaves()
+    assert first(scene).title == (
+        f"the exit waits for thread Thread-1, which waits: Event.wait: not set, for {said} more"
+    )
 
 
 def test_an_atexit_callback_that_waits() -> None:

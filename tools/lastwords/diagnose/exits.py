@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 
 import msgspec
 
@@ -52,11 +53,31 @@ class Exit(msgspec.Struct, frozen=True):
 def tell_joined(one: Exit, joined: Thread, what: str, finding: Finding) -> Finding:
     """The finding with its title: the exit waits for a thread, and `what` that is; with whom it is about, and why."""
     name = one.graph.actors.name(joined.id)
-    finding.title = f"the exit waits for {what} {name}, which {describe_activity(joined)}"
+    limit = _describe_limit(one.graph.report, joined)
+    finding.title = f"the exit waits for {what} {name}, which {describe_activity(joined)}{limit}"
     finding.process = one.moment.process
     finding.subjects = [one.graph.actors.subject(joined.id), one.graph.actors.subject(one.main.id)]
     finding.evidence = one.evidence()
     return finding
+
+
+def _describe_limit(report: Report, thread: Thread) -> str:
+    """Of a wait that ends by itself, as a Timer's does: for how much longer, from the moment that the report shows."""
+    until = thread.waits_for.until if thread.waits_for else None
+    if until is None:
+        return ""
+    try:
+        seconds = until - datetime.fromisoformat(report.captured_at).timestamp()
+    except ValueError:  # a report that somebody has made
+        return ""
+    return f", for {format_seconds(seconds)} more" if seconds >= 1 else ""
+
+
+def format_seconds(seconds: float) -> str:
+    """`59 s`, `12 min`, `3.5 h`."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def find_exits(report: Report) -> Iterator[Exit]:

@@ -32,8 +32,7 @@ def format_tree_headline(report: Report) -> str:
 def format_tree(page: Page, report: Report, format_process: Format) -> Iterator[str]:
     """The tree, a line for each process; then what each does, those that do the same together (with --all each)."""
     yield ""
-    if report.findings:  # else it was said above
-        yield page.heading(format_tree_headline(report))
+    yield page.heading(format_tree_headline(report))
     yield from _format_overview(page, report)
     groups = [[process] for process in report.processes] if page.details or page.each else _group(report)
     first, rest = split(page, groups, _guilty(report))
@@ -124,7 +123,12 @@ def _what_it_does(
         return None
     phase = moment.shutdown.phase if moment and moment.shutdown else None
     kind = process.python.version if process.python else tuple(process.argv)
-    return kind, phase, frozenset(Counter(_what_is_done(thread, objects) for thread in threads).items())
+    return (
+        kind,
+        phase,
+        process.halt and process.halt.how,
+        frozenset(Counter(_what_is_done(thread, objects) for thread in threads).items()),
+    )
 
 
 def _what_is_done(thread: Thread, objects: dict[str, Object]) -> object:

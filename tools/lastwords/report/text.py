@@ -17,7 +17,7 @@ from lastwords.report.folding import HEALTHY, READ, find_guilty, format_folded
 from lastwords.report.greenlets import format_greenlets
 from lastwords.report.halts import format_halt, format_halt_headline
 from lastwords.report.layout import Native, Page, format_number
-from lastwords.report.processes import Format, format_tree, format_tree_headline, is_tree
+from lastwords.report.processes import Format, format_tree, is_tree
 from lastwords.report.tasks import format_tasks
 from lastwords.report.threads import format_headline, format_moment
 from lastwords.signals import signal_name
@@ -38,8 +38,7 @@ def format_report(  # noqa: PLR0913 (all that a page is)
     """The whole report, line by line: see Page."""
     page = Page(width=width, colour=colour, details=details, native=native, each=each)
     if not report.findings:
-        headline = format_tree_headline(report) if is_tree(report) else format_headline(report)
-        headline = format_halt_headline(report) or headline
+        headline = format_halt_headline(report) or format_headline(report)
         yield from page.wrap(f"{_cause_of_death(report)}{headline or 'no findings'}", style=page.bold)
     elif all(finding.code == HEALTHY for finding in report.findings):
         yield from page.wrap(report.findings[0].title, style=page.bold)

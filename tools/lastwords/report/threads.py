@@ -82,7 +82,9 @@ def format_headline(report: Report) -> str | None:
     if moment is None or not threads:
         return None
     thread = next((one for one in threads if one.is_main), threads[0])
-    return f"{thread_name(thread)} {_activity(report, thread)}{_phase(moment)}"
+    process = next((one for one in report.processes if one.id == moment.process), None)
+    of_process = f" of process {process.pid}" if process and len(report.processes) > 1 else ""
+    return f"{thread_name(thread)}{of_process} {_activity(report, thread)}{_phase(moment)}"
 
 
 def _phase(moment: Moment) -> str:
