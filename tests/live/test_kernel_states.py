@@ -14,6 +14,7 @@ import pytest
 import lastwords
 from harness import TARGETS, Target, running, wait_until
 from interpreters import Interpreter
+from lastwords.capture.python_processes import find_python_processes
 from lastwords.cli import main
 from lastwords.errors import TargetError
 from lastwords.frames import python_frames
@@ -45,6 +46,11 @@ def test_one_with_the_memory_of_another(capfd: pytest.CaptureFixture[str], tmp_p
         assert main(["snapshot", str(child), "-o", str(tmp_path / "x")]) == 3
         assert capfd.readouterr() == ("", f"lastwords: {told}")
         assert not (tmp_path / "x").exists()
+        listed = {one.pid: one for one in find_python_processes().processes}
+        fact = f"it has the memory of its parent, process {target.pid}, until it executes a program (vfork)"
+        one = listed[child]
+        assert (one.may_attach, one.obstacle, one.mend) == (False, fact, f"lastwords attach {target.pid}")
+        assert listed[target.pid].may_attach
         report = lastwords.attach(target.pid, tree=True)
         assert {process.pid for process in report.processes} == {target.pid, child}
         assert report.problems == [told.partition("\n")[0].rstrip(".")]

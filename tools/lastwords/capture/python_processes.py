@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from lastwords.capture import procfs
 from lastwords.capture.elf import ROOTS, Image, open_image
 from lastwords.capture.elf_tables import find_all
+from lastwords.capture.kernel.kcmp import share_memory
 from lastwords.capture.kernel.other_ends import read_namespace
 from lastwords.capture.kernel.peers import list_pids
 from lastwords.capture.memory import ReadError, open_process_memory
@@ -94,7 +95,7 @@ def _look(pid: int, ours: Tracer, known: _Files, proc: Path) -> PythonProcess | 
 
 def _describe(pid: int, argv: list[str], kind: _Kind, ours: Tracer, proc: Path) -> PythonProcess:
     status = procfs.read_status(pid, proc)
-    obstacle = _find_obstacle(kind, ours, make_tracee(pid, status, proc))
+    obstacle = _find_obstacle(kind, ours, make_tracee(pid, status, proc)) or _find_owner(pid, status.ppid, proc)
     note = obstacle
     if obstacle is None and status.tracer_pid:
         fact = f"process {status.tracer_pid} traces it already, so it is read without being stopped"
@@ -124,6 +125,14 @@ def _find_obstacle(kind: _Kind, ours: Tracer, tracee: Tracee) -> Obstacle | None
         name = "PyPy" if kind.implementation == "PyPy" else "a free-threaded CPython"
         return Obstacle(f"it is {name}; lastwords reads CPython with a GIL alone", f"gdb -p {tracee.pid}")
     return obstacle
+
+
+def _find_owner(pid: int, parent: int, proc: Path) -> Obstacle | None:
+    """Whose memory it has: its parent's, as a child of vfork(2) has, and any that was cloned with CLONE_VM."""
+    if not parent or proc != PROC or not share_memory(pid, parent):
+        return None
+    fact = f"it has the memory of its parent, process {parent}, until it executes a program (vfork)"
+    return Obstacle(fact, f"lastwords attach {parent}")
 
 
 def _executable(pid: int, proc: Path) -> str | None:
