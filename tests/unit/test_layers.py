@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parents[2] / "tools" / "lastwords"
 # What has no part of its own: the model and what is said of it, errors, numbers and names.
 PLAIN = {"model", "frames", "loop_exit", "errors", "signals", "hexversion", "__version__"}
 KNOWS = {
-    "diagnose": PLAIN,
+    "diagnose": PLAIN | {"collector"},
     "report": PLAIN,
     "capture": PLAIN | {"collector"},
     "cpython": PLAIN | {"capture"},

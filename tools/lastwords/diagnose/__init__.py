@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
+from lastwords.collector import no_collection
 from lastwords.diagnose import (
     await_cycle,
     callback_failed,
@@ -95,7 +96,7 @@ def diagnose(report: Report) -> list[Finding]:
     `healthy`. Of a moment that is so only where each program does what programs do that are not stuck: what waits for
     something that nobody here can tell is neither.
     """
-    with shared_graph(report):
+    with no_collection(), shared_graph(report):
         return name_tests(report, _diagnose(report))
 
 

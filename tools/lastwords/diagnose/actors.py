@@ -33,6 +33,7 @@ class Actors:
         self._threads: dict[str, list[Thread]] = {}  # by process
         for thread in report.threads:
             self._threads.setdefault(self._moments.get(thread.moment, ""), []).append(thread)
+        self._mains = {process: _find_main(threads) for process, threads in self._threads.items()}
 
     def name(self, identity: str) -> str:
         """What the program calls it: `worker-1`, `lock __main__.cache_lock`, `process 4711`."""
@@ -65,7 +66,7 @@ class Actors:
 
     def main_thread(self, process: str) -> Thread | None:
         """The main thread of the process with this id."""
-        return next((thread for thread in self._threads.get(process, []) if thread.is_main), None)
+        return self._mains.get(process)
 
     def is_alone(self, thread: Thread) -> bool:
         """Whether its process has no other thread."""
@@ -81,6 +82,10 @@ class Actors:
         return Subject(
             kind=type(actor).__name__.lower(), name=actor_name(actor), id=actor.id, file=at.file, line=at.line
         )
+
+
+def _find_main(threads: list[Thread]) -> Thread | None:
+    return next((thread for thread in threads if thread.is_main), None)
 
 
 def actor_name(actor: Actor) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 from lastwords.diagnose.actors import stand
@@ -25,27 +26,29 @@ FIX = (
 def diagnose(report: Report) -> Iterator[Finding]:
     """One finding for each thread that was seen to try in vain while all others wait for it."""
     graph = graph_of(report)
+    looks = Counter(sample.thread for sample in report.samples)
+    threads: dict[str, list[Thread]] = {}
+    for one in report.threads:
+        threads.setdefault(one.moment, []).append(one)
     for edge in report.edges:
         thread, lock = graph.actors.by_id.get(edge.origin), graph.actors.objects.get(edge.to)
         if edge.kind == "references" and isinstance(thread, Thread) and lock is not None and lock.kind != "pool":
-            others = _find_others(report, thread)
-            if others and _tries_in_vain(report, graph, thread, lock) and _all_wait(graph, others, thread):
+            is_tried = looks[thread.id] >= LOOKS and _is_in_vain(graph, thread, lock)
+            if is_tried and _all_wait(graph, threads[thread.moment], thread):
+                others = [one for one in threads[thread.moment] if one is not thread]
                 yield _make_finding(graph, edge, thread, lock, others)
 
 
-def _find_others(report: Report, thread: Thread) -> list[Thread]:
-    return [one for one in report.threads if one.moment == thread.moment and one is not thread]
-
-
-def _tries_in_vain(report: Report, graph: WaitGraph, thread: Thread, lock: Object) -> bool:
-    looks = sum(sample.thread == thread.id for sample in report.samples)
+def _is_in_vain(graph: WaitGraph, thread: Thread, lock: Object) -> bool:
     holds = graph.holds.get(lock.id, [])  # what is only likely: that its acquire() has succeeded
     is_own = any(hold.origin == thread.id and hold.certainty == "certain" for hold in holds)
-    return lock.locked is True and looks >= LOOKS and thread.waits_for is None and not is_own
+    return lock.locked is True and thread.waits_for is None and not is_own
 
 
-def _all_wait(graph: WaitGraph, others: list[Thread], thread: Thread) -> bool:
-    return all(graph.chain(one.id).end == thread.id for one in others)
+def _all_wait(graph: WaitGraph, threads: list[Thread], thread: Thread) -> bool:
+    """Whether there are others than this thread, and each waits for it, step by step."""
+    behind = {one.id for one in graph.waiting_for({thread.id})}
+    return len(threads) > 1 and behind.issuperset(one.id for one in threads if one is not thread)
 
 
 def _make_finding(graph: WaitGraph, edge: Edge, thread: Thread, lock: Object, others: list[Thread]) -> Finding:

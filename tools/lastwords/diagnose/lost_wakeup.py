@@ -28,13 +28,15 @@ FIX = (
 def diagnose(report: Report) -> Iterator[Finding]:
     """One finding for each object that is there, and still waited for."""
     graph = graph_of(report)
+    busy = _find_busy(report)
     told: set[str] = set()
     for identity, edge in graph.waits.items():
         actor, found = graph.actors.by_id[identity], graph.actors.objects.get(edge.to)
         if found is None or found.id in told or actor.waits_for is None:
             continue
         state = _describe_state(found, actor.waits_for)
-        if state and _is_asleep(report, actor) and _is_quiet(report, actor):
+        is_quiet = busy.get(actor.moment, set()) <= {actor.id}
+        if state and is_quiet and _is_asleep(report, actor):
             told.add(found.id)
             yield _make_finding(graph, actor, found, state)
 
@@ -70,10 +72,13 @@ def _is_asleep(report: Report, actor: Actor) -> bool:
     return is_hubs and len(quiet) == len(hubs)
 
 
-def _is_quiet(report: Report, actor: Actor) -> bool:
-    """Whether nobody is in the middle of waking it: no thread of the process runs, or is about to run, Python."""
-    others = [one for one in report.threads if one.moment == actor.moment and one.id != actor.id]
-    return all(_is_waiting(one) for one in others if one.interpreter is not None)
+def _find_busy(report: Report) -> dict[str, set[str]]:
+    """By moment, the threads that run, or are about to run, Python: one may be in the middle of waking somebody."""
+    busy: dict[str, set[str]] = {}
+    for one in report.threads:
+        if one.interpreter is not None and not _is_waiting(one):
+            busy.setdefault(one.moment, set()).add(one.id)
+    return busy
 
 
 def _is_waiting(thread: Thread) -> bool:

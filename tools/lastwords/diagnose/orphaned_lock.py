@@ -43,10 +43,11 @@ def _find(report: Report, *, forked: bool) -> Iterator[Finding]:
     complete = _find_complete(report)
     waits: dict[str, list[Edge]] = {}
     for edge in graph.waits.values():
-        waits.setdefault(edge.to, []).append(edge)
+        if edge.to in graph.actors.objects and edge.to not in graph.holds:
+            waits.setdefault(edge.to, []).append(edge)
     for target, edges in waits.items():
         lock, process = graph.actors.objects.get(target), graph.actors.process(target)
-        if lock is None or process is None or bool(process.forked) is not forked or graph.holds.get(target):
+        if lock is None or process is None or bool(process.forked) is not forked:
             continue
         certainty = _judge(graph, lock, edges, is_complete=lock.moment in complete)
         if certainty:
