@@ -298,6 +298,14 @@ def test_both_ends_of_a_connection_wait_for_each_other() -> None:
     assert judge(scene) == []
     wait.pid = None  # or nobody knows who
     assert judge(scene) == []
+    wait.pid, wait.call = 7, "flock"  # of a lock: who has it
+    assert "thread-stranded" not in dict(judge(scene))
+
+
+def test_one_who_waits_for_an_answer_from_its_own_process() -> None:
+    scene = Scene()
+    scene.waits(scene.thread("MainThread", 7), None, detail="receives from fd 4", call="recvfrom", pid=7, serves=False)
+    assert judge(scene) == [("waits-for-io", "certain")]
 
 
 @pytest.mark.parametrize("change", ["timeout", "signal", "handler", "reader", "unknown"])

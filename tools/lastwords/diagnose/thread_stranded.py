@@ -13,7 +13,8 @@ from lastwords.model import Certainty, Evidence, Finding, Moment, Object, Proces
 
 CODE = "thread-stranded"
 INSIDE = ("lock", "join", "event", "queue", "condition", "import_lock")  # only the process itself can end these
-TOLD = ("event", "queue", "condition", "io")
+TOLD = ("event", "queue", "condition")
+FILE_LOCKS = ("flock", "fcntl")  # for these it is who has the lock
 FEW = 6
 # Python's own handler raises KeyboardInterrupt; faulthandler's do not come back; 32 and 33 are the C library's.
 NO_HELP = frozenset({"SIGINT", "SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGABRT", "SIG32", "SIG33"})
@@ -65,7 +66,8 @@ def find_stranded(report: Report) -> Iterator[Stranded]:
         threads.sort(key=lambda thread: not thread.is_main)
         waits = [one.waits_for for one in threads if one.waits_for is not None and one.consistent is not False]
         is_inside = len(waits) == len(threads) and all(_is_inside(wait, process, objects) for wait in waits)
-        if is_inside and any(_is_told(wait, objects) for wait in waits) and _is_deaf(process, threads):
+        is_told = any(_is_told(wait, objects) for wait in waits) or _is_among_themselves(report, threads)
+        if is_inside and is_told and _is_deaf(process, threads):
             yield Stranded(moment, threads, _certainty(process, moment, threads))
 
 
@@ -88,12 +90,18 @@ def _is_told(wait: WaitsFor, objects: dict[str, Object]) -> bool:
     return wait.kind in TOLD or (wait.kind == "lock" and found is not None and found.kind == "semaphore")
 
 
+def _is_among_themselves(report: Report, threads: list[Thread]) -> bool:
+    """Whether two of them wait for what another writes, or tasks in a loop do; one alone is `waits-for-io`."""
+    polling = {one.id for one in threads if one.waits_for and one.waits_for.kind == "io"}
+    return len(polling) > 1 or bool(_find_waiting_tasks(report, polling))
+
+
 def _is_inside(wait: WaitsFor, process: Process | None, objects: dict[str, Object]) -> bool:
     found = objects.get(wait.target or "")
     if wait.has_timeout or (found is not None and found.kind == "process_lock"):
         return False
-    is_own = wait.kind == "io" and process is not None and wait.pid == process.pid  # it alone has the other end
-    return wait.kind in INSIDE or is_own
+    is_own = process is not None and wait.pid == process.pid  # it alone has the other end
+    return wait.kind in INSIDE or (wait.kind == "io" and is_own and wait.call not in FILE_LOCKS)
 
 
 def _certainty(process: Process | None, moment: Moment, threads: list[Thread]) -> Certainty:
@@ -111,11 +119,14 @@ def _find_end(graph: WaitGraph, one: Stranded) -> Thread:
 
 def _find_tasks(report: Report, graph: WaitGraph, one: Stranded) -> list[Task]:
     """Those that wait in the loops of these threads: first the one for which the first waits, step by step."""
-    polling = {thread.id for thread in one.threads if thread.waits_for and thread.waits_for.kind == "io"}
-    loops = {loop.id for loop in report.loops if loop.thread in polling and not loop.error}
-    tasks = [task for task in report.tasks if task.loop in loops and task.waits_for is not None]
+    tasks = _find_waiting_tasks(report, {thread.id for thread in one.threads})
     end = graph.chain(tasks[0].id).end if tasks else None
     return sorted(tasks, key=lambda task: task.id != end)
+
+
+def _find_waiting_tasks(report: Report, threads: set[str]) -> list[Task]:
+    loops = {loop.id for loop in report.loops if loop.thread in threads and not loop.error}
+    return [task for task in report.tasks if task.loop in loops and task.waits_for is not None]
 
 
 def _make_finding(graph: WaitGraph, one: Stranded, end: Thread, tasks: list[Task]) -> Finding:
