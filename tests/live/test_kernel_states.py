@@ -19,7 +19,7 @@ from lastwords.cli import main
 from lastwords.errors import TargetError
 from lastwords.frames import python_frames
 from lastwords.model import Frame
-from stopping import states
+from stopping import calls, states
 
 Start = Callable[..., Target]
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -95,6 +95,16 @@ def test_threads_that_nothing_can_interrupt(running_python: Interpreter, start_t
 
 def names(stack: list[Frame]) -> list[str | None]:
     return [frame.function for frame in python_frames(stack)]
+
+
+def test_where_every_thread_is_left_alone_none_is_said_to_be_stopped() -> None:
+    """An interruption would end epoll_wait."""
+    with running([sys.executable, "-c", "import select; print('ready', flush=True); select.epoll().poll()"]) as target:
+        target.wait_for("ready")
+        wait_until(lambda: calls(target.pid) == {"epoll_wait"}, "it waits")
+        capture = lastwords.attach(target.pid).moments[0].capture
+    assert capture.method == "no thread was stopped, process_vm_readv"
+    assert capture.problems == []
 
 
 def test_one_that_forks_again_and_again(running_python: Interpreter) -> None:

@@ -184,7 +184,7 @@ class _Target(msgspec.Struct):
         """The moment as others see it."""
         self.check()
         way = "/proc/PID/mem" if isinstance(self.memory, ProcMemMemory) else "process_vm_readv"
-        held = "not stopped" if moment.seconds is None else f"stopped for {moment.seconds * 1000:.1f} ms"
+        held = _describe_stop(moment)
         if moment.left_alone is not None:
             held += f", {moment.left_alone} of {len(moment.threads)} threads left in their system calls"
         return Captured(
@@ -313,6 +313,14 @@ def _describe(target: _Target, copied: _Copied, prepared: _Prepared) -> _Moment:
     for number in prepared.recorded:  # what was not there in the dry run either, and was not asked for again
         pages.setdefault(number, None)
     return _Moment(pages, copied.maps, threads, stacks.ranges, copied.problems + stacks.problems)
+
+
+def _describe_stop(moment: _Moment) -> str:
+    """For how long, if any thread was: those in calls that would tell their program are left alone."""
+    if moment.seconds is None:
+        return "not stopped"
+    is_any = any(one.registers for one in moment.threads)
+    return f"stopped for {moment.seconds * 1000:.1f} ms" if is_any else "no thread was stopped"
 
 
 def _mark_still(threads: Sequence[KernelThread], still: set[int]) -> list[KernelThread]:
