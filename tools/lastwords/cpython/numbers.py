@@ -7,7 +7,7 @@ import struct
 from lastwords.capture.memory import ReadError
 from lastwords.cpython.structs import INT, LONG, Structs
 
-DIGITS_LIMIT = 4096  # digits of 30 bits of an int that is needed whole
+DIGITS_LIMIT = 476  # digits of 30 bits of an int that is needed whole: our own str() refuses more (4,300 of 10)
 LONG_SHIFT = {4: 30, 2: 15}
 # lv_tag (3.12): two bits of sign, one reserved, then the number of digits
 SIGN_MASK, SIGN_NEGATIVE, TAG_DIGITS_SHIFT = 3, 2, 3
