@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from deep.host import Host
 from deep.measure import look_at_nothing
@@ -28,6 +29,7 @@ from lastwords.capture.stop.live import capture_process
 from lastwords.cpython.interpreter import find_image, open_image
 from lastwords.cpython.structs import Structs
 from lastwords.errors import TargetError
+from lastwords.examine.core import load_core
 from lastwords.examine.describe import new_moment, new_report
 from lastwords.examine.read import Options, Source, read_moment
 from lastwords.model import Process, Report
@@ -81,7 +83,7 @@ class Recording:
     python: str
     image: Image
     captured: Captured
-    facts: Facts
+    facts: Facts | None
     pages: dict[int, bytes]
     words: list[int]
     links: list[int]
@@ -118,15 +120,24 @@ def record(python: Python, program: Program = RICH) -> Recording:
     with Host(python) as host:
         host.stand(render(program, python.version))
         captured = capture_process(host.pid, look_at_nothing, look_at_nothing)
-        recorder = Recorder(open_process_memory(host.pid))
         image = find_image(host.pid, procfs.read_maps(host.pid))
-        facts = read_facts(host.pid)
-        with _noting_links() as links:
-            report = read_all(recorder, image, captured, facts)
-        pages = {number: page for number, page in recorder._pages.items() if page is not None}
-        words = sorted(word for word in recorder.words if word & -PAGE in pages)
+        return _record(python.name, open_process_memory(host.pid), image, captured, read_facts(host.pid))
+
+
+def record_core(path: Path) -> Recording:
+    """A clean read of a core file: what is damaged, and how, is the same on every machine and in every run."""
+    loaded = load_core(path)
+    return _record(path.name, loaded.core.memory, loaded.interp.image, loaded.captured, None)
+
+
+def _record(name: str, memory: Memory, image: Image, captured: Captured, facts: Facts | None) -> Recording:
+    recorder = Recorder(memory)
+    with _noting_links() as links:
+        report = read_all(recorder, image, captured, facts)
+    pages = {number: page for number, page in recorder._pages.items() if page is not None}
+    words = sorted(word for word in recorder.words if word & -PAGE in pages)
     there = sorted(address for address in links if address & -PAGE in pages)
-    return Recording(python.name, image, captured, facts, pages, words, there, len(report.threads))
+    return Recording(name, image, captured, facts, pages, words, there, len(report.threads))
 
 
 @contextmanager
@@ -147,7 +158,7 @@ def _noting_links() -> Iterator[set[int]]:
         Structs.number = read  # type: ignore[method-assign]
 
 
-def read_all(memory: CachedMemory, image: Image, captured: Captured, facts: Facts) -> Report:
+def read_all(memory: CachedMemory, image: Image, captured: Captured, facts: Facts | None) -> Report:
     """Everything that a report holds. Raises ReadError or TargetError where not even the interpreter is found."""
     interp = open_image(None, memory, image)
     report = new_report("attach")
