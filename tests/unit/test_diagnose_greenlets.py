@@ -24,6 +24,19 @@ def test_an_event_that_nobody_will_set() -> None:
     assert finding.subjects[0].line == 30
 
 
+def test_who_could_set_it_waits_for_the_same_or_for_another_such() -> None:
+    scene = Greenlets().stranded()
+    joiner, second = scene.add("joiner"), scene.add("second")
+    scene.waits(joiner, scene.first, kind="join")
+    scene.waits(second, scene.lock("other", "event"))
+    for origin, to in (("g-joiner", "o-done"), ("g-second", "o-done"), ("g-main", "o-other")):
+        scene.report.edges.append(Edge(origin=origin, to=to, kind="may_wake", certainty="possible"))
+    [finding] = diagnose(scene.report)
+    assert (finding.code, len(finding.subjects)) == ("greenlet-stranded", 2)
+    scene.report.edges.append(Edge(origin="g-beat", to="o-other", kind="may_wake", certainty="possible"))
+    assert [one.code for one in diagnose(scene.report)] == ["healthy"]  # beat may set one, and who waits for that, all
+
+
 def another_thread(scene: Greenlets) -> None:
     scene.thread("worker")
 

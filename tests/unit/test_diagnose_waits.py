@@ -181,6 +181,22 @@ def test_a_holder_that_waits_for_something_else() -> None:
     assert judge(scene) == []
 
 
+def test_a_holder_that_waits_for_one_that_waits() -> None:
+    scene = Scene()
+    main, taker, holder, last = (scene.thread(name, line) for line, name in enumerate(("MainThread", "a", "b", "c"), 1))
+    lock = scene.lock("lock")
+    scene.waits(main, taker)
+    scene.waits(taker, lock)
+    scene.holds(holder, lock)
+    scene.waits(holder, last)
+    scene.waits(last, None, detail="reads from fd 5")
+    assert judge(scene)[0] == ("waits-on-holder", "certain")
+    assert first(scene).title == (
+        "a waits for lock lock, held by b, which waits for c, which itself waits: reads from fd 5; "
+        "MainThread waits behind it"
+    )
+
+
 def test_the_exit_waits_for_a_thread() -> None:
     scene = Scene()
     main, worker = scene.thread("MainThread"), scene.thread("worker", 7)

@@ -51,12 +51,26 @@ def _find_stranded(report: Report, graph: WaitGraph, hub: Hub) -> Iterator[Green
         return
     others = [one for one in report.greenlets if one.thread == hub.thread and one.id != hub.greenlet]
     if all(_is_parked(one) for one in others if one.state != "dead"):
-        known = {edge.to for edge in report.edges if edge.kind == "may_wake"}
-        for one in others:
-            wait = one.waits_for
-            is_told = wait is not None and wait.kind in TOLD and not wait.has_timeout and wait.certainty == "certain"
-            if is_told and wait is not None and wait.target and wait.target not in known:
-                yield one
+        yield from _without_helpers(report, graph, {one.id: one for one in others if _is_told(one)})
+
+
+def _is_told(one: Greenlet) -> bool:
+    """Whether somebody would have to tell it to go on, for certain."""
+    wait = one.waits_for
+    return bool(wait and wait.kind in TOLD and not wait.has_timeout and wait.certainty == "certain" and wait.target)
+
+
+def _without_helpers(report: Report, graph: WaitGraph, found: dict[str, Greenlet]) -> Iterator[Greenlet]:
+    """Those of them for whom nobody is left: who knows what they wait for waits for it, too, or for another of them."""
+    helpers = [edge for edge in report.edges if edge.kind == "may_wake"]
+    ends = {edge.origin: graph.chain(edge.origin).end for edge in helpers}
+    while found:
+        known = {edge.to for edge in helpers if ends[edge.origin] not in found}
+        left = {name: one for name, one in found.items() if one.waits_for and one.waits_for.target not in known}
+        if len(left) == len(found):
+            break
+        found = left
+    yield from found.values()
 
 
 def _is_alone(report: Report, graph: WaitGraph, hub: Hub, thread: Thread) -> bool:

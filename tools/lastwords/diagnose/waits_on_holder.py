@@ -39,16 +39,20 @@ def _is_long(actor: Actor) -> bool:
 
 
 def _make_finding(graph: WaitGraph, chain: Chain, end: Actor, wait: WaitsFor) -> Finding:
-    first, name = graph.actors.name(chain.steps[0].waiter.id), graph.actors.name
+    name, first = graph.actors.name, chain.steps[0].waiter
     lock = next(step for step in reversed(chain.steps) if is_lock(graph, step))
     process = graph.actors.process(end.id)
     what = wait.detail or wait.kind.replace("_", " ")
+    through = f"which waits for {name(end.id)}, which" if lock.holder != end.id else "which"
+    behind = f"; {name(first.id)} waits behind it" if first is not lock.waiter else ""
+    about = dict.fromkeys((end.id, first.id, lock.wait.to, lock.waiter.id, lock.holder))
     return Finding(
         code=CODE,
-        title=f"{first} waits for {name(lock.wait.to)}, held by {name(end.id)}, which itself waits: {what}",
+        title=f"{name(lock.waiter.id)} waits for {name(lock.wait.to)}, held by {name(lock.holder)}, {through} itself "
+        f"waits: {what}{behind}",
         certainty=_certainty(chain, wait),
         process=process.id if process else None,
-        subjects=[graph.actors.subject(one) for one in (end.id, chain.steps[0].waiter.id, lock.wait.to)],
+        subjects=[graph.actors.subject(one) for one in about],
         evidence=[
             *describe_steps(graph, chain.steps),
             stand(end, f"{name(end.id)} itself waits: {what}", depth=len(chain.steps)),
