@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import psutil
 import pytest
 
 import lastwords
-from harness import PATIENCE, Target
+from harness import PATIENCE, Target, wait_until, wait_until_at_rest
 from interpreters import Interpreter
 from lastwords.capture import procfs
 from lastwords.model import Report, Thread
@@ -28,22 +27,8 @@ THREADS = 3
 def deadlocked(interpreter: Interpreter, start_target: Start) -> Target:
     """The target, when each of its threads sleeps in the kernel."""
     target = start_target(interpreter, PROGRAM.name)
-    target.wait_for("ready")
-    wait_until_asleep(target.pid, THREADS)
+    wait_until_at_rest(target.pid, threads=THREADS)
     return target
-
-
-def wait_until_asleep(pid: int, count: int) -> None:
-    """Until `count` threads are in a system call, and still in the same one a little later."""
-    deadline = time.monotonic() + PATIENCE
-    before: list[str] = []
-    while time.monotonic() < deadline:
-        now = [procfs.read_text(pid, f"task/{tid}/syscall") for tid in procfs.read_tasks(pid)]
-        if now == before and len(now) == count and not any(line.startswith("running") for line in now):
-            return
-        before = now
-        time.sleep(0.01)
-    raise AssertionError(f"the threads of {pid} did not come to rest: {before}")
 
 
 def thread_named(report: Report, name: str) -> Thread:
@@ -105,7 +90,7 @@ def test_it_is_left_as_it_was(deadlocked: Target) -> None:
     before = describe(deadlocked.pid)
     for pause in (True, False):
         lastwords.attach(deadlocked.pid, pause=pause)
-    assert describe(deadlocked.pid) == before
+    wait_until(lambda: describe(deadlocked.pid) == before, "it is in its system calls again, and as it was")
     assert deadlocked.process.poll() is None
 
 

@@ -23,7 +23,7 @@ from typing import Any
 import pytest
 
 import lastwords
-from harness import TARGETS, Target, running, wait_until
+from harness import TARGETS, Target, name_values, running, wait_until
 from interpreters import Interpreter as Python
 from lastwords.capture import procfs
 from lastwords.capture.elf import Image
@@ -54,8 +54,7 @@ def check(name: str, capfd: Output, pid: int, code: int, **words: object) -> Non
 
 
 def compare(name: str, text: str, **words: object) -> None:
-    for word, value in words.items():
-        text = text.replace(str(value), f"<{word}>")
+    text = name_values(text, **words)
     text = re.sub(r"its \d+ mapped", "its <files> mapped", text)
     golden = GOLDEN / f"attach_{name}.txt"
     if os.environ.get("LASTWORDS_GOLDEN") == "write":
@@ -271,10 +270,13 @@ def test_a_stopped_process_is_read_and_left_stopped(waiting: Target, capfd: Outp
     report = read(capfd, waiting.pid)
     assert functions(report) == ["<module>"]
     assert report["threads"][0]["state"] == "stopped"
+    assert report["processes"][0]["halt"]["how"] == "stopped"
+    assert report["findings"] == []
     assert procfs.read_status(waiting.pid).state == "T"
     os.kill(waiting.pid, signal.SIGCONT)
-    waiting.process.communicate(b"")
-    assert waiting.process.returncode == 0
+    assert waiting.process.stdin is not None
+    waiting.process.stdin.close()
+    assert waiting.wait() == 0
 
 
 def test_a_traced_process_is_read_without_a_stop(waiting: Target, capfd: Output) -> None:
@@ -283,6 +285,8 @@ def test_a_traced_process_is_read_without_a_stop(waiting: Target, capfd: Output)
         assert functions(report) == ["<module>"]
         problem = f"it was not stopped, because process {tracer.pid} traces it already"
         assert problem in report["moments"][0]["capture"]["problems"]
+        assert "healthy" not in {finding["code"] for finding in report["findings"]}
+        assert report["processes"][0]["halt"] == {"how": "traced", "pid": tracer.pid, "file": None}
         assert procfs.read_status(waiting.pid).tracer_pid == tracer.pid
 
 

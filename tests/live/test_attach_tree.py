@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +17,7 @@ import pytest
 
 import lastwords
 from environments import EnvironmentFailedError, environment_for
-from harness import Target, running, wait_until
+from harness import Target, name_values, running, wait_until, wait_until_at_rest
 from interpreters import Interpreter
 from lastwords.capture.kernel.family import Member, list_family
 from lastwords.capture.kernel.peers import format_argv
@@ -58,16 +59,16 @@ def text(report: Report) -> str:
     return " ".join(" ".join(format_report(report)).split())
 
 
-def asleep(pids: list[int]) -> Callable[[], bool]:
-    """Whether each of these, and all that is below it, waits in the kernel."""
-    return lambda: all(one.state == "S" for pid in pids for one in list_family(pid))
+def wait_until_all_wait(target: Target) -> None:
+    """Until nobody of a family that has come together runs any more."""
+    wait_until_at_rest(*(one.pid for one in list_family(target.pid)))
 
 
 @pytest.fixture
 def family(interpreter: Interpreter, start_target: Start) -> Target:
     target = start_target(interpreter, "has_workers.py", "by_hand", str(WORKERS))
     wait_until(lambda: target.stdout.text.count("worker ") == WORKERS, "all workers are there")
-    wait_until(asleep([target.pid]), "all wait")
+    wait_until_all_wait(target)
     return target
 
 
@@ -75,7 +76,9 @@ def test_a_parent_its_workers_and_a_program(family: Target, capfd: Output, tmp_p
     pids = [int(pid) for pid in re.findall(r"worker (\d+)", family.stdout.text)]
     (sleeper,) = map(int, re.findall(r"sleeper (\d+)", family.stdout.text))
     before = {pid: psutil.Process(pid).num_fds() for pid in (family.pid, *pids)}
+    begun = time.monotonic()
     assert main(["attach", "--tree", str(family.pid), "--json", str(tmp_path / "report.json"), "--text", "-"]) == 0
+    took = (time.monotonic() - begun) * 1000
     shown = capfd.readouterr()
     assert shown.err == ""
     report = lastwords.load(tmp_path / "report.json")
@@ -113,7 +116,7 @@ def test_a_parent_its_workers_and_a_program(family: Target, capfd: Output, tmp_p
     pauses = [moment.capture.pause_ms for moment in report.moments if moment.process != stranger.id]
     assert all(pauses)
     assert report.window_ms is not None
-    assert sum(filter(None, pauses)) < report.window_ms < 5_000
+    assert sum(filter(None, pauses)) < report.window_ms < took
     assert f"{WORKERS} of {WORKERS + 2} processes, all like this" in " ".join(shown.out.split())
     assert shown.out.count("in work\n") == 1
     assert f"{WORKERS + 2} processes, {WORKERS + 1} of them Python, read within {report.window_ms:.1f} ms" in shown.out
@@ -133,7 +136,7 @@ def test_without_a_pause(family: Target) -> None:
 def test_multiprocessing(interpreter: Interpreter, start_target: Start, method: str) -> None:
     target = start_target(interpreter, "has_workers.py", method, str(WORKERS))
     wait_until(lambda: target.stdout.text.count("worker ") == WORKERS, "all workers are there")
-    wait_until(asleep([target.pid]), "all wait")
+    wait_until_all_wait(target)
     report = lastwords.attach(target.pid, tree=True)
     workers = [one for one in report.processes if "serve" in functions(report, one)]
     assert len(workers) == WORKERS
@@ -161,10 +164,11 @@ def installed(interpreter: Interpreter, *words: str, package: str, cwd: Path) ->
 @pytest.mark.interpreters("symbols", minors=("3.11",))
 def test_gunicorn(interpreter: Interpreter, tmp_path: Path) -> None:
     (tmp_path / "app.py").write_text("def app(environ, start): start('200 OK', []); return [b'done']\n")
-    words = ["gunicorn", "app:app", "-w", str(WORKERS), "-b", f"unix:{tmp_path / 'socket'}"]
+    words = ["gunicorn", "app:app", "-w", str(WORKERS), "-b", "127.0.0.1:0"]
+    words += ["--timeout", "100000"]  # none wakes up now and then to say that it is there
     with installed(interpreter, *words, package="gunicorn", cwd=tmp_path) as target:
         wait_until(lambda: target.stderr.text.count("Booting worker") == WORKERS, "all workers are there")
-        wait_until(asleep([target.pid]), "all wait")
+        wait_until_all_wait(target)
         report = lastwords.attach(target.pid, tree=True)
         said = text(report)
     master, *workers = report.processes
@@ -188,7 +192,7 @@ def test_pytest_xdist(interpreter: Interpreter, tmp_path: Path) -> None:
     )
     with installed(interpreter, "pytest", "-n", "2", tests.name, package="pytest-xdist", cwd=tmp_path) as target:
         wait_until(lambda: len(list(tmp_path.glob("waits-*"))) == 2, "both tests wait")
-        wait_until(asleep([target.pid]), "all wait")
+        wait_until_all_wait(target)
         report = lastwords.attach(target.pid, tree=True)
         said = text(report)
     controller, *workers = report.processes
@@ -248,7 +252,7 @@ def test_a_child_that_ends_at_once_and_one_that_cannot_be_read(capfd: Output) ->
         finished = next(one.pid for one in family if FINISHED in one.argv)
         ended = next(one.pid for one in family if one.argv == ("true",))
         wait_until(lambda: psutil.Process(ended).status() == "zombie", "it is a zombie")
-        wait_until(asleep([finished]), "it waits")
+        wait_until_at_rest(finished)
         assert main(["attach", "--tree", str(target.pid)]) == 5
     shown = capfd.readouterr()
     assert shown.err == ""
@@ -259,8 +263,7 @@ def test_a_child_that_ends_at_once_and_one_that_cannot_be_read(capfd: Output) ->
 
 
 def compare(name: str, shown: str, **words: object) -> None:
-    for word, value in words.items():
-        shown = shown.replace(str(value), f"<{word}>")
+    shown = name_values(shown, **words)
     golden = GOLDEN / f"attach_tree_{name}.txt"
     if os.environ.get("LASTWORDS_GOLDEN") == "write":
         golden.write_text(shown)
@@ -278,6 +281,7 @@ def test_no_python_in_it(capfd: Output) -> None:
     need(shell, "sh")
     with running([shell or "", "-c", "sleep 1000 & echo ready; wait"]) as target:
         target.wait_for()
+        wait_until_all_wait(target)
         assert main(["attach", "--tree", str(target.pid)]) == 3
         compare("no_python", capfd.readouterr().err, pid=target.pid)
         (child,) = list_family(target.pid)[1:]
@@ -290,7 +294,8 @@ def test_a_shell_above_it(capfd: Output) -> None:
     program = "import sys; print('ready', flush=True); sys.stdin.read()"
     with running(["sh", "-c", f'{sys.executable} -c "{program}"; true']) as target:
         target.wait_for()
+        wait_until_all_wait(target)
         assert main(["attach", "--tree", str(target.pid)]) == 0
     shown = capfd.readouterr()
-    assert shown.out.startswith("2 processes, 1 of them Python, read within ")
+    assert "\n2 processes, 1 of them Python, read within " in shown.out
     assert "waits for the end of any child" in " ".join(shown.out.split())

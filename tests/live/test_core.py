@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from dumps import allow_core, gdb_core, kernel_core, pack
-from harness import TARGETS, Target, running, wait_until
+from harness import TARGETS, Target, running, wait_until, wait_until_at_rest
 from interpreters import Interpreter as Python
 from lastwords import cpython
 from lastwords.capture import procfs
@@ -55,7 +55,7 @@ def described(interpreter: Python, tmp_path: Path) -> Iterator[Described]:
     command: list[str | Path] = [interpreter.path, TARGETS / "reader_describes.py", "3"]
     with running(command, env=ENVIRONMENT, cwd=tmp_path) as target:
         target.wait_for()
-        wait_until(partial(is_settled, target.pid, []), "all its threads block")
+        wait_until_at_rest(target.pid)
         yield Described(target, json.loads(target.wait_for("facts ").removeprefix("facts ")), tmp_path)
     for core in tmp_path.iterdir():
         core.unlink()  # pytest would keep them
@@ -83,6 +83,7 @@ def test_every_way_reads_the_same(described: Described, interpreter: Python) -> 
         wait_until(partial(agree, memory, live, ranges), f"{memory} reads what the process has", timeout=10)
         assert read_everything(open_image(None, CachedMemory(memory), image), described.facts) == truth
 
+    wait_until_at_rest(pid)
     last = record(live, ranges)
     made_by_kernel = kernel_core(described.target, folder)
     check_core(made_by_kernel, last, ranges, truth, described.facts)
@@ -103,13 +104,6 @@ def test_a_gdb_that_holds_it_reads_the_same(described: Described) -> None:
         wait_until(partial(agree, memory, live, ranges), "gdb reads what the process has", timeout=10)
         truth = read_everything(open_image(None, CachedMemory(live), interp.image), described.facts)
         assert read_everything(open_image(None, CachedMemory(memory), interp.image), described.facts) == truth
-
-
-def is_settled(pid: int, seen: list[list[str]]) -> bool:
-    """Whether no thread has run since the last look; `seen` keeps what was seen."""
-    tasks = [Path(f"/proc/{pid}/task/{tid}/status").read_text().splitlines() for tid in procfs.read_tasks(pid)]
-    seen.append([line for lines in tasks for line in lines if line.startswith(("State:", "voluntary", "nonvoluntary"))])
-    return not any("running" in line for line in seen[-1]) and seen[-3:] == 3 * seen[-1:]
 
 
 @pytest.mark.interpreters(minors=("2.7", "3.9", "3.11", "3.13"))

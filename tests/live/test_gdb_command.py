@@ -18,7 +18,7 @@ import pytest
 
 from dumps import gdb_core
 from environments import Environment
-from harness import TARGETS, Target, running, wait_until
+from harness import TARGETS, Target, name_values, running, wait_until, wait_until_at_rest
 from interpreters import Interpreter
 from lastwords.capture import procfs
 from lastwords.cli import main
@@ -92,10 +92,7 @@ def check_that_it_runs_on(target: Target) -> None:
 @pytest.fixture
 def deadlocked(interpreter: Interpreter, start_target: Start) -> Target:
     target = start_target(interpreter, "attach_deadlock.py")
-    wait_until(
-        lambda: all(procfs.read_task_stat(target.pid, tid)[1] == "S" for tid in procfs.read_tasks(target.pid)),
-        "all its threads sleep",
-    )
+    wait_until_at_rest(target.pid)
     return target
 
 
@@ -160,7 +157,7 @@ def test_an_exception_and_a_core(interpreter: Interpreter, tmp_path: Path) -> No
     """Without a terminal: commands from a pipe. In a core, a packed one, and in somebody's own gdb."""
     with running([interpreter.path, "-c", RAISES], cwd=tmp_path, env={"MALLOC_ARENA_MAX": "1"}) as target:
         target.wait_for()
-        wait_until(lambda: procfs.read_status(target.pid).state == "S", "it waits")
+        wait_until_at_rest(target.pid)
         said = talk([sys.executable, "-m", "lastwords", "gdb", str(target.pid)], "lw-exception")
         check_exception(said)
         core = gdb_core(target.pid, tmp_path / "core")
@@ -180,7 +177,7 @@ def test_greenlets_live_and_in_a_core(gevent_environment: Environment, tmp_path:
     program: list[str | Path] = [gevent_environment.python, TARGETS / "greenlet_waits.py", "plain"]
     with running(program, cwd=tmp_path, env={**gevent_environment.env, "MALLOC_ARENA_MAX": "1"}) as target:
         target.wait_for("ready")
-        wait_until(lambda: procfs.read_status(target.pid).state == "S", "it waits")
+        wait_until_at_rest(target.pid)
         said = talk([sys.executable, "-m", "lastwords", "gdb", str(target.pid)], "lw-greenlets\nlw-greenlets --all")
         check_greenlets(said)
         core = gdb_core(target.pid, tmp_path / "core")
@@ -244,8 +241,7 @@ def test_where_only_gdb_may_read(deadlocked: Target, tmp_path: Path) -> None:
 
 
 def compare(name: str, text: str, **words: object) -> None:
-    for word, value in words.items():
-        text = text.replace(str(value), f"<{word}>")
+    text = name_values(text, **words)
     text = re.sub(r"its \d+ mapped", "its <files> mapped", text)
     golden = GOLDEN / f"gdb_command_{name}.txt"
     if os.environ.get("LASTWORDS_GOLDEN") == "write":
