@@ -27,7 +27,8 @@ def test_an_event_that_nobody_will_set() -> None:
 def test_who_could_set_it_waits_for_the_same_or_for_another_such() -> None:
     scene = Greenlets().stranded()
     joiner, second = scene.add("joiner"), scene.add("second")
-    scene.waits(joiner, scene.first, kind="join")
+    joiner.waits_for = WaitsFor(kind="join", target=scene.first.id)
+    scene.report.edges.append(Edge(origin=joiner.id, to=scene.first.id, kind="waits", certainty="certain"))
     scene.waits(second, scene.lock("other", "event"))
     for origin, to in (("g-joiner", "o-done"), ("g-second", "o-done"), ("g-main", "o-other")):
         scene.report.edges.append(Edge(origin=origin, to=to, kind="may_wake", certainty="possible"))
@@ -35,6 +36,13 @@ def test_who_could_set_it_waits_for_the_same_or_for_another_such() -> None:
     assert (finding.code, len(finding.subjects)) == ("greenlet-stranded", 2)
     scene.report.edges.append(Edge(origin="g-beat", to="o-other", kind="may_wake", certainty="possible"))
     assert [one.code for one in diagnose(scene.report)] == ["healthy"]  # beat may set one, and who waits for that, all
+
+
+def test_of_a_hub_that_polls_its_main_greenlet_is_told() -> None:
+    scene = Greenlets()
+    scene.first.waits_for = WaitsFor(kind="event", detail="an Event to be set")
+    [finding] = diagnose(scene.report)
+    assert finding.title == ("nothing is wrong that one look could tell: main waits: an Event to be set")
 
 
 def another_thread(scene: Greenlets) -> None:
