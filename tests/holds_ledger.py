@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 
-from harness import PATIENCE, Target
+from harness import Target, wait_until
 from lastwords import cpython
 from lastwords.cpython.holding.holds import Hold, find_holds
 from lastwords.cpython.threads import read_threads
@@ -44,15 +43,13 @@ def read_ledger(target: Target) -> Ledger:
 
 def wait_until_all_sleep(pid: int) -> None:
     """Until every thread is asleep in the same system call three times running."""
-    last: dict[str, str] | None = None
-    same = 0
-    deadline = time.monotonic() + PATIENCE
-    while same < 3:
-        now = _read_calls(pid)
-        same = same + 1 if now is not None and now == last else 0
-        last = now
-        assert time.monotonic() < deadline, "the target does not come to rest"
-        time.sleep(0.002)
+    looks: list[dict[str, str] | None] = []
+
+    def rests() -> bool:
+        looks.append(_read_calls(pid))
+        return looks[-1] is not None and looks[-3:] == 3 * looks[-1:]
+
+    wait_until(rests, "the target comes to rest")
 
 
 def _read_calls(pid: int) -> dict[str, str] | None:

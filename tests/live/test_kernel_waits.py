@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from harness import Target, wait_until
+from harness import PATIENCE, Target, wait_until
 from interpreters import Interpreter as Python
 from lastwords.capture import procfs
 from lastwords.capture.kernel.facts import Facts, read_facts
@@ -83,7 +83,7 @@ def test_a_call_that_was_interrupted_is_the_same_call(interpreter: Python, start
     """SIGSTOP and SIGCONT make a wait with a time go on as `restart_syscall`."""
     target = start_target(interpreter, "waits_in_poll.py")
     fd = int(target.wait_for("polls ").split()[1])
-    told = rf"p?poll, for (1000|999\.\d+) s at most, to read: fd {fd}, a pipe; the other end: this process itself .*"
+    told = rf"p?poll, for (1000|9\d\d\.\d+) s at most, to read: fd {fd}, a pipe; the other end: this process itself .*"
     for number, state in ((None, "S"), (signal.SIGSTOP, "T"), (signal.SIGCONT, "S")):
         if number is not None:
             os.kill(target.pid, number)
@@ -184,7 +184,7 @@ def check_sleep(told: dict[str, Any], wait: KernelWait, _: int) -> bool:
     """An absolute time is known, a relative one began nobody knows when."""
     if wait.call != "clock_nanosleep":
         return wait.kind == "sleep" and wait.detail.startswith("sleeps for 1000 s")
-    return wait.kind == "sleep" and wait.until is not None and abs(wait.until - told["began"] - 1000) < 1
+    return wait.kind == "sleep" and wait.until is not None and -1 < wait.until - told["began"] - 1000 < PATIENCE
 
 
 def check_sigwait(_: dict[str, Any], wait: KernelWait, __: int) -> bool:
@@ -196,16 +196,16 @@ def check_pause(_: dict[str, Any], wait: KernelWait, __: int) -> bool:
 
 
 def test_facts_are_cheap() -> None:
-    """The goal is 20 ms with 100 descriptors and 200 processes; the bound is for a machine under load."""
+    """The goal is 20 ms with 100 descriptors and 200 processes; the bound, of processor time, is for more of these."""
     pipes = [os.pipe() for _ in range(50)]
     try:
         times = []
         for _ in range(5):
-            start = time.perf_counter()
+            start = time.process_time()
             facts = read_facts(os.getpid())
             assert len(facts.all_descriptors()) >= 100
             assert f"this process itself (fd {pipes[0][1]})" in facts.describe(pipes[0][0])
-            times.append(time.perf_counter() - start)
+            times.append(time.process_time() - start)
         assert min(times) < 0.1
     finally:
         for fd in (fd for pipe in pipes for fd in pipe):

@@ -12,9 +12,8 @@ from msgspec.structs import replace
 
 import lastwords
 from gdb_stacks import GdbFrame, read_gdb_stacks
-from harness import Target, wait_until
+from harness import Target, wait_until_at_rest
 from interpreters import Interpreter
-from lastwords.capture import procfs
 from lastwords.capture.architectures import Registers
 from lastwords.examine import process
 from lastwords.examine.stacks import open_stacks
@@ -35,7 +34,7 @@ KINDS = 18  # at least, whatever the release
 def calling(interpreter: Interpreter, start_target: Start, tmp_path: Path) -> Target:
     """The target, when all of its threads wait."""
     target = start_target(interpreter, "calls_through_c.py", *build_extension(interpreter, tmp_path))
-    wait_until(lambda: all_wait(target.pid), "all threads wait")
+    wait_until_at_rest(target.pid)
     return target
 
 
@@ -48,11 +47,6 @@ def build_extension(interpreter: Interpreter, folder: Path) -> list[str]:
     built = ["-O1", "-shared", "-fPIC", f"-I{include}", str(EXTENSION), "-o", str(folder / "calls_back.so")]
     subprocess.run(["gcc", *built], check=True)
     return [str(folder)]
-
-
-def all_wait(pid: int) -> bool:
-    calls = [procfs.read_text(pid, f"task/{tid}/syscall") for tid in procfs.read_tasks(pid)]
-    return not any(line.startswith("running") for line in calls)
 
 
 @pytest.mark.interpreters("ctypes", "!musl", extra=True)

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
-from harness import PATIENCE, TARGETS, Target
+from harness import PATIENCE, TARGETS, Target, wait_until_at_rest
 from interpreters import Interpreter
-from lastwords.capture import procfs
 from lastwords.capture.captured import Captured
 from lastwords.capture.memory import Memory, Range, ReadError, unreadable
 from lastwords.capture.stop.live import capture_process
@@ -48,10 +46,7 @@ def library(way: str, tmp_path: Path) -> Path:
 
 def start(start_target: Start, python: Interpreter, library: Path) -> Captured:
     target = start_target(python, "native_callback.py", str(library))
-    deadline = time.monotonic() + PATIENCE
-    while (call := procfs.read_task_call(target.pid, target.pid)) is None or call.number is None:
-        assert time.monotonic() < deadline, target.describe()
-        time.sleep(0.01)
+    wait_until_at_rest(target.pid)
     return capture_process(target.pid, lambda *_: None, lambda *_: None)
 
 
