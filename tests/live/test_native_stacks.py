@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from dumps import gdb_core
-from harness import PATIENCE, Target
+from harness import Target, wait_until_at_rest
 from interpreters import Interpreter
-from lastwords.capture import procfs
 from lastwords.capture.captured import Captured
 from lastwords.capture.core.corefile import open_core
 from lastwords.capture.stop.live import capture_process
@@ -30,16 +28,8 @@ def waiting(interpreter: Interpreter, start_target: Start) -> Target:
     """The target, when all its threads sleep."""
     need(interpreter.has("ctypes"), f"ctypes of {interpreter.name}")
     target = start_target(interpreter, "native_stacks.py")
-    deadline = time.monotonic() + PATIENCE
-    while not is_at_rest(target.pid):
-        assert time.monotonic() < deadline, target.describe()
-        time.sleep(0.01)
+    wait_until_at_rest(target.pid, threads=THREADS)
     return target
-
-
-def is_at_rest(pid: int) -> bool:
-    calls = [procfs.read_task_call(pid, tid) for tid in procfs.read_tasks(pid)]
-    return len(calls) == THREADS and all(call is not None and call.number is not None for call in calls)
 
 
 def capture(target: Target) -> Captured:

@@ -6,11 +6,12 @@ from collections.abc import Callable
 
 import pytest
 
-from harness import Target, wait_until
+from harness import Target, wait_until, wait_until_at_rest
 from interpreters import Interpreter as Python
 from lastwords import cpython
 from lastwords.capture import procfs
 from lastwords.capture.captured import KernelThread
+from lastwords.capture.memory import ReadError
 from lastwords.cpython.finalize import read_step
 from lastwords.cpython.threads import read_threads
 
@@ -22,9 +23,13 @@ def wait_for_function(target: Target, *names: str) -> cpython.Interpreter:
     """The interpreter once the main thread is in one of these functions."""
 
     def is_there() -> bool:
-        return not set(names).isdisjoint(main_functions(cpython.open_process(target.pid)))
+        try:
+            return not set(names).isdisjoint(main_functions(cpython.open_process(target.pid)))
+        except ReadError:  # it runs while it is read
+            return False
 
     wait_until(is_there, f"the main thread is in {' or '.join(names)}")
+    wait_until_at_rest(target.pid)
     return cpython.open_process(target.pid)
 
 

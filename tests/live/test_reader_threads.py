@@ -11,7 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from environments import Environment
-from harness import TARGETS, Target, running, wait_until
+from harness import TARGETS, Target, running, wait_until, wait_until_at_rest
 from interpreters import Interpreter as Python
 from lastwords import cpython
 from lastwords.capture import procfs
@@ -52,6 +52,7 @@ def told(interpreter: Python, start_target: Start) -> Told:
     new = facts.pop("new", None)
     main = f"task/{target.pid}/syscall"
     wait_until(lambda: procfs.read_text(target.pid, main).startswith("0 "), "the main thread waits in read()")
+    wait_until_at_rest(target.pid)
     told = Told(target, {int(ident): one for ident, one in facts.items()}, new)
     gone = told.threads[told.ident_of("vanishes")]["tid"]
     wait_until(lambda: gone not in procfs.read_tasks(target.pid), "one thread has ended")
@@ -136,6 +137,7 @@ def read_second(pid: int) -> tuple[cpython.Interpreter, list[PythonThread]]:
     found: list[PythonThread] = []
 
     def blocks() -> bool:
+        wait_until_at_rest(pid)
         found[:] = read_threads(cpython.open_process(pid), [KernelThread(tid=tid) for tid in procfs.read_tasks(pid)])
         return any(len(thread.places) == 2 for thread in found if thread.interpreter == 1)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from environments import Environment
-from harness import running
+from harness import running, wait_until_at_rest
 from interpreters import Interpreter
 from lastwords.diagnose import diagnose
 from lastwords.examine import Options, attach_process
@@ -52,6 +52,7 @@ def test_the_report_of_a_server_with_thousands_of_greenlets(
 ) -> None:
     with running([gevent_environment.python, "transfers.py"], cwd=EXAMPLES, env=gevent_environment.env) as target:
         target.wait_for("ready")
+        wait_until_at_rest(target.pid)
         report = attach_process(target.pid, Options(native=False))
     report = shorten(report, gevent_environment, interpreter)
     report.findings = diagnose(report)

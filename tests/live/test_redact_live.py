@@ -8,7 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from harness import TARGETS, clean_environment, running
+import pytest
+
+from harness import TARGETS, clean_environment, running, wait_until_at_rest
 from interpreters import CHECKOUT, Interpreter
 
 WORD = "hush"
@@ -24,6 +26,7 @@ def attach(pid: int, *options: str) -> str:
     return done.stdout
 
 
+@pytest.mark.interpreters(minors=("2.7", "3.8", "3.13"))  # what is hidden is the report's, whoever made it
 def test_nothing_of_the_program_is_left(interpreter: Interpreter, tmp_path: Path) -> None:
     folder = tmp_path / f"{WORD}-cwd"
     folder.mkdir()
@@ -35,6 +38,7 @@ def test_nothing_of_the_program_is_left(interpreter: Interpreter, tmp_path: Path
     ]
     with running(command, cwd=folder, env={"SECRET": f"{WORD}-environment"}) as target:
         target.wait_for("ready")
+        wait_until_at_rest(target.pid)
         open_text = attach(target.pid, "-v") + attach(target.pid, "--json", "-")
         assert [word for word in SECRETS if f"{WORD}-{word}" not in open_text] == []
         text = attach(target.pid, "-v", "--redact")
