@@ -31,6 +31,8 @@ hypothesis.settings.register_profile(
 
 def pytest_configure(config: pytest.Config) -> None:
     os.environ["LASTWORDS_CACHE"] = "off"  # no test depends on what another one has found out
+    for name in ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR"):  # golden texts are those of no terminal
+        os.environ.pop(name, None)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a shell's background job, and below it
     for ignored in (signal.SIGQUIT, signal.SIGHUP):  # as is this; and that, by nohup
         signal.signal(ignored, signal.SIG_DFL)

@@ -59,7 +59,7 @@ VALUES = st.one_of(CODE, PLACES, st.just(0), st.integers(0, (1 << 64) - 1))
 
 
 @given(st.lists(VALUES, max_size=WORDS), st.dictionaries(st.sampled_from(X86_64.registers), VALUES), CODE, PLACES)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_any_stack_ends(words: list[int], registers: dict[str, int], pc: int, sp: int) -> None:
     stack = unwind(words, {**registers, "rip": pc, "rsp": sp})
     assert stack.frames[0].pc == pc
