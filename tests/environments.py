@@ -166,17 +166,19 @@ def _say(command: Sequence[str], interpreter: Interpreter) -> None:
 
 
 def prepare(interpreters: Sequence[Interpreter]) -> list[str]:
-    """Build for each interpreter the environment that most tests want; two at a time. What failed, as messages."""
+    """Build for each interpreter the environments that most tests want; two at a time. What failed, as messages."""
 
-    def build(interpreter: Interpreter) -> str | None:
+    def build(job: tuple[Interpreter, Sequence[str]]) -> str | None:
         try:
-            environment_for(interpreter, *gevent_for(interpreter), *hunter_for(interpreter))
+            environment_for(job[0], *job[1])
         except EnvironmentFailedError as error:
             return str(error)
         return None
 
+    usual = [(one, (*gevent_for(one), *hunter_for(one))) for one in interpreters]
+    others = [(one, other) for one in interpreters if (other := other_gevent_for(one)) is not None]
     with ThreadPoolExecutor(JOBS) as pool:
-        return [failure for failure in pool.map(build, interpreters) if failure]
+        return [failure for failure in pool.map(build, [*usual, *others]) if failure]
 
 
 def main() -> None:
