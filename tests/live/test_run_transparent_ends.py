@@ -67,7 +67,7 @@ def test_a_daemon_outlives_us(interpreter: Interpreter, mode: str, tmp_path: Pat
     said = tmp_path / "said"
     ended = outcome(mode, [interpreter.path, PROGRAM, "daemonises", said], tmp_path)
     assert ended == Outcome(b"", b"", 4)
-    wait_until(said.exists, "the daemon has written", timeout=20)
+    wait_until(lambda: said.exists() and said.read_text(), "the daemon has written")
     assert said.read_text() == "True 1"
     report = from_json((tmp_path / f"{mode}.json").read_bytes())
     assert report.processes[0].exit is not None

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import PATIENCE, Target, wait_until
+from harness import PATIENCE, Target, name_values, wait_until
 from interpreters import Interpreter
 from lastwords.capture.snapshot.output import check_output
 from lastwords.cli import main
@@ -33,8 +33,7 @@ INTERRUPTIONS = 12
 
 
 def compare(name: str, text: str, **words: object) -> None:
-    for word, value in words.items():
-        text = text.replace(str(value), f"<{word}>")
+    text = name_values(text, **words)
     golden = GOLDEN / f"snapshot_{name}.txt"
     if os.environ.get("LASTWORDS_GOLDEN") == "write":
         golden.write_text(text)
@@ -153,7 +152,7 @@ def test_ended_at_any_moment(how: signal.Signals, waiting: Target, tmp_path: Pat
         with subprocess.Popen([*COMMAND, str(waiting.pid), "-o", str(path)], stderr=subprocess.PIPE) as process:
             if number:
                 try:
-                    process.wait(chance.uniform(0.1, 1.05) * seconds)
+                    process.wait(chance.uniform(0.1, 1.05) * seconds if number > 1 else 0)
                 except subprocess.TimeoutExpired:
                     process.send_signal(how)
             _, said = process.communicate(timeout=PATIENCE)

