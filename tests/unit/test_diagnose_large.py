@@ -17,7 +17,7 @@ from sample_waits import Scene
 NODES = 100_000
 LIMIT = 10.0  # seconds of this processor, which others use too: at most 1.9 were measured, on a busy machine
 CALLS = 120  # for each node, of Python and C functions: what those 1.9 seconds are, on any machine
-FEW, FACTOR = 1_000, 4
+FEW, FACTOR = 300, 4
 SHAPES = {
     "pairs": "lock-cycle",  # each waits for its neighbour, and that one for it
     "ring": "lock-cycle",  # each for the next

@@ -331,3 +331,29 @@ def test_something_is_left_that_may_wake_a_task() -> None:
     assert wait is not None
     wait.has_timeout = True  # a timer
     assert stranded(scene) == []
+
+
+def test_tasks_in_a_circle_are_not_told_again_as_stranded() -> None:
+    scene = alone()
+    [serve, work] = scene.report.tasks
+    scene.awaits(work, serve)
+    scene.report.edges = [one for one in scene.report.edges if one.to in (serve.id, work.id)]
+    assert [one.code for one in diagnose(scene.report)] == ["await-cycle"]
+
+
+def test_a_loop_that_sleeps_over_its_work() -> None:
+    scene = alone()
+    loop, main, [serve, _] = scene.report.loops[0], scene.report.threads[0], scene.report.tasks
+    loop.ready, serve.state, serve.waits_for = 1, "ready", None
+    finding = diagnose(scene.report)[0]
+    assert (finding.code, finding.certainty, finding.title) == (
+        "lost-wakeup",
+        "certain",
+        "the event loop of MainThread sleeps, and has 1 callback to call, among them task serve's next step: "
+        "it was not woken",
+    )
+    assert [one.line for one in finding.subjects] == [15, 20]
+    main.idle_s = 0.1  # about to wake
+    assert "lost-wakeup" not in {one.code for one in diagnose(scene.report)}
+    main.idle_s, loop.ready = 60.0, 0
+    assert "lost-wakeup" not in {one.code for one in diagnose(scene.report)}

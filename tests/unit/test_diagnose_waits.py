@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from lastwords.diagnose import diagnose
 from lastwords.diagnose.wait_graph import WaitGraph
-from lastwords.model import Capture, Certainty, Edge, Finding, Moment, Process, Thread, WaitsFor
+from lastwords.model import Capture, Certainty, Edge, Finding, Greenlet, Hub, Moment, Process, Thread, WaitsFor
 from sample_waits import Scene, frame
 
 
@@ -478,3 +478,39 @@ def test_a_hundred_thousand_threads_in_one_chain_that_ends_in_a_cycle() -> None:
         scene.waits(thread, threads[number + 1 if number + 1 < count else count - 2])
     assert [len(cycle) for cycle in WaitGraph(scene.report).cycles] == [2]
     assert judge(scene)[0] == ("lock-cycle", "certain")
+
+
+def test_who_holds_a_lock_and_waits_for_an_orphaned_one_is_a_symptom() -> None:
+    scene = Scene()
+    main, worker = scene.thread("MainThread", 8), scene.thread("worker", 20)
+    left, lock = scene.lock("left"), scene.lock("lock")
+    scene.waits(worker, left)
+    scene.holds(worker, lock, 18)
+    scene.waits(main, lock)
+    assert judge(scene) == [("orphaned-lock", "likely")]
+    assert first(scene).evidence[-1].text == "behind them wait MainThread"
+    worker.idle_s = 0.1  # it may have been taken just now
+    assert judge(scene) == []
+
+
+def test_a_cycle_through_a_hub_is_not_told_again_as_a_hub_that_is_blocked() -> None:
+    scene = hub_in_a_cycle()
+    assert judge(scene) == [("lock-cycle", "certain")]
+    scene.report.edges = [one for one in scene.report.edges if one.origin != "g-waits"]
+    assert "hub-blocked" in dict(judge(scene))
+
+
+def hub_in_a_cycle() -> Scene:
+    """A greenlet stops its thread for the lock of a thread, which waits for that of another greenlet."""
+    scene = Scene()
+    main, other = scene.thread("MainThread", greenlet="g-runs"), scene.thread("other", 9)
+    log, table = scene.lock("log"), scene.lock("table")
+    scene.report.hubs.append(Hub(id="hub", moment="moment-1", thread=main.id, greenlet="g-hub"))
+    for name, state in (("g-runs", "running"), ("g-waits", "suspended")):
+        one = Greenlet(id=name, moment="moment-1", thread=main.id, state=state, parent="g-hub")  # type: ignore[arg-type]
+        scene.report.greenlets.append(one)
+    scene.waits(main, log)
+    scene.holds(other, log)
+    scene.waits(other, table)
+    scene.report.edges.append(Edge(origin="g-waits", to=table.id, kind="holds", certainty="certain"))
+    return scene

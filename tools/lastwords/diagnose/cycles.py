@@ -21,7 +21,7 @@ def add_cycle(graph: WaitGraph, finding: Finding, cycle: Sequence[Step], most: i
     shown = cycle[:most]
     finding.process = process.id if process else None
     finding.subjects = list(_find_subjects(graph, shown))
-    finding.evidence = describe_steps(graph, shown) + _describe_others(graph, cycle)
+    finding.evidence = describe_steps(graph, shown) + describe_others(graph, {step.waiter.id for step in cycle})
     return finding
 
 
@@ -32,8 +32,9 @@ def _find_subjects(graph: WaitGraph, cycle: Sequence[Step]) -> Iterator[Subject]
             yield graph.actors.subject(step.wait.to)
 
 
-def _describe_others(graph: WaitGraph, cycle: Sequence[Step]) -> list[Evidence]:
-    others = graph.waiting_for({step.waiter.id for step in cycle})
+def describe_others(graph: WaitGraph, identities: set[str]) -> list[Evidence]:
+    """Who waits, step by step, for one of these."""
+    others = graph.waiting_for(identities)
     names = [graph.actors.name(one.id) for one in others[:FEW]]
     more = f" and {len(others) - FEW} more" if len(others) > FEW else ""
     return [Evidence(text=f"behind them wait {', '.join(names)}{more}")] if names else []

@@ -24,7 +24,8 @@ FIX = (
 def diagnose(report: Report) -> Iterator[Finding]:
     """One finding for each thread whose hub cannot run because of a call that only the kernel ends."""
     for one in find_blocked(report):
-        if not is_primitive(one):
+        is_round = bool(one.graph.chain(one.thread.id).cycle)  # lock-cycle
+        if not is_primitive(one) and not is_round:
             yield Finding(
                 code=CODE,
                 title=one.title,

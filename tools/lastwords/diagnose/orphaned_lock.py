@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import msgspec
+
 from lastwords.diagnose.actors import stand
+from lastwords.diagnose.cycles import describe_others
 from lastwords.diagnose.wait_graph import WaitGraph, graph_of
 from lastwords.model import Certainty, Edge, Evidence, Finding, Object, Process, Report
 
@@ -38,20 +41,36 @@ def diagnose_forked(report: Report) -> Iterator[Finding]:
     return _find(report, forked=True)
 
 
+class Orphan(msgspec.Struct, frozen=True):
+    """A lock that nobody gives back, and the waits for it."""
+
+    lock: Object
+    process: Process
+    edges: list[Edge]
+    certainty: Certainty
+
+
 def _find(report: Report, *, forked: bool) -> Iterator[Finding]:
     graph = graph_of(report)
-    complete = _find_complete(report)
+    for one in find_orphans(graph):
+        if bool(one.process.forked) is forked:
+            yield _make_finding(graph, one)
+
+
+def find_orphans(graph: WaitGraph) -> Iterator[Orphan]:
+    """The locks that are taken, and waited for, and that nobody who is left could give back."""
+    complete = _find_complete(graph.report)
     waits: dict[str, list[Edge]] = {}
     for edge in graph.waits.values():
         if edge.to in graph.actors.objects and edge.to not in graph.holds:
             waits.setdefault(edge.to, []).append(edge)
     for target, edges in waits.items():
         lock, process = graph.actors.objects.get(target), graph.actors.process(target)
-        if lock is None or process is None or bool(process.forked) is not forked:
+        if lock is None or process is None:
             continue
         certainty = _judge(graph, lock, edges, is_complete=lock.moment in complete)
         if certainty:
-            yield _make_finding(graph, lock, process, edges, certainty)
+            yield Orphan(lock, process, edges, certainty)
 
 
 def _judge(graph: WaitGraph, lock: Object, edges: list[Edge], *, is_complete: bool) -> Certainty | None:
@@ -82,16 +101,22 @@ def _find_complete(report: Report) -> set[str]:
     return {one.id for one in report.moments if one.capture.complete} - torn - hidden
 
 
-def _make_finding(graph: WaitGraph, lock: Object, process: Process, edges: list[Edge], certainty: Certainty) -> Finding:
+def _make_finding(graph: WaitGraph, one: Orphan) -> Finding:
+    lock, process, edges = one.lock, one.process, one.edges
     name, waiters = graph.actors.name(lock.id), [graph.actors.name(edge.origin) for edge in edges]
     left = "its holder was left behind by a fork" if process.forked else "nobody who is left holds it"
     return Finding(
         code=FORK_CODE if process.forked else CODE,
         title=f"{waiters[0]} waits for {name}, which is taken, and {left}",
-        certainty=certainty,
+        certainty=one.certainty,
         process=process.id,
         subjects=[graph.actors.subject(one) for one in (edges[0].origin, lock.id)],
-        evidence=[*_describe_waits(graph, lock, edges), *_describe_owner(lock), *_describe_fork(process)],
+        evidence=[
+            *_describe_waits(graph, lock, edges),
+            *_describe_owner(lock),
+            *_describe_fork(process),
+            *describe_others(graph, {edge.origin for edge in edges}),
+        ],
         explanation=FORK_EXPLANATION if process.forked else EXPLANATION,
         fix=FORK_FIX if process.forked else FIX,
     )

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import msgspec
 
 from lastwords.diagnose.actors import Actor, is_in, stand
+from lastwords.diagnose.await_cycle import is_of_tasks
 from lastwords.diagnose.exits import describe_activity
 from lastwords.diagnose.wait_graph import WaitGraph, graph_of
 from lastwords.model import Certainty, Evidence, Finding, Moment, Object, Process, Report, Task, Thread, WaitsFor
@@ -51,7 +52,10 @@ class Stranded(msgspec.Struct, frozen=True):
 def diagnose(report: Report) -> Iterator[Finding]:
     """One finding for each moment whose threads all wait so."""
     graph = graph_of(report)
+    rounds = {step.waiter.moment for cycle in graph.cycles if is_of_tasks(cycle) for step in cycle}  # await-cycle
     for one in find_stranded(report):
+        if one.moment.id in rounds:
+            continue
         tasks = _find_tasks(report, graph, one)
         yield _make_finding(graph, one, _find_end(graph, one), tasks)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lastwords.diagnose.actors import Actor, stand
+from lastwords.diagnose.orphaned_lock import find_orphans
 from lastwords.diagnose.wait_graph import CERTAINTIES, Chain, WaitGraph, describe_steps, graph_of, is_lock
 from lastwords.model import Certainty, Finding, Report, Task, Thread, WaitsFor
 
@@ -23,9 +24,12 @@ FIX = (
 def diagnose(report: Report) -> Iterator[Finding]:
     """One finding for each holder that waits while others wait for it, step by step: a main thread where it is one."""
     graph = graph_of(report)
+    orphans = {one.lock.id for one in find_orphans(graph)}
     for end in graph.actors.by_id.values():
         wait = end.waits_for
         if wait is None or wait.kind == "gil" or graph.step(end.id) is not None or not _is_long(end):
+            continue
+        if wait.target in orphans:
             continue
         behind = sorted(graph.waiting_for({end.id}), key=lambda one: not getattr(one, "is_main", False))
         chain = graph.chain(behind[0].id) if behind else Chain((), end.id)
