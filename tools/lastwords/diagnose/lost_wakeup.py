@@ -1,4 +1,7 @@
-"""`lost-wakeup`: somebody waits for what is there: a lock that is free, an event that is set, a queue with items."""
+"""`lost-wakeup`: somebody waits for what is there: a lock that is free, an event that is set, a queue with items.
+
+An event loop that sleeps although it has callbacks to call is the same: who gave them to it did not wake it.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,12 @@ from collections.abc import Iterator
 from lastwords.diagnose.actors import Actor, stand
 from lastwords.diagnose.exits import describe_activity
 from lastwords.diagnose.wait_graph import WaitGraph, graph_of
-from lastwords.model import Certainty, Evidence, Finding, Greenlet, Object, Report, Thread, WaitsFor
+from lastwords.model import Certainty, Evidence, Finding, Greenlet, Loop, Object, Report, Thread, WaitsFor
 
 CODE = "lost-wakeup"
 LOCKS = ("lock", "rlock", "semaphore")
 QUEUES = ("Queue", "LifoQueue", "PriorityQueue")  # a class made from one may count in its own way
+FEW = 4
 LONG = 1.0  # seconds that a thread has slept: one that was woken just now has not
 
 EXPLANATION = (
@@ -23,10 +27,20 @@ FIX = (
     "26.9 does); give work of such threads a queue.SimpleQueue of the original module, or the hub's threadpool. With "
     "threads: what was interrupted between setting and notifying (an exception from a signal handler, a fork)."
 )
+LOOP_EXPLANATION = (
+    "The event loop calls what it is given before it sleeps, so this came while it slept, and from elsewhere: another "
+    "thread, mostly, that set a future's result or called call_soon. That wakes nobody; the loop will come to it when "
+    "something else wakes it, or never."
+)
+LOOP_FIX = (
+    "From other threads use loop.call_soon_threadsafe(future.set_result, value), or "
+    "asyncio.run_coroutine_threadsafe(...): only these wake the loop. asyncio.run(debug=True) finds such calls."
+)
 
 
 def diagnose(report: Report) -> Iterator[Finding]:
-    """One finding for each object that is there, and still waited for."""
+    """One finding for each object that is there, and still waited for; and for each loop that sleeps over its work."""
+    yield from _find_loops(report)
     graph = graph_of(report)
     busy = _find_busy(report)
     told: set[str] = set()
@@ -117,3 +131,39 @@ def _describe_quiet(report: Report, actor: Actor) -> Iterator[Evidence]:
     else:
         yield Evidence(text="its hub polls, and has no callback to make")
     yield Evidence(text="no thread of the process runs that might be about to wake it")
+
+
+def _find_loops(report: Report) -> Iterator[Finding]:
+    graph = graph_of(report)
+    for loop in report.loops:
+        thread = graph.actors.by_id.get(loop.thread or "")
+        has_work = loop.ready and not loop.task and not loop.error
+        if has_work and isinstance(thread, Thread) and _polls(thread) and _is_asleep(report, thread):
+            yield _tell_loop(graph, loop, thread)
+
+
+def _polls(thread: Thread) -> bool:
+    return thread.waits_for is not None and thread.waits_for.kind == "io"
+
+
+def _tell_loop(graph: WaitGraph, loop: Loop, thread: Thread) -> Finding:
+    name, process = graph.actors.name(thread.id), graph.actors.process(thread.id)
+    tasks = [one for one in graph.report.tasks if one.loop == loop.id and one.state == "ready"]
+    first = f", among them task {graph.actors.name(tasks[0].id)}'s next step" if tasks else ""
+    about: list[Actor] = [*tasks[:FEW], thread]
+    count = "1 callback" if loop.ready == 1 else f"{loop.ready} callbacks"
+    return Finding(
+        code=CODE,
+        title=f"the event loop of {name} sleeps, and has {count} to call{first}: it was not woken",
+        certainty=_certainty(graph.report, thread),
+        process=process.id if process else None,
+        subjects=[graph.actors.subject(one.id) for one in about],
+        evidence=[
+            stand(thread, f"{name} {describe_activity(thread)}"),
+            Evidence(text="callbacks that the loop has ready to call", value=str(loop.ready), address=loop.address),
+            *(stand(one, f"task {graph.actors.name(one.id)} is ready to go on") for one in tasks[:FEW]),
+            Evidence(text="it has not run for", value=f"{thread.idle_s or 0.0:.1f} s"),
+        ],
+        explanation=LOOP_EXPLANATION,
+        fix=LOOP_FIX,
+    )
