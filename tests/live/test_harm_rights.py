@@ -15,13 +15,13 @@ from typing import Any
 
 import pytest
 
-from harness import Target, running, wait_until
+from harness import Target, name_values, running, wait_until, wait_until_at_rest
 from interpreters import Interpreter
 from lastwords.capture import procfs
 from lastwords.cli import main
 from needs import need
 from nobody import NOBODY, as_nobody
-from stopping import calls, capture, look_nowhere, states
+from stopping import capture, look_nowhere
 
 Start = Callable[..., Target]
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -43,7 +43,7 @@ def attach(pid: int, *options: str, before: Callable[[], None] | None = None) ->
 
 def compare(name: str, text: str, pid: int) -> None:
     golden = GOLDEN / f"{name}.txt"
-    text = text.replace(str(pid), "<pid>").replace(str(NOBODY), "<nobody>")
+    text = name_values(text, pid=pid, nobody=NOBODY)
     if os.environ.get("LASTWORDS_GOLDEN") == "write":
         golden.write_text(text)
     assert text == golden.read_text()
@@ -109,7 +109,7 @@ def test_no_interrupt_leaves_waits_alone(interpreter: Interpreter, start_target:
     from lastwords.capture.stop.live import capture_process  # noqa: PLC0415
 
     target = start_target(interpreter, "stop_waits.py")
-    wait_until(lambda: "epoll_wait" in calls(target.pid) and states(target.pid) == {"S"}, "all wait")
+    wait_until_at_rest(target.pid)
     captured = capture_process(target.pid, look_nowhere, look_nowhere, interrupt=False)
     count = len(captured.threads)
     assert all(one.stood_still and not one.registers and one.sp for one in captured.threads)

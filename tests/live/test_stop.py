@@ -7,13 +7,12 @@ import json
 import os
 import signal
 import sys
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
-from harness import Target, running, wait_until
+from harness import Target, running, wait_until, wait_until_at_rest
 from interpreters import Interpreter
 from lastwords import cpython
 from lastwords.capture import procfs
@@ -22,6 +21,7 @@ from lastwords.capture.captured import KernelThread, StackPointer
 from lastwords.capture.memory import CachedMemory, Memory, ReadError
 from lastwords.capture.stop.holding import Holder
 from lastwords.capture.stop.live import HOLD_SECONDS
+from lastwords.capture.stop.stopper import BUSY_SECONDS
 from lastwords.cpython.interpreter import find_image, open_image
 from lastwords.errors import TargetError
 from lastwords.model import Frame
@@ -34,7 +34,7 @@ few = pytest.mark.interpreters(minors=("2.7", "3.12", "3.15"))
 def waiting(interpreter: Interpreter, start_target: Start) -> tuple[Target, dict[str, int]]:
     """A target whose threads wait, each in its own way, and the idents of these."""
     target = start_target(interpreter, "stop_waits.py")
-    wait_until(lambda: "epoll_wait" in calls(target.pid) and states(target.pid) == {"S"}, "all wait")
+    wait_until_at_rest(target.pid)
     idents = json.loads(target.wait_for("idents ").removeprefix("idents "))
     return target, idents
 
@@ -96,10 +96,18 @@ def test_without_a_stop_it_is_said_who_ran(interpreter: Interpreter, start_targe
     assert captured.method == "not stopped, process_vm_readv"
     assert all(one.stood_still for one in captured.threads)
     busy = start_target(interpreter, "stop_threads.py", "busy", "2")
-    captured = capture(busy.pid, lambda *_: time.sleep(0.05), pause=False)
+    captured = capture(busy.pid, lambda *_: wait_until_two_ran(busy.pid), pause=False)
     ran = [one.tid for one in captured.threads if not one.stood_still]
     assert len(ran) >= 2
     assert captured.problems == [f"{len(ran)} of 3 threads may have run while they were read"]
+
+
+def wait_until_two_ran(pid: int) -> None:
+    """Until two of its threads have had a processor, and have left it, since now."""
+    before = {tid: procfs.read_task_switches(pid, tid) for tid in procfs.read_tasks(pid)}
+    wait_until(
+        lambda: sum(procfs.read_task_switches(pid, tid) > count for tid, count in before.items()) > 1, "two have run"
+    )
 
 
 @few
@@ -150,8 +158,8 @@ def test_whatever_is_raised_meanwhile_lets_it_go(
 
     with pytest.raises(error if isinstance(error, type) else type(error)):
         capture(target.pid, recheck=fail)
-    wait_until(lambda: "t" not in states(target.pid), "it was let go", timeout=0.5)
-    assert tracer(target.pid) == 0
+    assert tracer(target.pid) == 0, "whoever held it has ended"
+    wait_until(lambda: "t" not in states(target.pid), "it was let go")
 
 
 @few
@@ -189,7 +197,7 @@ def test_five_hundred_threads(interpreter: Interpreter, start_target: Start) -> 
     assert all(one.stood_still for one in captured.threads)
     assert captured.problems == []
     assert captured.pause_ms is not None
-    assert captured.pause_ms < 500
+    assert captured.pause_ms < HOLD_SECONDS * 1000
     target.send_line()
     assert target.wait() == 7
 
@@ -268,7 +276,7 @@ def test_a_thread_that_nothing_can_interrupt_costs_no_time() -> None:
         assert not thread.registers
         assert captured.problems == []
         assert captured.pause_ms is not None
-        assert captured.pause_ms < 50
+        assert captured.pause_ms < BUSY_SECONDS * 1000, "it is not waited for as one that will stop"
 
 
 WITHOUT_MAIN = """
@@ -291,9 +299,14 @@ def test_nothing_is_left_behind() -> None:
     with running([sys.executable, "-c", "print('ready', flush=True); input()"]) as target:
         target.wait_for()
         gc.collect()  # what earlier tests left
+        children = read_children()
         fds = set(os.listdir("/proc/self/fd"))  # noqa: PTH208
         for _ in range(3):
             capture(target.pid)
         assert set(os.listdir("/proc/self/fd")) == fds  # noqa: PTH208
-        children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
-        assert children == [str(target.pid)]
+        assert str(target.pid) in children
+        assert read_children() == children
+
+
+def read_children() -> list[str]:
+    return Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()

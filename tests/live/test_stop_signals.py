@@ -24,6 +24,7 @@ CAPTURES = 100  # times three interpreters
 
 PRONE = {"epoll_wait", "rt_sigtimedwait", "recvfrom", "semtimedop", "write"}
 SECONDS = 8.0
+LATE = 5.0  # seconds that a wait may end late on a machine under load; one that began anew ends 7 s late
 
 
 def end_signals(target: Target) -> tuple[int, int]:
@@ -84,11 +85,13 @@ def test_a_signal_on_its_way_is_lost_by_a_careless_stopper_alone(
     assert sent - came == (end in lost)
 
 
-def interrupt_often(interpreter: Interpreter, start_target: Start, seconds: float) -> tuple[int, Outcomes]:
+def interrupt_often(
+    interpreter: Interpreter, start_target: Start, seconds: float, once: bool = False
+) -> tuple[int, Outcomes]:
     """How often a target was captured that waits for so long in each call, and what it says of these calls."""
     target = start_target(interpreter, "stop_interrupted.py", str(seconds))
     wait_until(lambda: states(target.pid) == {"S"} and calls(target.pid) >= PRONE | {"futex", "wait4"}, "all wait")
-    end = time.monotonic() + seconds - 1
+    end = time.monotonic() + (0 if once else seconds - 1)
     captures = 0
     while time.monotonic() < end or not captures:
         captured = capture(target.pid, look_nowhere)
@@ -100,9 +103,9 @@ def interrupt_often(interpreter: Interpreter, start_target: Start, seconds: floa
 @pytest.mark.interpreters(minors=("2.7",))
 def test_no_program_sees_an_interruption(interpreter: Interpreter, start_target: Start) -> None:
     captures, outcomes = interrupt_often(interpreter, start_target, SECONDS)
-    assert captures > 20  # 200 on a machine that does nothing else
+    assert captures > 3  # 200 on a machine that does nothing else
     assert {name: result for name, (result, _) in outcomes.items()} == dict.fromkeys(outcomes, "ok")
-    assert all(SECONDS - 0.1 < seconds < SECONDS + 1.5 for _, seconds in outcomes.values()), outcomes
+    assert all(SECONDS - 0.1 < seconds < SECONDS + LATE for _, seconds in outcomes.values()), outcomes
 
 
 @pytest.mark.interpreters(minors=("2.7",))
@@ -110,7 +113,7 @@ def test_who_interrupts_every_call_is_seen(
     interpreter: Interpreter, start_target: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(holding, "RESTARTED", holding.RESTARTED | PRONE)
-    _, outcomes = interrupt_often(interpreter, start_target, 1.0)
+    _, outcomes = interrupt_often(interpreter, start_target, 4.0, once=True)
     assert {name for name, (result, _) in outcomes.items() if result != "ok"} == PRONE
 
 

@@ -81,8 +81,14 @@ def test_every_wait_is_what_the_target_says(interpreter: Python, start_target: S
     assert len(facts) >= 28
     polls = {"condition timed", "event timed", "queue get timed", "popen wait timed"}  # these run now and then
     wait_until(lambda: not set(say_wrong(facts, by_name(target, facts))) - polls, "all threads wait")
-    wait_until(lambda: not say_wrong(facts, by_name(target, facts)), "those that poll wait, too")
-    waits = by_name(target, facts)
+    looks: list[dict[str, Wait]] = []
+
+    def all_are_right() -> bool:
+        looks.append(by_name(target, facts))
+        return not say_wrong(facts, looks[-1])
+
+    wait_until(all_are_right, "those that poll wait, too")
+    waits = looks[-1]
     assert say_wrong({**facts, "lock with": {**facts["lock with"], "objects": [1]}}, waits).keys() >= {"lock with"}
     assert all(one.certainty == "certain" for one in waits.values())
     assert [one.call for one in look(target)[2] if one.ident is None] == ["pause"]
