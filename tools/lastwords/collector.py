@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import _thread
+import atexit
 import gc
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -19,7 +23,26 @@ def no_collection() -> Iterator[None]:
             gc.enable()
 
 
-def collect_no_more() -> None:
-    """For a process that is about to end: what it has is not looked through once more."""
+def end_at_once(code: int) -> None:
+    """Ends the process where nobody else's thread runs in it; taking it apart piece by piece would take 30 ms.
+
+    It returns where something is left to do: a thread, or an output that does not take what is written, of which the
+    interpreter then says what it says.
+    """
     gc.disable()
-    gc.freeze()
+    gc.freeze()  # what it has is not looked through once more
+    if _thread._count() or not _flush():  # of threads beside this one
+        return
+    atexit._run_exitfuncs()  # what has been registered is done all the same
+    if _flush():
+        os._exit(code)
+
+
+def _flush() -> bool:
+    try:
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:
+                stream.flush()
+    except (OSError, ValueError):
+        return False
+    return True

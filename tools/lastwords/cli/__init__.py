@@ -8,7 +8,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from lastwords.collector import collect_no_more, no_collection
+from lastwords.collector import end_at_once, no_collection
 from lastwords.errors import ExitCode
 
 
@@ -20,7 +20,7 @@ def main(args: Sequence[str] | None = None) -> int:
     if args is not None:
         return _run(list(args))
     code = _run(sys.argv[1:])
-    collect_no_more()
+    end_at_once(code)
     return code
 
 

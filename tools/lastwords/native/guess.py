@@ -8,6 +8,7 @@ lies on it still.
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Callable, Mapping
 from enum import Enum
@@ -154,7 +155,7 @@ class Guesser:
     def _find_call(self, back: int) -> int | None:
         """Where the call instruction before `back` leads: 0 where the code does not tell, None where there is none."""
         code = self._read_code(back - CALL_SIZE, CALL_SIZE)
-        found = self._architecture.calls.search(code)
+        found = re.search(self._architecture.calls, code)
         if found is None:
             return None
         if found[2]:
@@ -162,7 +163,7 @@ class Guesser:
         if not found[1]:
             return 0
         target = back + int(DISTANCE.unpack(found[1])[0]) & MASK
-        jump = self._architecture.jump_by_table.match(self._read_code(target, JUMP_SIZE))
+        jump = re.match(self._architecture.jump_by_table, self._read_code(target, JUMP_SIZE))
         if jump is None:
             return target
         return self._read_table(target + jump.end() + int(DISTANCE.unpack(jump[1])[0]) & MASK)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 
 import msgspec
@@ -35,7 +36,8 @@ def read_prologue(code: bytes, architecture: Architecture) -> Prologue:
     """
     pushed: list[str] = []
     at = 0
-    while (known := architecture.prologue.match(code, at)) and len(pushed) < PUSH_LIMIT:
+    pattern = re.compile(architecture.prologue)
+    while (known := pattern.match(code, at)) and len(pushed) < PUSH_LIMIT:
         at = known.end()
         if push := known[1]:
             pushed.append(architecture.pushed[(push[-1] & 7) + 8 * (len(push) - 1)])

@@ -25,6 +25,7 @@ class Architecture(msgspec.Struct, frozen=True):
     syscall_arguments, call_arguments: the six of a system call, and those of a C function that are integers
     syscall_number: the register that keeps the number of the system call a thread is in; negative: in none
     syscall_result: the register that has its result once it is done
+    restarted, calls, jump_by_table, prologue: patterns, as `re` has them, compiled where they are used
     restarted: code that ends in a system call, its number the group 1 (little-endian)
     thread_pointer: the register from which `pthread_self()` follows
     syscalls: names of the system calls in which threads wait, by number
@@ -48,7 +49,7 @@ class Architecture(msgspec.Struct, frozen=True):
     program_counter: str
     syscall_number: str
     syscall_result: str
-    restarted: re.Pattern[bytes]
+    restarted: bytes
     syscall_arguments: tuple[str, ...]
     call_arguments: tuple[str, ...]
     thread_pointer: str
@@ -60,9 +61,9 @@ class Architecture(msgspec.Struct, frozen=True):
     signal_context: int
     signal_registers: tuple[str, ...]
     thread_exit: bytes
-    calls: re.Pattern[bytes]
-    jump_by_table: re.Pattern[bytes]
-    prologue: re.Pattern[bytes]
+    calls: bytes
+    jump_by_table: bytes
+    prologue: bytes
     pushed: tuple[str, ...]
 
     def ident(self, registers: Registers) -> int | None:
@@ -90,7 +91,7 @@ class Architecture(msgspec.Struct, frozen=True):
 
         The kernel puts that number into the place of the real one when a wait with a time goes on after a stop.
         """
-        found = self.restarted.search(code)
+        found = re.search(self.restarted, code)
         return int.from_bytes(found[1], "little") if found else None
 
 

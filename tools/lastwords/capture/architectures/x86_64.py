@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 from lastwords.capture.architectures import Architecture
 
 X86_64 = Architecture(
@@ -18,7 +16,7 @@ X86_64 = Architecture(
     syscall_number="orig_rax",
     syscall_result="rax",
     # mov $number,%eax; perhaps xor $flags,%sil, as in glibc's futex; syscall
-    restarted=re.compile(rb"\xb8(.{4})(?:\x40\x80\xf6.)?\x0f\x05\Z", re.DOTALL),
+    restarted=rb"(?s)\xb8(.{4})(?:\x40\x80\xf6.)?\x0f\x05\Z",
     syscall_arguments=("rdi", "rsi", "rdx", "r10", "r8", "r9"),
     call_arguments=("rdi", "rsi", "rdx", "rcx", "r8", "r9"),
     thread_pointer="fs_base",
@@ -48,15 +46,17 @@ X86_64 = Architecture(
     ),
     thread_exit=b"\x89\xc7\x31\xc0\xb0\x3c\x0f\x05",  # mov %eax,%edi; xor %eax,%eax; mov $__NR_exit,%al; syscall
     # call to a distance, by a register, by a place in memory
-    calls=re.compile(
-        rb"(?:\xe8(.{4})|\xff\x15(.{4})|\xff[\xd0-\xd7]|\xff[\x10-\x13\x16\x17]|\xff[\x50-\x53\x55-\x57].|"
-        rb"\xff\x54..|\xff[\x90-\x93\x95-\x97].{4}|\xff\x94.{5}|\xff\x14.(?:.{4})?)\Z", re.DOTALL),
-    jump_by_table=re.compile(rb"(?:\xf3\x0f\x1e\xfa)?\xf2?\xff\x25(.{4})", re.DOTALL),
+    calls=(
+        rb"(?s)(?:\xe8(.{4})|\xff\x15(.{4})|\xff[\xd0-\xd7]|\xff[\x10-\x13\x16\x17]|\xff[\x50-\x53\x55-\x57].|"
+        rb"\xff\x54..|\xff[\x90-\x93\x95-\x97].{4}|\xff\x94.{5}|\xff\x14.(?:.{4})?)\Z"
+    ),
+    jump_by_table=rb"(?s)(?:\xf3\x0f\x1e\xfa)?\xf2?\xff\x25(.{4})",
     # push; sub of what the frame takes; endbr64; mov, xor, test between registers; mov of a constant; lea
-    prologue=re.compile(
-        rb"(\x41?[\x50-\x57])|\x48\x83\xec([\x00-\x7f])|\x48\x81\xec(.{4})|\xf3\x0f\x1e\xfa|"
+    prologue=(
+        rb"(?s)(\x41?[\x50-\x57])|\x48\x83\xec([\x00-\x7f])|\x48\x81\xec(.{4})|\xf3\x0f\x1e\xfa|"
         rb"[\x40-\x4f]?[\x31\x85\x89\x8b][\xc0-\xff]|\x41?[\xb8-\xbf].{4}|"
-        rb"[\x48-\x4f]\x8d(?:[\x40-\x43\x45-\x7f].|[\x05\x0d\x15\x1d\x25\x2d\x35\x3d].{4})", re.DOTALL),
+        rb"[\x48-\x4f]\x8d(?:[\x40-\x43\x45-\x7f].|[\x05\x0d\x15\x1d\x25\x2d\x35\x3d].{4})"
+    ),
     pushed=(
         "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15",
     ),

@@ -25,7 +25,7 @@ ANONYMOUS: dict[str, Kind] = {
     "eventpoll": "epoll", "eventfd": "eventfd", "timerfd": "timerfd", "signalfd": "signalfd", "inotify": "inotify",
     "pidfd": "pidfd",
 }  # fmt: skip
-NETWORKED = re.compile(r"(nfs4?|cifs|smb3|fuse(\..*)?|9p|ceph|lustre|afs)")  # where a stat may hang for ever
+NETWORKED = r"(nfs4?|cifs|smb3|fuse(\..*)?|9p|ceph|lustre|afs)"  # where a stat may hang for ever
 EVENTS = {0x1: "read", 0x2: "read out of band", 0x4: "write"}  # errors and hang-ups are always told
 
 
@@ -130,7 +130,7 @@ def _kind_of(target: str, path: Path, filesystem: str | None) -> Kind:
 
 def _is_fifo(path: Path, filesystem: str | None) -> bool:
     """Asks the file itself, where that cannot hang."""
-    if filesystem is None or NETWORKED.fullmatch(filesystem):
+    if filesystem is None or re.fullmatch(NETWORKED, filesystem):
         return False
     try:
         return stat.S_ISFIFO(path.stat().st_mode)
@@ -150,12 +150,12 @@ def _find_filesystem(directory: Path, mount: str) -> str | None:
     return found.group(1) if found else None
 
 
-_WATCHED = re.compile(r"tfd:\s*(\d+)\s+events:\s*([0-9a-f]+)(?:.*\bino:\s*([0-9a-f]+))?")
+_WATCHED = r"tfd:\s*(\d+)\s+events:\s*([0-9a-f]+)(?:.*\bino:\s*([0-9a-f]+))?"
 
 
 def _read_watched(pid: int, lines: list[str], proc: Path) -> list[Watched]:
     """The `tfd` lines (fs/eventpoll.c, ep_show_fdinfo); by inode they tell whether the number is still the same."""
-    found = [match for line in lines if (match := _WATCHED.match(line))]
+    found = [match for line in lines if (match := re.match(_WATCHED, line))]
     watched = []
     for match in found:
         fd, events, inode = int(match[1]), int(match[2], 16), _int(match[3], 16)
@@ -199,7 +199,7 @@ def name_descriptor(one: DescriptorFacts) -> str:
     if one.kind == "socket":
         return _name_socket(one.socket)
     if one.kind in ("file", "fifo"):
-        where = f" on {one.filesystem}" if one.filesystem and NETWORKED.fullmatch(one.filesystem) else ""
+        where = f" on {one.filesystem}" if one.filesystem and re.fullmatch(NETWORKED, one.filesystem) else ""
         return f"the {'FIFO' if one.kind == 'fifo' else 'file'} {one.target}{where}"
     if one.kind == "terminal":
         return f"the terminal {one.target}"

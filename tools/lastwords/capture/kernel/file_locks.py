@@ -14,7 +14,7 @@ import msgspec
 from lastwords.capture.procfs import PROC
 
 LIMIT = 8 << 20
-_LINE = re.compile(
+_LINE = (
     r"(?P<number>\d+):\s*(?P<arrow>(?:->\s*)?)(?P<kind>\S+)\s+\S+\s+(?P<mode>\S+)\s+(?P<pid>-?\d+)"
     r" [0-9a-f]+:[0-9a-f]+:(?P<inode>\d+) .*"
 )
@@ -38,7 +38,7 @@ def read_locks(proc: Path = PROC) -> list[FileLock]:
             lines = file.read(LIMIT).splitlines()
     except OSError:
         return []
-    return [_parse(found) for line in lines if (found := _LINE.fullmatch(line))]
+    return [_parse(found) for line in lines if (found := re.fullmatch(_LINE, line))]
 
 
 def _parse(found: re.Match[str]) -> FileLock:

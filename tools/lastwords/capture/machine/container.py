@@ -16,13 +16,13 @@ MANAGER = "run/systemd/container"  # systemd writes the name of the container's 
 KINDS = {"systemd-nspawn": "systemd-nspawn", "lxc": "LXC", "docker": "Docker", "podman": "Podman", "oci": "Podman"}
 # /proc/PID/cgroup: "0::/system.slice/docker-<64 hex>.scope", "9:pids:/kubepods/burstable/pod<uid>/<64 hex>"
 CGROUPS = {
-    "Kubernetes": re.compile(r"kubepods[-./].*"),
-    "Docker": re.compile(r"docker[-/][0-9a-f]{64}"),  # and not docker.service
-    "Podman": re.compile(r"libpod-[0-9a-f]{64}"),
-    "LXC": re.compile(r"/lxc(\.payload)?[./]"),
-    "containerd": re.compile(r"containerd-[0-9a-f]{64}"),
+    "Kubernetes": r"kubepods[-./].*",
+    "Docker": r"docker[-/][0-9a-f]{64}",  # and not docker.service
+    "Podman": r"libpod-[0-9a-f]{64}",
+    "LXC": r"/lxc(\.payload)?[./]",
+    "containerd": r"containerd-[0-9a-f]{64}",
 }
-_IDENTITY = re.compile(r"[0-9a-f]{64}")
+_IDENTITY = r"[0-9a-f]{64}"
 
 
 class Container(msgspec.Struct, frozen=True):
@@ -72,9 +72,9 @@ def _find_variable(proc: Path) -> Container | None:
 
 def _find_group(groups: str, file: Path) -> Container | None:
     for kind, pattern in CGROUPS.items():
-        found = pattern.search(groups)
+        found = re.search(pattern, groups)
         if found is not None:
-            identity = _IDENTITY.findall(found[0])
+            identity = re.findall(_IDENTITY, found[0])
             return Container(kind, str(file), identity[-1][:12] if identity else None)
     return None
 

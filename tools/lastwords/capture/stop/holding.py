@@ -34,6 +34,12 @@ RESTARTED = frozenset(
 )  # fmt: skip
 READS = frozenset({"read"})  # is carried on too, on what stopper.RESTARTING_FILES names
 
+# A file that is run is compiled each time; this takes what was compiled when it was imported, if that is still good.
+START = """\
+import sys, _frozen_importlib_external as own
+exec(own.SourceFileLoader(__name__, sys.argv[1]).get_code(__name__))
+"""
+
 READY_SECONDS = 15.0  # to start a Python on a machine under load
 ANSWER_SECONDS = stopper.KILL_SECONDS + 1.0
 PIPE_SIZE = 1 << 20  # the registers of 4,000 threads: the stopper must not wait for us
@@ -73,7 +79,7 @@ class Holder:
 
     def __init__(self, *, interrupt: bool = True) -> None:
         self.interrupt = interrupt
-        command = [sys.executable, "-I", "-S", "-B", str(Path(stopper.__file__).resolve())]
+        command = [sys.executable, "-I", "-S", "-B", "-c", START, str(Path(stopper.__file__).resolve())]
         try:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0,

@@ -27,13 +27,15 @@ import gc
 import marshal
 import os
 import select
-import signal
 import sys
 import time
 
 TYPE_CHECKING = False  # typing's own takes longer to import than all of this
 if TYPE_CHECKING:
+    import signal
     from typing import Any, NoReturn
+else:  # what makes enums of these names takes as long to import as all else here
+    import _signal as signal
 
 SEIZE, INTERRUPT, GETREGSET, DETACH = 0x4206, 0x4207, 0x4204, 17  # linux/ptrace.h
 NT_PRSTATUS, NT_PRFPREG = 1, 2
