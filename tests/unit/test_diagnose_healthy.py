@@ -112,12 +112,14 @@ def test_who_waits_so_before_the_exit(code: str, scene: Scene) -> None:
     assert code in judge(scene)
 
 
-def test_a_child_that_has_ended_meanwhile_changes_nothing() -> None:
+def test_a_child_that_has_ended_or_just_begun_changes_nothing() -> None:
     """Of a process of a tree that is gone when its turn comes there is a moment, and nobody in it."""
     scene = Scene()
     scene.waits(scene.thread("MainThread"), None, "sleep", has_timeout=True)
     ended = Moment(id="moment-2", process="process-8", reason="attach", capture=Capture(method="test"))
     scene.report.moments.append(ended)
     assert judge(scene) == ["healthy"]
-    scene.thread("sh", moment="moment-2")  # it is there, and nobody knows what it does
+    child = scene.thread("sh", moment="moment-2")  # it is there, and nobody knows what it does
     assert judge(scene) == []
+    child.idle_s = 0.1  # as one that has just been started
+    assert judge(scene) == ["healthy"]

@@ -26,8 +26,9 @@ def diagnose(report: Report) -> Iterator[Finding]:
     mains = [thread for thread in report.threads if thread.is_main]
     if any(one.exit or one.halt for one in report.processes):  # a core of what a signal ended; what nobody lets run
         return
-    if not mains or {thread.moment for thread in mains} != {thread.moment for thread in report.threads}:
-        return  # of a process of a tree that has ended meanwhile there are no threads
+    seen = {thread.moment for thread in mains}  # of a process of a tree that has ended meanwhile there are no threads
+    if not mains or not all(thread.moment in seen or _has_run(thread) for thread in report.threads):
+        return
     ends = [graph.actors.by_id.get(graph.chain(main.id).end) for main in mains]
     fine = [end for end in ends if end is not None and _is_idle(graph, end)]
     if len(fine) == len(mains):
@@ -59,11 +60,15 @@ def _past_hub(graph: WaitGraph, end: Actor) -> Actor:
 
 def _is_idle(graph: WaitGraph, end: Actor) -> bool:
     wait = end.waits_for
-    if isinstance(end, Thread) and (end.state == "running" or (end.idle_s is not None and end.idle_s < LONG)):
+    if isinstance(end, Thread) and _has_run(end):
         return True  # even if parts of its stack are missing: it ran on while it was read
     if end.error:
         return False
     return not wait or wait.kind in IDLE or wait.has_timeout or wait.serves is True or _is_next(graph, end)
+
+
+def _has_run(thread: Thread) -> bool:
+    return thread.state == "running" or (thread.idle_s is not None and thread.idle_s < LONG)
 
 
 def _is_next(graph: WaitGraph, end: Actor) -> bool:

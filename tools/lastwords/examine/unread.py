@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from lastwords.capture.captured import KernelThread
 from lastwords.capture.kernel.facts import Facts
+from lastwords.capture.kernel.scheduler import Slept, read_slept
 from lastwords.capture.kernel.syscall_waits import describe_syscall_wait
 from lastwords.capture.memory import Range, ReadError
 from lastwords.capture.procfs import ProcessGoneError
@@ -37,7 +38,9 @@ def add_unread(report: Report, number: int, process: Process, facts: Facts, why:
     report.processes.append(process)
     report.moments.append(moment)
     entities = Entities(report, moment, [])
-    report.threads += [_make_thread(entities, found, facts) for found in _read_threads(facts)]
+    threads = _read_threads(facts)
+    slept = read_slept(facts.pid, [one.tid for one in threads], facts.proc)
+    report.threads += [_make_thread(entities, found, facts, slept.get(found.tid)) for found in threads]
 
 
 def _read_threads(facts: Facts) -> list[KernelThread]:
@@ -47,8 +50,9 @@ def _read_threads(facts: Facts) -> list[KernelThread]:
         return []
 
 
-def _make_thread(entities: Entities, found: KernelThread, facts: Facts) -> Thread:
+def _make_thread(entities: Entities, found: KernelThread, facts: Facts, slept: Slept | None) -> Thread:
     thread = make_bare_thread(entities, found)
+    thread.idle_s = slept.seconds if slept else None
     wait = describe_syscall_wait(found, _NoMemory(), facts)
     if wait is not None:
         kind = "unknown" if wait.kind == "futex" else wait.kind
