@@ -11,7 +11,7 @@ import pytest
 from deep.greenlets import Facts, compare, measure
 from dumps import gdb_core
 from environments import Environment, EnvironmentFailedError, environment_for, other_gevent_for
-from harness import TARGETS, running
+from harness import TARGETS, running, wait_until_at_rest
 from interpreters import Interpreter
 from lastwords.capture import procfs
 from lastwords.capture.snapshot.write import write_snapshot
@@ -54,6 +54,7 @@ def plain(release: str, environment: Environment) -> Iterator[Facts]:
     with running(command, env=environment.env) as target:
         facts = json.loads(target.wait_for("facts ").removeprefix("facts "))
         target.wait_for("ready")
+        wait_until_at_rest(target.pid, facts["pid"])
         yield facts
 
 
