@@ -57,7 +57,7 @@ def want(own, other, mine, others):
 
 def deadlock():
     threads = [start(want, first, second, both[0], both[1]), start(want, second, first, both[1], both[0])]
-    say("ready")
+    say("ready %d" % os.getpid())
     for thread in threads:
         thread.join()
 
@@ -67,7 +67,7 @@ def children():
     if pid == 0:
         first.acquire()
         start(first.acquire)
-        say("ready")
+        say("ready %d %d" % (os.getppid(), os.getpid()))
         return
     os.waitpid(pid, 0)
 
