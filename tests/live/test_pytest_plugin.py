@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import lastwords
-from harness import Target, clean_environment
+from harness import Target, clean_environment, wait_until_at_rest
 from interpreters import CHECKOUT, Interpreter
 
 TESTS = """\
@@ -104,6 +104,7 @@ def test_a_table_that_cannot_be_read_is_pytests_usage_error(project: Path) -> No
 
 def test_names_of_tests_are_read_from_outside(interpreter: Interpreter, start_target: Callable[..., Target]) -> None:
     target = start_target(interpreter, "under_pytest.py")
+    wait_until_at_rest(target.pid)
     report = lastwords.attach(target.pid)
     assert report.moments[0].test == "tests/test_x.py::test_y[1-a b] (call)"
     assert {one.name: one.test for one in report.threads} == {

@@ -169,14 +169,14 @@ def test_a_build_that_the_table_does_not_fit_is_read_by_its_dwarf(
 
 
 def test_a_forked_child_opens_fast(interpreter: Python, start_target: Start) -> None:
-    """The goal is 2 ms; the bound is for a machine under load."""
+    """The goal is 2 ms; the bound, of processor time, is for one that others use too."""
     target = start_target(interpreter, "reader_describes.py", "3")
     cpython.open_process(target.pid)
     times = []
     for _ in range(5):
-        start = time.perf_counter()
+        start = time.process_time()
         cpython.open_process(target.pid)
-        times.append(time.perf_counter() - start)
+        times.append(time.process_time() - start)
     assert min(times) < 0.005
 
 

@@ -75,10 +75,15 @@ def describe_thread(thread):
     return [thread.name, type(thread).__module__ + "." + type(thread).__name__, thread.ident, thread.daemon]
 
 
+def is_blocked(frame):
+    """At the line of `block`, and not before it: there, too, another thread may get its turn."""
+    return frame.f_code is block.__code__ and frame.f_lineno > block.__code__.co_firstlineno
+
+
 def tell():
     """In a thread of its own: once the others block."""
     me = threading.current_thread().ident
-    while any(sys._current_frames()[ident].f_code is not block.__code__ for ident in idents):
+    while not all(is_blocked(sys._current_frames()[ident]) for ident in idents):
         pass
     facts["stacks"] = {str(i): describe_frames(f) for i, f in sys._current_frames().items() if i != me}
     facts["active"] = {str(key): describe_thread(thread) for key, thread in threading._active.items()}
