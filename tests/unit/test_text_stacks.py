@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from lastwords.model import Capture, Frame, Moment, Process, Report, Thread, Tool
-from lastwords.report.layout import Native
+from lastwords.report.layout import Native, Page
+from lastwords.report.stacks import format_frame
 from lastwords.report.text import format_report
 
 LIBRARY = "/opt/lib/libpython3.11.so.1.0"
@@ -116,3 +117,11 @@ def test_deep_recursion_is_cut_unless_all_is_asked_for() -> None:
     deep = [Frame(kind="python", function="f", file="app.py", line=1)] * 100
     assert lines_of(report_of(thread(deep)))[-1] == "    ... and 40 outer frames, first"
     assert len(lines_of(report_of(thread(deep)), "all")) == 100
+
+
+def test_a_long_name_of_an_extension_keeps_to_the_width() -> None:
+    library = "/x/_gevent_c_greenlet_primitives.cpython-311-x86_64-linux-gnu.so"
+    name = "__pyx_pw_6gevent_29_gevent_c_greenlet_primitives_25SwitchOut"
+    frame = Frame(kind="native", function=name, library=library)
+    assert list(format_frame(Page(), frame)) == [f"    C: {name}", "      (_gevent_c_greenlet_primitives.so)"]
+    assert list(format_frame(Page(details=True), frame)) == [f"    C: {name} ({library[3:]})"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import PurePath
 
@@ -14,6 +15,7 @@ MOST_FRAMES = 60
 FILE = '    File "'
 LONGEST_LOCAL = 200
 LONGEST_NAME = 60  # of a C++ function
+ABI_TAG = re.compile(r"\.(cpython-\w[\w-]*|abi3)(?=\.so$)")
 
 
 def format_stack(page: Page, frames: Sequence[Frame]) -> Iterator[str]:
@@ -41,7 +43,8 @@ def count_folded(page: Page, frames: Sequence[Frame]) -> int:
 def format_frame(page: Page, frame: Frame) -> Iterator[str]:
     """One frame of either kind."""
     if frame.kind == "native":
-        yield clean(f"    C: {describe_native(page, frame)}")
+        text = f"C: {describe_native(page, frame)}"
+        yield from [clean(f"    {text}")] if page.details else page.wrap(text, "    ", hanging="      ")
         return
     yield from format_line(page, frame)
     for name, value in (frame.locals or {}).items():
@@ -62,6 +65,7 @@ def format_line(page: Page, frame: Frame) -> Iterator[str]:
 def describe_native(page: Page, frame: Frame) -> str:
     """`list_sort (listobject.c:2471)`, `sem_clockwait (libc.so.6)`, `_queue.so+0x1a2b`, `0x7f12 (no file)`."""
     library = PurePath(frame.library).name if frame.library else "no file"
+    library = library if page.details else ABI_TAG.sub("", library)
     line = f":{frame.line}" if frame.line else ""
     place = f"{PurePath(frame.file).name}{line}" if frame.file else library
     name = frame.function if page.details else shorten_name(frame.function or "")
