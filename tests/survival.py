@@ -20,8 +20,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
-HUNG_SECONDS = 40.0
-END_SECONDS = 30.0
+HUNG_SECONDS = 100.0
+END_SECONDS = 60.0
 COMMS = {"gdb": "gdb", "keeper": "lastwords-keep"}
 
 

@@ -144,8 +144,11 @@ def test_the_shutdown_is_traced_with_what_it_waited_for(
         "import threading, time\n"
         "main = threading.current_thread()\n"
         "def work():\n"
-        "    while main.is_alive(): time.sleep(0.001)\n"  # until the shutdown has marked it as ended
-        "    time.sleep(0.2)\n"
+        "    looks = [0]\n"
+        "    while main.is_alive() or looks[-3:] != 3 * looks[-1:]:\n"  # until the shutdown sleeps in its last call
+        "        looks.append([one for one in open('/proc/self/status') if 'State' in one or 'ctxt' in one])\n"
+        "        time.sleep(0.005)\n"
+        "    time.sleep(0.1)\n"
         "threading.Thread(target=work).start()"
     )
     with spoken(gevent_environment, "-c", program) as (said, code):

@@ -20,6 +20,7 @@ from survival import Outcome, Trial, in_arena
 KILLS = int(os.environ.get("LASTWORDS_KILLS", "10"))
 SEED = int(os.environ.get("LASTWORDS_SEED", "7"))
 PATIENCE = 2
+LONG = 100  # rounds of the program: it is far from its end when the harm comes, and then quick, unwatched
 
 
 def chosen() -> list[Interpreter]:
@@ -63,14 +64,17 @@ def test_kill(python: Interpreter) -> None:
     """SIGKILL to lastwords at any instant from its start to its end."""
     [whole] = in_arena([Trial(command(python), 0.0, [])])
     instants = random.Random(f"{SEED} {python.name}")
-    delays = [instants.uniform(0.0, whole.seconds) for _ in range(KILLS)]
-    outcomes = hold([Trial(command(python), delay, [("lastwords", signal.SIGKILL)]) for delay in delays])
-    assert sum(outcome.phase == "running" for outcome in outcomes) >= KILLS // 5, "most instants met no program"
+    delays = [instants.uniform(0.0, whole.seconds) for _ in range(KILLS - 1)]
+    kill: list[tuple[str, int]] = [("lastwords", signal.SIGKILL)]
+    outcomes = hold(
+        [Trial(command(python), 0.0, kill, running=True), *(Trial(command(python), at, kill) for at in delays)]
+    )
+    assert outcomes[0].phase == "running"
 
 
 def signals_to_gdb(*numbers: signal.Signals) -> list[Trial]:
     instants = random.Random(SEED)
-    program = command(chosen()[-1], 40)
+    program = command(chosen()[-1], LONG)
     return [Trial(program, instants.uniform(0.0, 0.5), [("gdb", number)], running=True) for number in numbers]
 
 
@@ -104,7 +108,7 @@ def test_frozen(victim: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LASTWORDS_PATIENCE", str(PATIENCE))
     python = chosen()[-1]
     [outcome] = hold(
-        [Trial(command(python, 40), 0.2, [(victim, signal.SIGSTOP)], True, after=[(victim, signal.SIGCONT)])]
+        [Trial(command(python, LONG), 0.2, [(victim, signal.SIGSTOP)], True, after=[(victim, signal.SIGCONT)])]
     )
     assert outcome.lastwords == 7
     assert "ran unwatched" in outcome.stderr
@@ -114,7 +118,8 @@ def test_terminated() -> None:
     """SIGTERM to lastwords is the program's, at any instant; nothing is left."""
     instants = random.Random(SEED)
     trials = [
-        Trial(command(chosen()[-1], 40), instants.uniform(0.0, 1.5), [("lastwords", signal.SIGTERM)]) for _ in range(6)
+        Trial(command(chosen()[-1], LONG), instants.uniform(0.0, 1.5), [("lastwords", signal.SIGTERM)])
+        for _ in range(6)
     ]
     outcomes = in_arena(trials)
     print(table(trials, outcomes))
