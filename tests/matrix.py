@@ -26,7 +26,7 @@ import pytest
 
 import lastwords
 from dumps import GCORE, gdb_core, kernel_core
-from harness import TARGETS, Target, running, wait_until
+from harness import TARGETS, Target, running, wait_until_at_rest
 from interpreters import Interpreter, find_interpreters, find_pypy
 from lastwords.capture import procfs
 from lastwords.errors import LastwordsError, TargetError
@@ -85,20 +85,11 @@ def examine(python: Path, *, is_read: bool = True) -> dict[str, str]:
 def ask(target: Target) -> Facts:
     """What the target says of itself, when all its threads wait again."""
     target.wait_for()
-    wait_until_asleep(target.pid)
+    wait_until_at_rest(target.pid)
     target.send_line()
     facts = json.loads(target.wait_for("facts ").removeprefix("facts "))
-    wait_until_asleep(target.pid)
+    wait_until_at_rest(target.pid)
     return dict(facts)
-
-
-def wait_until_asleep(pid: int) -> None:
-    """Until each thread is in a system call, and in the same one when it is looked at again."""
-
-    def looks() -> list[str]:
-        return [procfs.read_text(pid, f"task/{tid}/syscall") for tid in procfs.read_tasks(pid)]
-
-    wait_until(lambda: (seen := looks()) == looks() and "running\n" not in seen, f"the threads of {pid} wait")
 
 
 def read_live(target: Target, _: Path) -> Report:
