@@ -3,66 +3,55 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
+from deep.greenlet_relations import Facts, compare_relations
 from environments import Environment
-from harness import TARGETS, Target, running, wait_until
+from harness import TARGETS, running
 from lastwords.examine import Options, attach_process
 from lastwords.frames import python_frames
 from lastwords.model import Greenlet, Report
 
-Facts = dict[str, Any]
+AT_ONCE = 25  # programs in one process
 
 
 @dataclass
 class MeasuredGreenlets:
-    """What came of some programs: how many, how many greenlets and frames in all, and what was read wrongly."""
+    """What came of some programs: how many, how many greenlets, frames, waits, holds in all; what was read wrongly."""
 
     interpreter: str
     programs: int = 0
     greenlets: int = 0
     frames: int = 0
+    waits: Counter[str] = field(default_factory=Counter)
+    holds: int = 0
     failures: list[str] = field(default_factory=list)
 
 
 def measure(name: str, environment: Environment, seeds: range, options: Options) -> MeasuredGreenlets:
-    """These programs, one after another in one process of the interpreter of that name."""
+    """These programs, some at once in one process of the interpreter of that name."""
     measured = MeasuredGreenlets(name)
-    command: list[str | Path] = [environment.python, TARGETS / "greenlets_generated.py"]
-    with running(command, env=environment.env) as target:
-        for seed in seeds:
-            facts = run_program(target, seed, measured.programs)
-            report = attach_process(target.pid, options)
-            measured.programs += 1
-            measured.greenlets += len(facts["greenlets"])
-            measured.frames += sum(len(fact["stack"]) for fact in facts["greenlets"])
-            measured.failures += [f"seed {seed}: {one}" for one in compare(report, facts)]
+    for first in range(0, len(seeds), AT_ONCE):
+        _measure_some(measured, environment, seeds[first : first + AT_ONCE], options)
     return measured
 
 
-def run_program(target: Target, seed: int, number: int) -> Facts:
-    """Have the target run one more program; what it says of its greenlets, when it stands."""
-    target.send_line(str(seed))
-    said = wait_for_lines(target, "facts ", number + 1)
-    wait_for_lines(target, "ready", number + 1)
-    facts: Facts = json.loads(said.removeprefix("facts "))
-    return facts
-
-
-def wait_for_lines(target: Target, beginning: str, count: int) -> str:
-    """The last of `count` lines that begin so."""
-
-    def find() -> list[str]:
-        whole = target.stdout.text.rpartition("\n")[0]
-        return [line for line in whole.splitlines() if line.startswith(beginning)]
-
-    wait_until(lambda: len(find()) >= count or target.process.poll() is not None, f"{count} lines {beginning!r}")
-    lines = find()
-    assert len(lines) >= count, target.describe()
-    return lines[count - 1]
+def _measure_some(measured: MeasuredGreenlets, environment: Environment, seeds: range, options: Options) -> None:
+    command: list[str | Path] = [environment.python, TARGETS / "greenlets_generated.py", *map(str, seeds)]
+    with running(command, env=environment.env) as target:
+        facts: Facts = json.loads(target.wait_for("facts ").removeprefix("facts "))
+        target.wait_for("ready")
+        report = attach_process(facts["pid"], options)
+    measured.programs += len(seeds)
+    measured.greenlets += len(facts["greenlets"])
+    measured.frames += sum(len(fact["stack"]) for fact in facts["greenlets"])
+    measured.waits.update(fact["kind"] for fact in facts["waits"].values())
+    measured.holds += len(facts["holds"])
+    known = [*compare(report, facts), *compare_relations(report, facts), *report.moments[0].capture.problems]
+    measured.failures += [f"seeds {seeds[0]} to {seeds[-1]}: {one}" for one in known]
 
 
 def compare(report: Report, facts: Facts) -> list[str]:
@@ -92,6 +81,8 @@ def compare_one(report: Report, found: Greenlet, fact: Facts, facts: Facts) -> I
     for what, (is_there, should_be) in pairs.items():
         if is_there != should_be:
             yield f"{what} of {fact['type']} at {fact['address']:#x} is {is_there!r}, not {should_be!r}"
+    if found.waits_for is not None and str(found.address) not in facts["waits"] and not is_by_hand(fact, found, facts):
+        yield f"{found.address:#x} waits for {found.waits_for}, which it does not say"
     if found.state == "suspended":
         stack = [[frame.function, frame.file, frame.line] for frame in python_frames(found.stack)]
         for number, (one, other) in enumerate(zip(stack, fact["stack"], strict=False)):
@@ -101,13 +92,15 @@ def compare_one(report: Report, found: Greenlet, fact: Facts, facts: Facts) -> I
             yield f"stack of {fact['address']:#x} has {len(stack)} frames, not {len(fact['stack'])}"
 
 
+def is_by_hand(fact: Facts, found: Greenlet, facts: Facts) -> bool:
+    """Whether it is said to be suspended, and to wait for nothing but that somebody switches to it."""
+    is_open = state_of(fact, facts) == "suspended" and facts["gevent"] and not fact["is_hub"]
+    return is_open and found.waits_for is not None and found.waits_for.kind == "unknown"
+
+
 def state_of(fact: Facts, facts: Facts) -> str:
-    """A main greenlet of another thread runs there; of a thread that a fork did not take along nothing runs."""
+    """Without a frame it runs in another thread; of a thread that a fork did not take along nothing runs."""
     if fact["dead"] or not fact["started"]:
         return "dead" if fact["dead"] else "unstarted"
-    is_other_main = (
-        fact["is_main"]
-        and str(fact["main"]) in facts["threads"]
-        and not any(one["running"] and one["main"] == fact["main"] for one in facts["greenlets"])
-    )
-    return "running" if fact["running"] or is_other_main else "suspended"
+    is_elsewhere = fact["elsewhere"] and str(fact["main"]) in facts["threads"]
+    return "running" if fact["running"] or is_elsewhere else "suspended"

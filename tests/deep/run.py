@@ -1,7 +1,7 @@
 """`make test-deep`: correctness, measured at length. What came of it is in .cache/deep/report.json.
 
 python -m deep.run                               everything, seed drawn and printed
-python -m deep.run --seed 7 --only programs      again what seed 7 did; programs, greenlets, busy, memory, cores
+python -m deep.run --seed 7 --only programs      again what seed 7 did; or greenlets, verdicts, busy, memory, cores
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from deep.damage import RECORDED, record
 from deep.fuzz import Fuzzed, fuzz_in_workers
 from deep.greenlets import MeasuredGreenlets, measure
 from deep.measure import Measured, Measurement
+from deep.verdicts import MeasuredVerdicts, measure_kinds
 from environments import environment_for, gevent_for, hunter_for
 from interpreters import CHECKOUT, Interpreter, find_interpreters
 from lastwords.examine import Options
@@ -29,7 +30,7 @@ from lastwords.examine import Options
 OUTPUT = CHECKOUT / ".cache" / "deep"
 PROGRAMS, ATTACHES, CASES = 1000, 1000, 100_000
 WORKERS = os.cpu_count() or 1
-AnyMeasured = Measured | MeasuredGreenlets | Busy | Fuzzed
+AnyMeasured = Measured | MeasuredGreenlets | MeasuredVerdicts | Busy | Fuzzed
 Part = Callable[[argparse.Namespace, list[Interpreter]], Sequence[AnyMeasured]]
 
 
@@ -62,6 +63,20 @@ def _measure_greenlets(python: Interpreter, seed: int, count: int) -> MeasuredGr
     print_line(
         f"{python.name}: {measured.programs} programs of greenlets, {measured.greenlets} greenlets,"
         f" {measured.frames} frames, {len(measured.failures)} failures"
+    )
+    return measured
+
+
+def measure_verdicts(arguments: argparse.Namespace, pythons: list[Interpreter]) -> Sequence[AnyMeasured]:
+    """Generated programs of waits, and what is found wrong with them, per interpreter; some at once, as they sleep."""
+    return [_judge(one, arguments.seed, arguments.programs) for one in pythons]
+
+
+def _judge(python: Interpreter, seed: int, count: int) -> MeasuredVerdicts:
+    measured = measure_kinds(python, seed, count)
+    print_line(
+        f"{python.name}: {measured.programs} programs of waits {dict(measured.shapes)},"
+        f" {len(measured.failures)} failures"
     )
     return measured
 
@@ -113,8 +128,8 @@ def measure_cores(arguments: argparse.Namespace, pythons: list[Interpreter]) -> 
 
 
 PARTS: dict[str, Part] = {
-    "programs": measure_programs, "greenlets": measure_greenlets, "busy": measure_busy, "memory": measure_memory,
-    "cores": measure_cores,
+    "programs": measure_programs, "greenlets": measure_greenlets, "verdicts": measure_verdicts, "busy": measure_busy,
+    "memory": measure_memory, "cores": measure_cores,
 }  # fmt: skip
 
 

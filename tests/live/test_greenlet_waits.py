@@ -6,21 +6,19 @@ import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from deep.greenlet_relations import Facts, compare_relations
 from environments import Environment, EnvironmentFailedError, environment_for, gevent_for, other_gevent_for
 from harness import TARGETS, running
 from interpreters import Interpreter
 from lastwords.examine import Options, attach_process
-from lastwords.model import Greenlet, Report
+from lastwords.model import Greenlet
 from needs import lack
 
-Facts = dict[str, Any]
 WITHOUT_C = Options(native=False)
 AHEAD = 1000.0  # seconds: the program's
-CLOSE = 0.5  # seconds between the clock that a loop looked at last and ours
 # gevent's other loops: libuv, and libev by way of CFFI
 LOOPS = {"libuv": "libuv-cffi", "libev": "libev-cffi"}
 CRASHES = ("3.7",)  # gevent 1.4.0 crashes with the greenlet that is beside it there: it was built for an older one
@@ -70,7 +68,7 @@ def facts(way: str, environment: Environment) -> Iterator[Facts]:
 
 def test_every_wait_is_as_the_program_says(way: str, facts: Facts) -> None:
     report = attach_process(facts["pid"], WITHOUT_C)
-    assert list(compare(report, facts)) == []
+    assert list(compare_relations(report, facts)) == []
     assert report.moments[0].capture.problems == []
     [hub] = report.hubs
     assert (hub.state, hub.complete, hub.others) == ("polling", True, facts["others"])
@@ -87,7 +85,7 @@ def test_the_same_of_loops_by_way_of_cffi(way: str, facts: Facts) -> None:
     report = attach_process(facts["pid"], WITHOUT_C)
     [hub] = report.hubs
     assert LOOPS[way.split()[1]].removesuffix("-cffi") in (hub.loop or "")
-    assert list(compare(report, facts)) == []
+    assert list(compare_relations(report, facts)) == []
     assert (hub.state, hub.complete, hub.others) == ("polling", True, facts["others"])
     assert hub.signals == ([] if "patched" in way else ["SIGUSR2"])
     timed = sum(wait["timed"] for wait in facts["waits"].values())
@@ -109,66 +107,6 @@ def test_a_reader_that_is_wrong_is_found_out(facts: Facts) -> None:
         else:
             setattr(wait, change, "hub" if change == "kind" else "moment-1-object-1")
     report.edges = [edge for edge in report.edges if edge.kind != "holds"]
-    found = "\n".join(compare(report, facts))
+    found = "\n".join(compare_relations(report, facts))
     for what in ("target", "until", "kind", "holds"):
         assert what in found, found
-
-
-def compare(report: Report, facts: Facts) -> Iterator[str]:
-    """What is not as the program says."""
-    greenlets = {one.address: one for one in report.greenlets}
-    for key, truth in facts["waits"].items():
-        greenlet = greenlets.get(int(key))
-        if greenlet is None or greenlet.waits_for is None:
-            yield f"{int(key):#x} waits for {truth}: not told"
-        else:
-            yield from (f"{int(key):#x}: {what}" for what in _compare_wait(report, greenlet, truth))
-    yield from _compare_holds(report, facts)
-
-
-def find_addresses(report: Report) -> dict[str, int | None]:
-    """Of its objects and greenlets, by their ids."""
-    return {**{one.id: one.address for one in report.objects}, **{one.id: one.address for one in report.greenlets}}
-
-
-def is_within(since: tuple[float, float], at: float) -> bool:
-    """Whether it was after the program's start, and before it said that all wait."""
-    return since[0] - CLOSE <= at <= since[1] + CLOSE
-
-
-def _compare_wait(report: Report, greenlet: Greenlet, truth: Facts) -> Iterator[str]:
-    wait = greenlet.waits_for
-    assert wait is not None
-    addresses = find_addresses(report)
-    if wait.kind != truth["kind"]:
-        yield f"kind {wait.kind}, not {truth['kind']} ({wait.detail})"
-    target = addresses.get(wait.target or "")
-    wanted = truth["target"] if isinstance(truth["target"], list) else [truth["target"]]
-    if (
-        target not in wanted
-        and not (target and wanted == ["some"])
-        and not (wait.target is None and wait.certainty != "certain")
-    ):
-        yield f"target {target}, not {wanted} ({wait.kind}, {wait.detail})"
-    if wait.has_timeout != truth["timed"]:
-        yield f"timeout {wait.has_timeout}, not {truth['timed']} ({wait.kind}, {wait.detail})"
-    if truth.get("seconds") and not is_within(truth["since"], (wait.until or 0) - truth["seconds"]):
-        yield f"until {wait.until}, not in {truth['seconds']} s"
-    if "fd" in truth and f"to {truth['events']} fd {truth['fd']}," not in (wait.detail or ""):
-        yield f"{wait.detail}, not fd {truth['fd']}"
-    if wait.pid != truth.get("pid") and wait.kind == "process":
-        yield f"process {wait.pid}, not {truth['pid']}"
-
-
-def _compare_holds(report: Report, facts: Facts) -> Iterator[str]:
-    addresses = find_addresses(report)
-    found = {
-        (addresses.get(edge.origin), addresses.get(edge.to)): edge.certainty
-        for edge in report.edges
-        if edge.kind == "holds"
-    }
-    for holder, lock, certain in facts["holds"]:
-        certainty = found.pop((holder, lock), None)
-        if certainty != ("certain" if certain else "likely"):
-            yield f"{holder:#x} holds {lock:#x}: {certainty}, not {'certain' if certain else 'likely'}"
-    yield from (f"{holder} holds {lock}: nobody says so" for holder, lock in found)

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from deep.greenlets import Facts, compare, measure
+from deep.greenlet_relations import Facts
+from deep.greenlets import compare, measure
 from dumps import gdb_core
 from environments import Environment, EnvironmentFailedError, environment_for, other_gevent_for
 from harness import TARGETS, running, wait_until_at_rest
@@ -23,7 +24,7 @@ from lastwords.greenlets import module, search
 from lastwords.model import Report
 from needs import lack
 
-PROGRAMS = 4
+PROGRAMS = 12
 SEED = 20262
 WITHOUT_C = Options(native=False)
 pytestmark = pytest.mark.interpreters("!free_threaded")

@@ -88,6 +88,7 @@ def plain():
     handle = gevent.signal_handler if hasattr(gevent, "signal_handler") else gevent.signal
     KEEP.append(handle(signal.SIGUSR2, len))
     wait("unknown", None, by_hand)
+    timed(wait("unknown", None, within, AHEAD, by_hand), AHEAD)
 
 
 def queues():
@@ -100,6 +101,8 @@ def queues():
     wait("queue", full, full.put, 2)
     timed(wait("queue", empty, lambda: empty.get(timeout=AHEAD)), AHEAD)
     wait("queue", channel, channel.get)
+    other = gevent.queue.Channel()
+    wait("queue", other, other.put, 1)
     made = wait("event", None, tasks.join)
     WAITS[id(made)]["target"] = id(tasks._cond) if hasattr(tasks, "_cond") else "some"
 

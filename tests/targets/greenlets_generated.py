@@ -1,104 +1,41 @@
-"""Programs of greenlets, one for each seed that it reads as a line; says of each program's greenlets what is true.
+"""Programs of greenlets, one for each seed that it is given; says of all their greenlets what is true.
 
-What a greenlet does next is drawn: go deeper, also by way of C, make another one, switch to any by hand, throw into
-one, go back to its parent, end. Runs on CPython 2.7 and 3.6 to 3.15.
+Every other one is of gevent's, where that is there. Where a program forks, the child goes on: the one to look at is
+that whose pid is in the facts. Runs on CPython 2.7 and 3.6 to 3.15.
 """
 
-import random
+import os
 import sys
 
-sys.argv[1:] = ["nothing"]
-import greenlet  # noqa: E402
-import greenlets_plain as plain  # noqa: E402 (it looks at its arguments)
-from greenlets_plain import KEEP, Mine, make, tell_facts, wait_here  # noqa: E402
+import greenlet
+import greenlets_plain as plain
+from greenlets_plain import make, tell_facts
+from greenlets_program import Program
 
-STEPS = 200
-DEEPEST = 30
-
-
-class Over(Exception):
-    pass
-
-
-class Program(object):
-    def __init__(self, seed):
-        self.chance = random.Random(seed)
-        self.steps = STEPS
-
-    def run(self):
-        for _ in range(self.chance.randrange(4, 20)):
-            self.begin()
-
-    def begin(self, *_):
-        kind = self.chance.choice((greenlet.greenlet, Mine))
-        name = "number %d" % len(KEEP) if kind is Mine and self.chance.random() < 0.5 else None
-        made = make(kind, self.body, name)
-        return made.switch() if self.chance.random() < 0.9 else None
-
-    def body(self, *_):
-        try:
-            while self.steps > 0 and self.chance.random() < 0.8:
-                self.act(0)
-            if self.chance.random() < 0.7:
-                wait_here()
-        except Over:
-            return "thrown"
-
-    def act(self, depth):
-        self.steps -= 1
-        if self.steps < 0 or depth > DEEPEST:
-            return wait_here()
-        return self.chance.choice(self.ACTIONS)(self, depth)
-
-    def deeper(self, depth):
-        return self.act(depth + 1)
-
-    def through_sorted(self, depth):
-        return sorted([2, 1], key=lambda number: (self.act(depth + 1), number)[1])
-
-    def through_generator(self, depth):
-        def numbers():
-            yield self.act(depth + 1)
-
-        return list(numbers())
-
-    def make_another(self, depth):
-        self.begin()
-        return self.act(depth + 1)
-
-    def switch_to_any(self, depth):
-        other = self.chance.choice(KEEP)
-        if not other.dead and other is not greenlet.getcurrent():
-            other.switch()
-        return self.act(depth + 1)
-
-    def throw_into_any(self, depth):
-        other = self.chance.choice(KEEP)
-        if other and other.parent is not None and other is not greenlet.getcurrent():
-            other.throw(Over)
-        return self.act(depth + 1)
-
-    def go_back(self, _):
-        return wait_here() if greenlet.getcurrent().parent is not None else None
-
-    def end(self, _):
-        return "over"
-
-    ACTIONS = (
-        deeper, deeper, through_sorted, through_generator, make_another, make_another, switch_to_any, throw_into_any,
-        go_back, go_back, end,
-    )  # fmt: skip
+try:
+    import gevent
+except ImportError:
+    gevent = None
+else:
+    from greenlets_gevent import GeventProgram, tell_in_hub
 
 
-def main():
+def tell_and_wait():
+    tell_facts()
+    os.read(0, 1)
+
+
+def tell_in_greenlet():
+    make(greenlet.greenlet, tell_and_wait).switch()
+
+
+def main(seeds):
     plain.know_thread()
-    while True:
-        line = sys.stdin.readline()
-        if not line:
-            return
-        del KEEP[1:]
-        Program(int(line)).run()
-        tell_facts()
+    kinds = [Program, GeventProgram] if gevent else [Program]
+    ways = [tell_and_wait, tell_in_greenlet, tell_in_hub] if gevent else [tell_and_wait, tell_in_greenlet]
+    for seed in seeds:
+        kinds[seed % len(kinds)](seed).run()
+    ways[seeds[0] % len(ways)]()
 
 
-main()
+main([int(word) for word in sys.argv[1:]])

@@ -15,6 +15,12 @@ import greenlet
 KEEP = []
 THREADS = {}  # by the id of its main greenlet, what the thread calls itself
 MAINS = set()  # also those of threads that a fork did not take along
+WAITS = {}  # by id of the greenlet: kind, id of the target, whether it ends by itself; none: somebody has to switch
+HOLDS = []  # (id of the greenlet, id of the lock, whether that can be told for certain)
+HUBS = ()  # gevent's class of them
+# gevent's classes have words of their own for these
+DEAD = greenlet.greenlet.dead.__get__
+IS_ACTIVE = getattr(greenlet.greenlet, "__bool__", None) or greenlet.greenlet.__nonzero__
 
 
 class Mine(greenlet.greenlet):
@@ -104,9 +110,22 @@ def in_thread(started, go_on):
 
 
 def know_thread():
-    KEEP.append(greenlet.getcurrent())
+    KEEP.append(main_of(greenlet.getcurrent()))
     MAINS.add(id(KEEP[-1]))
-    THREADS[id(greenlet.getcurrent())] = (getattr(threading, "get_ident", None) or threading._get_ident)()
+    THREADS[id(KEEP[-1])] = (getattr(threading, "get_ident", None) or threading._get_ident)()
+
+
+def forget_threads():
+    """Those that a fork did not take along."""
+    here = id(main_of(greenlet.getcurrent()))
+    for key in [key for key in THREADS if key != here]:
+        del THREADS[key]
+
+
+def main_of(one):
+    while one.parent is not None:
+        one = one.parent
+    return one
 
 
 def switch_often():
@@ -128,19 +147,28 @@ def spin(number):
     down(number)
 
 
-def describe(one):
-    frame = one.gr_frame if one is not CURRENT else sys._getframe(1)
+def describe(one, current):
+    frame = one.gr_frame if one is not current else sys._getframe(1)
     return {
         "address": id(one),
         "type": type(one).__module__ + "." + type(one).__name__,
-        "dead": one.dead,
-        "started": bool(one) or one.dead,
+        "dead": DEAD(one),
+        "started": IS_ACTIVE(one) or DEAD(one),
         "parent": id(one.parent) if one.parent is not None else None,
-        "name": one.__dict__.get("name") if hasattr(one, "__dict__") else None,
-        "running": one is CURRENT,
+        "name": name_of(one),
+        "running": one is current,
+        "elsewhere": frame is None,
         "is_main": id(one) in MAINS,
+        "is_hub": isinstance(one, HUBS),
+        "main": id(main_of(one)),
         "stack": [[f.f_code.co_name, f.f_code.co_filename, f.f_lineno] for f in walk(frame)],
     }
+
+
+def name_of(one):
+    if hasattr(one, "minimal_ident") and not isinstance(one, HUBS):
+        return one.name
+    return one.__dict__.get("name") if hasattr(one, "__dict__") else None
 
 
 def walk(frame):
@@ -157,29 +185,16 @@ def tell():
 def tell_facts():
     """Line numbers are told of frames that stand still; those of this one and its caller are of no use."""
     gc.collect()
-    found = [describe(one) for one in gc.get_objects() if isinstance(one, greenlet.greenlet)]
-    main_of = {}
-    for one in gc.get_objects():
-        if isinstance(one, greenlet.greenlet):
-            last = one
-            while last.parent is not None:
-                last = last.parent
-            main_of[id(one)] = id(last)
-    for fact in found:
-        fact["main"] = main_of[fact["address"]]
+    current = greenlet.getcurrent()
+    found = [describe(one, current) for one in gc.get_objects() if isinstance(one, greenlet.greenlet)]
     facts = {"greenlets": found, "threads": THREADS, "pid": os.getpid()}
+    facts.update(waits=WAITS, holds=HOLDS, gevent="gevent" in sys.modules)
     sys.stdout.write("facts %s\n" % json.dumps(facts))
     sys.stdout.write("ready\n")
     sys.stdout.flush()
 
 
-CURRENT = greenlet.getcurrent()
-
-
 def main(where):
-    global CURRENT
-    if where == "nothing":
-        return
     know_thread()
     start_all("")
     switch_often()
@@ -189,17 +204,17 @@ def main(where):
     thread.start()
     threads[0].wait()
     if where == "inside":
-        CURRENT = make(greenlet.greenlet, tell)
-        CURRENT.switch()
+        make(greenlet.greenlet, tell).switch()
     elif where == "forked":
         child = os.fork()
         if child:
             os.waitpid(child, 0)
         else:
-            THREADS.pop(next(key for key in THREADS if key != id(CURRENT)))
+            forget_threads()
             tell()
     else:
         tell()
 
 
-main(sys.argv[1])
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -45,7 +45,8 @@ def find_owners(
             owners.threads.update((main, thread) for main in _mains_of(module, thread))
         except ReadError:
             owners.are_all = False
-    _find_by_stacks(known, threads, maps, owners)
+    if not (owners.are_all and all(thread.ident for thread in threads)):  # new stacks may lie where dead threads' lay
+        _find_by_stacks(known, threads, maps, owners)
     for main in {find_main(known, found) for found in known.values()}:
         state = known[main].thread_state if main in known else 0
         if state:
@@ -58,7 +59,9 @@ def _find_by_dict(
     module: Module, known: dict[int, GreenletState], threads: Sequence[PythonThread], owners: Owners
 ) -> None:
     by_dict: dict[int, PythonThread] = {}
-    for thread in threads:
+    living = [thread for thread in threads if thread.alive is not False]
+    newest = {(thread.ident, thread.interpreter): thread for thread in living}  # others were lost by a fork
+    for thread in newest.values():
         with suppress(ReadError):
             by_dict[module.interp.number(thread.tstate, "PyThreadState", "dict")] = thread
     by_dict.pop(0, None)

@@ -70,7 +70,7 @@ class Waits:
             if told is not None:
                 self.objects.remember(shape, found.stack, told[1])
         if told is None:
-            return Wait(kind="unknown", detail="that somebody switches to it")
+            told = Wait(kind="unknown", detail="that somebody switches to it"), [found.address]
         wait = self._with_library(told[0], places)
         return self._with_deadline(wait, found.address, told[1], loop)
 
@@ -188,8 +188,9 @@ class Waits:
         """Until a timer throws a Timeout into it, or wakes its Waiter."""
         if loop is None or wait.has_timeout:
             return wait
-        near = [*self._timers_of(loop, greenlet), *self._timers_of(loop, used[0])]
-        timers = [one for one in near if self._throws(one, greenlet) or one.leads_to(used[0])]
+        waited = used[0] if used[0] != wait.greenlet else 0  # a timer that starts what is joined ends no wait
+        near = [*self._timers_of(loop, greenlet), *self._timers_of(loop, waited)]
+        timers = [one for one in near if self._throws(one, greenlet) or (waited and one.leads_to(waited))]
         ends = [one.at for one in timers if one.at is not None]
         return replace(wait, until=loop.date(min(ends)), has_timeout=True) if ends else wait
 

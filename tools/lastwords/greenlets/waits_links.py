@@ -40,8 +40,15 @@ def read_queued(fields: Fields, address: int) -> tuple[set[int], set[int]]:
     found = [one for name in ("getters", "putters") if (one := fields.read(address, name))]
     if not found:  # two fields without getters, side by side
         found = list(_deques(fields, address))[-2:]
-    sets = [set(read_container(fields, one)) for one in found]
+    sets = [set(_read_waiters(fields, one)) for one in found]
     return (sets[0] if sets else set(), sets[1] if len(sets) > 1 else set())
+
+
+def _read_waiters(fields: Fields, address: int) -> Iterator[int]:
+    """Those that put something into a Channel stand there behind it, in a tuple."""
+    for item in read_container(fields, address):
+        is_tuple = item and type_of(fields.interp, item).is_static("tuple")
+        yield from read_tuple(fields.interp, item, LINKS_LIMIT) if is_tuple else [item]
 
 
 def read_container(fields: Fields, address: int) -> list[int]:

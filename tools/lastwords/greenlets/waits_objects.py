@@ -82,7 +82,8 @@ class Objects:
 
     def _read_stack(self, stack: SavedStack) -> list[int]:
         """The innermost words, each from where it is now: saved, or still in place."""
-        size = max(min(STACK_SIZE, stack.stop - stack.start), 0) & ~TAGGED
+        stop = min(stack.stop, self._find_end(stack.start))  # of a main greenlet it is not known, and may be near
+        size = max(min(STACK_SIZE, stop - stack.start), 0) & ~TAGGED
         saved = min(stack.saved, size) & ~TAGGED
         parts = [(stack.copy, saved), (stack.start + saved, size - saved)]
         found = self.interp.memory.read_many([part for part in parts if part[1]])
@@ -111,5 +112,9 @@ class Objects:
         return found
 
     def _is_writable(self, address: int) -> bool:
+        return address + HEAD <= self._find_end(address)
+
+    def _find_end(self, address: int) -> int:
+        """Of the writable mapping that it is in, or of the last before it."""
         at = bisect_right(self._starts, address) - 1
-        return at >= 0 and address + 2 * POINTER <= self._writable[at][1]
+        return self._writable[at][1] if at >= 0 else 0
