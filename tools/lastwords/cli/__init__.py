@@ -8,7 +8,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from lastwords.collector import end_at_once, no_collection
+from lastwords.collector import all_kept, end_at_once, own_process
 from lastwords.errors import ExitCode
 
 
@@ -19,6 +19,7 @@ def main(args: Sequence[str] | None = None) -> int:
     """
     if args is not None:
         return _run(list(args))
+    own_process()
     code = _run(sys.argv[1:])
     end_at_once(code)
     return code
@@ -26,7 +27,7 @@ def main(args: Sequence[str] | None = None) -> int:
 
 def _run(arguments: list[str]) -> int:
     try:
-        with no_collection():  # Ctrl-C, or too little memory, may come while it is loaded
+        with all_kept():  # Ctrl-C, or too little memory, may come while it is loaded
             from lastwords.cli.entry import run  # noqa: PLC0415
 
         return run(arguments)

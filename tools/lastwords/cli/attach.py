@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from lastwords.cli.commands import help_settings
 from lastwords.cli.output import verbosity_options
 from lastwords.cli.reports import Outputs, deliver, each_option, native_option, pause_options, report_options
-from lastwords.collector import no_collection
+from lastwords.collector import all_kept
 from lastwords.errors import ExitCode
 from lastwords.model import Report
 
@@ -43,7 +43,7 @@ def command(  # noqa: PLR0913, PLR0917 (one for each option)
 
     The process is stopped for milliseconds, read from outside, and left as it was; no code runs in it.
     """
-    with no_collection():
+    with all_kept():
         from lastwords.cpython.refusals import refuse_ourselves  # noqa: PLC0415 (start-up time of `attach -h`)
         from lastwords.examine import Options, attach_process  # noqa: PLC0415
 

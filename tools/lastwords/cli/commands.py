@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from lastwords.cli.output import verbosity_options
-from lastwords.collector import no_collection
+from lastwords.collector import all_kept
 from lastwords.errors import UsageError
 
 COMMANDS = {
@@ -44,7 +44,7 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: D102
         if cmd_name not in COMMANDS:
             return None
-        with no_collection():
+        with all_kept():
             command: click.Command = import_module(f"lastwords.cli.{cmd_name}").command
         return command
 
