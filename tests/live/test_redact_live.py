@@ -69,10 +69,10 @@ def test_nothing_is_left_of_what_a_snapshot_has(interpreter: Interpreter, tmp_pa
         target.wait_for("ready")
         wait_until_at_rest(target.pid)
         lastwords("snapshot", str(target.pid), "-o", saved, cwd=folder)
-    shown = [["core", saved, "--locals", "--all", "-v", *words] for words in ([], ["--json", "-"])]
-    for words in shown:
-        assert f"{WORD}-argument" in lastwords(*words, cwd=folder)
-        assert WORD not in lastwords(*words, "--redact", cwd=folder)
+    for words in (["--text", "-"], ["--json", "-"]):
+        shown = ["--locals", "--all", "-v", *words]
+        assert f"{WORD}-argument" in lastwords("core", saved, *shown, cwd=folder)
+        assert WORD not in lastwords("core", saved, *shown, "--redact", cwd=folder)
 
 
 SWALLOWS = """
@@ -92,7 +92,7 @@ def test_nothing_is_left_of_a_program_that_ran(interpreter: Interpreter, tmp_pat
     (folder / "app.py").write_text(SWALLOWS)
 
     def run(*options: str) -> str:
-        program = [interpreter.path, folder / "app.py", f"{WORD}-argument"]
+        program: list[str | Path] = [interpreter.path, folder / "app.py", f"{WORD}-argument"]
         lastwords("run", "--text", "out.txt", "--json", "out.json", *options, "--", *program, cwd=folder)
         return (folder / "out.txt").read_text() + (folder / "out.json").read_text()
 
