@@ -107,5 +107,5 @@ def noting(interp: Interpreter) -> Iterator[Parts]:
 
 
 def _list(interp: Interpreter) -> list[int]:
-    """The PyThreadStates of all threads. Raises ReadError."""
-    return [tstate for state in interp.interpreters() for tstate in interp.thread_states(state)]
+    """The PyThreadStates of all threads, read with their idents: a state may lie across two pages. Raises ReadError."""
+    return [tstate for tstate, _, _ in interp.threads()]
