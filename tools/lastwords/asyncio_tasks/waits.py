@@ -13,6 +13,7 @@ import msgspec
 from lastwords.asyncio_tasks.classes import Asyncio, Function
 from lastwords.asyncio_tasks.futures import TaskState, is_pending, is_task
 from lastwords.asyncio_tasks.loops import read_when
+from lastwords.asyncio_tasks.objects import read_state
 from lastwords.capture.memory import ReadError
 from lastwords.cpython.attributes import find_attribute
 from lastwords.cpython.frame import Place
@@ -114,6 +115,15 @@ def _own_functions(asyncio: Asyncio, places: Sequence[Place]) -> Iterator[tuple[
             yield place, function
         elif not is_own(asyncio, place):
             return
+
+
+def find_given_back(asyncio: Asyncio, places: Sequence[Place]) -> int | None:
+    """The lock of the Condition whose `wait` a task is in: it gives that back first, and takes it again at its end."""
+    for place, function in _own_functions(asyncio, places):
+        owner = find_slot(asyncio.interp, place, "self") if function.name == "Condition.wait" else None
+        if owner and "condition" in asyncio.kinds(owner):
+            return read_state(asyncio, owner, "condition").lock
+    return None
 
 
 def is_own(asyncio: Asyncio, place: Place) -> bool:

@@ -14,7 +14,7 @@ from lastwords.asyncio_tasks.coroutines import Chain, Coroutines
 from lastwords.asyncio_tasks.futures import TaskState, is_pending, read_name, read_task
 from lastwords.asyncio_tasks.loops import LoopState, read_loop
 from lastwords.asyncio_tasks.objects import read_state
-from lastwords.asyncio_tasks.waits import OBJECTS, Await, find_blocks, is_own, read_await
+from lastwords.asyncio_tasks.waits import OBJECTS, Await, find_blocks, find_given_back, is_own, read_await
 from lastwords.asyncio_tasks.wrapped import Wrapped, find_wrapped
 from lastwords.capture.memory import ReadError
 from lastwords.cpython.code import read_frame
@@ -184,8 +184,9 @@ class _Reader:
             found = read_await(self.asyncio, one.found, one.chain.places)
             if found is not None:
                 self._add_wait(one, found)
+        given_back = find_given_back(self.asyncio, one.chain.places)
         for place, block in find_blocks(self.asyncio, one.chain.places):
-            self._add_hold(one, place, block)
+            self._add_hold(one, place, block, given_back)
 
     def _add_wait(self, one: _Known, found: Await) -> None:
         targets = [self._id(address) for address in found.tasks if address in self.known]
@@ -238,7 +239,7 @@ class _Reader:
         """What the program calls it; asyncio's own frames call it `self`."""
         return find_name(self.interp, [one for one in places if not is_own(self.asyncio, one)], address)
 
-    def _add_hold(self, one: _Known, place: Place, block: WithBlock) -> None:
+    def _add_hold(self, one: _Known, place: Place, block: WithBlock, given_back: int | None) -> None:
         """A lock whose `async with` block the frame is in. The program may still have given it back inside."""
         manager = block.manager
         kind = next((kind for kind in OBJECTS if kind in self.asyncio.kinds(manager)), None)
@@ -247,7 +248,7 @@ class _Reader:
         state = read_state(self.asyncio, manager, kind)
         if kind == "condition" and state.lock:
             manager, state = state.lock, read_state(self.asyncio, state.lock, "lock")
-        if not state.locked or _waits_on(one, manager):
+        if not state.locked or manager == given_back:
             return
         target = self.entities.add_lock(state, lambda: self._find_name(one.chain.places, manager))
         one.task.holds.append(target)
@@ -256,10 +257,6 @@ class _Reader:
         self.entities.add_edge(
             Edge(origin=one.task.id, to=target, kind="holds", certainty="likely", evidence=evidence, at=at)
         )
-
-
-def _waits_on(one: _Known, lock: int) -> bool:
-    return one.task.waits_for is not None and (one.task.waits_for.target or "").endswith(f"-object-{lock:x}")
 
 
 def _is_of(asyncio: Asyncio, thread: PythonThread) -> bool:
