@@ -23,7 +23,7 @@ from deep.fuzz import Fuzzed, fuzz_in_workers
 from deep.greenlets import MeasuredGreenlets, measure
 from deep.measure import Measured, Measurement
 from deep.verdicts import MeasuredVerdicts, measure_kinds
-from environments import environment_for, gevent_for, hunter_for
+from environments import environment_for, gevent_for, hunter_for, other_gevent_for
 from interpreters import CHECKOUT, Interpreter, find_interpreters
 from lastwords.examine import Options
 
@@ -51,18 +51,21 @@ def _measure(python: Interpreter, seed: int, count: int) -> Measured:
 
 
 def measure_greenlets(arguments: argparse.Namespace, pythons: list[Interpreter]) -> Sequence[AnyMeasured]:
-    """Generated programs of greenlets, per interpreter."""
+    """Generated programs of greenlets, per interpreter; fewer with another gevent or greenlet."""
+    count = arguments.programs
+    usual = [(one, (*gevent_for(one), *hunter_for(one)), arguments.seed, count) for one in pythons]
+    others = [(one, other, arguments.seed + count, count // 4) for one in pythons if (other := other_gevent_for(one))]
     with multiprocessing.get_context("spawn").Pool(WORKERS) as pool:
-        cases = [(one, arguments.seed, arguments.programs) for one in pythons]
-        return pool.starmap(_measure_greenlets, cases, chunksize=1)
+        return pool.starmap(_measure_greenlets, usual + others, chunksize=1)
 
 
-def _measure_greenlets(python: Interpreter, seed: int, count: int) -> MeasuredGreenlets:
-    environment = environment_for(python, *gevent_for(python), *hunter_for(python))
+def _measure_greenlets(python: Interpreter, requirements: Sequence[str], seed: int, count: int) -> MeasuredGreenlets:
+    environment = environment_for(python, *requirements)
     measured = measure(python.name, environment, range(seed, seed + count), Options(native=False))
     print_line(
-        f"{python.name}: {measured.programs} programs of greenlets, {measured.greenlets} greenlets,"
-        f" {measured.frames} frames, {len(measured.failures)} failures"
+        f"{python.name}, {' '.join(requirements)}: {measured.programs} programs of greenlets,"
+        f" {measured.greenlets} greenlets, {measured.frames} frames, {sum(measured.waits.values())} waits"
+        f" {dict(measured.waits)}, {measured.holds} holds, {len(measured.failures)} failures"
     )
     return measured
 
