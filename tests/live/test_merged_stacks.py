@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 import lastwords
-from gdb_stacks import GdbFrame, read_gdb_stacks
+from gdb_stacks import LOOPS, GdbFrame, build_extension, find_loop, gdb_outline, outline, read_gdb_stacks
 from harness import Target, wait_until_at_rest
 from interpreters import Interpreter
 from lastwords.capture.architectures import Registers
@@ -25,8 +24,6 @@ from lastwords.report.text import format_report
 
 Start = Callable[..., Target]
 Change = Callable[[NativeStack], NativeStack]
-EXTENSION = Path(__file__).parents[1] / "targets" / "calls_back.c"
-LOOPS = ("_PyEval_EvalFrameDefault", "PyEval_EvalFrameEx")
 KINDS = 18  # at least, whatever the release
 
 
@@ -36,17 +33,6 @@ def calling(interpreter: Interpreter, start_target: Start, tmp_path: Path) -> Ta
     target = start_target(interpreter, "calls_through_c.py", *build_extension(interpreter, tmp_path))
     wait_until_at_rest(target.pid)
     return target
-
-
-def build_extension(interpreter: Interpreter, folder: Path) -> list[str]:
-    """The directory of the extension module; nothing where this interpreter has no headers."""
-    ask = "import sysconfig; print(sysconfig.get_paths()['include'])"
-    include = subprocess.run([interpreter.path, "-c", ask], capture_output=True, text=True, check=True).stdout.strip()
-    if not (Path(include) / "Python.h").exists():
-        return []
-    built = ["-O1", "-shared", "-fPIC", f"-I{include}", str(EXTENSION), "-o", str(folder / "calls_back.so")]
-    subprocess.run(["gcc", *built], check=True)
-    return [str(folder)]
 
 
 @pytest.mark.interpreters("ctypes", "!musl", extra=True)
@@ -80,35 +66,6 @@ def test_where_the_c_library_has_no_unwind_tables(calling: Target) -> None:
         assert "guesses that do not fit" in (thread.error or "")
         assert thread.native_stack
         assert thread.stack[0].kind == "native"
-
-
-def outline(frames: list[Frame]) -> list[int | str]:
-    """Addresses of the C frames that are not inlined, "python" where there are Python frames."""
-    return collapse(
-        [frame.address or 0 if frame.kind == "native" else "python" for frame in frames if not frame.inlined]
-    )
-
-
-def gdb_outline(frames: list[GdbFrame], ours: list[Frame]) -> list[int | str]:
-    """The same of gdb's: the interpreter's loop is where Python frames belong. Parts of it may have no name."""
-    loop = find_loop(frames)
-    addresses = {frame.address for frame in ours}
-    return collapse(
-        [
-            "python" if base_name(name) == loop or (name is None and pc not in addresses) else pc
-            for pc, name, inlined in frames
-            if not inlined
-        ]
-    )
-
-
-def find_loop(frames: list[GdbFrame]) -> str:
-    names = {base_name(name) for _, name, _ in frames}
-    return next((loop for loop in LOOPS if loop in names), LOOPS[0])
-
-
-def collapse(items: list[int | str]) -> list[int | str]:
-    return [item for at, item in enumerate(items) if item != "python" or items[at - 1 : at] != ["python"]]
 
 
 def assert_same_names(frames: list[Frame], gdb: list[GdbFrame], interpreter: Interpreter) -> None:
