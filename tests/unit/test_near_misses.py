@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-import ast
+import itertools
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
 
 from lastwords.diagnose import DIAGNOSES, exception_swallowed, healthy
+from lastwords.model import Finding
 
 HERE = Path(__file__).parent
 NEAR_MISSES = {
@@ -48,16 +54,49 @@ NEAR_MISSES = {
 }
 
 
-def find_tests() -> set[str]:
-    """The tests of diagnoses, by name."""
-    trees = [ast.parse(path.read_text()) for path in HERE.glob("test_diagnose*.py")]
-    return {node.name for tree in trees for node in tree.body if isinstance(node, ast.FunctionDef)}
+def find_tests() -> dict[str, Callable[..., None]]:
+    """The tests of diagnoses, by name: of copies of their modules, so that what they change is theirs."""
+    found: dict[str, Callable[..., None]] = {}
+    for path in sorted(HERE.glob("test_diagnose*.py")):
+        module = ModuleType(path.stem)
+        exec(compile(path.read_text(), path, "exec"), module.__dict__)
+        found |= {name: one for name, one in vars(module).items() if name.startswith("test_")}
+    return found
 
 
 def find_missing(codes: set[str], near_misses: dict[str, str]) -> set[str]:
     """The codes without a near miss that there is."""
     tests = find_tests()
     return {code for code in codes if near_misses.get(code) not in tests}
+
+
+def calls(test: Callable[..., None]) -> Iterator[dict[str, Any]]:
+    """The arguments of each run of a test, by its `parametrize` marks."""
+    marks = [mark for mark in getattr(test, "pytestmark", []) if mark.name == "parametrize"]
+    for chosen in itertools.product(*(mark.args[1] for mark in marks)):
+        arguments: dict[str, Any] = {}
+        for mark, values in zip(marks, chosen, strict=True):
+            is_one = isinstance(mark.args[0], str)
+            arguments |= {mark.args[0]: values} if is_one else dict(zip(mark.args[0], values, strict=True))
+        yield arguments
+
+
+def notices(test: Callable[..., None], code: str) -> bool:
+    """Whether one of the test's runs fails while each report is said to have that finding."""
+    judge = DIAGNOSES[code]
+    DIAGNOSES[code] = lambda report: [Finding(code=code, title="always", certainty="certain")]
+    try:
+        return any(fails(test, arguments) for arguments in calls(test))
+    finally:
+        DIAGNOSES[code] = judge
+
+
+def fails(test: Callable[..., None], arguments: dict[str, Any]) -> bool:
+    try:
+        test(**arguments)
+    except AssertionError:
+        return True
+    return False
 
 
 def test_each_code_has_a_near_miss() -> None:
@@ -67,3 +106,15 @@ def test_each_code_has_a_near_miss() -> None:
 def test_a_code_without_one_would_be_found() -> None:
     assert find_missing({"lock-cycle", "new-code"}, NEAR_MISSES) == {"new-code"}
     assert find_missing({"lock-cycle"}, {"lock-cycle": "test_that_is_nowhere"}) == {"lock-cycle"}
+
+
+@pytest.mark.parametrize("code", DIAGNOSES)
+def test_a_near_miss_fails_where_its_finding_is_always_told(code: str) -> None:
+    name = NEAR_MISSES[code]
+    assert notices(find_tests()[name], code)
+    test = find_tests()[name]
+    assert not any(fails(test, arguments) for arguments in calls(test)), "else it notices nothing"
+
+
+def test_a_test_that_looks_for_something_else_is_seen() -> None:
+    assert not notices(lambda: None, "lock-cycle")
