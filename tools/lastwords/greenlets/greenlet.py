@@ -103,7 +103,7 @@ def _read_whole(module: Module, address: int, kind: int) -> GreenletState:
         found.run = information
     if found.is_main:
         found.main = address
-    elif not found.parent and found.state != "dead":  # zeros behind a type's address look like one
+    elif not found.parent:  # zeros behind a type's address look like one, or it was deallocated
         raise ReadError(f"the greenlet at {address:#x} has no parent")
     return found
 
