@@ -45,6 +45,7 @@ def _measure_some(measured: MeasuredGreenlets, environment: Environment, seeds: 
         facts: Facts = json.loads(target.wait_for("facts ").removeprefix("facts "))
         target.wait_for("ready")
         report = attach_process(facts["pid"], options)
+    forget_timers(facts)
     measured.programs += len(seeds)
     measured.greenlets += len(facts["greenlets"])
     measured.frames += sum(len(fact["stack"]) for fact in facts["greenlets"])
@@ -52,6 +53,13 @@ def _measure_some(measured: MeasuredGreenlets, environment: Environment, seeds: 
     measured.holds += len(facts["holds"])
     known = [*compare(report, facts), *compare_relations(report, facts), *report.moments[0].capture.problems]
     measured.failures += [f"seeds {seeds[0]} to {seeds[-1]}: {one}" for one in known]
+
+
+def forget_timers(facts: Facts) -> None:
+    """None ends what waits in a thread that a fork did not take along."""
+    for fact in facts["greenlets"]:
+        if str(fact["main"]) not in facts["threads"] and str(fact["address"]) in facts["waits"]:
+            facts["waits"][str(fact["address"])]["timed"] = False
 
 
 def compare(report: Report, facts: Facts) -> list[str]:
