@@ -53,7 +53,7 @@ def _compare_wait(report: Report, greenlet: Greenlet, truth: Facts) -> Iterator[
         and not (wait.target is None and wait.certainty != "certain")
     ):
         yield f"target {target}, not {wanted} ({wait.kind}, {wait.detail})"
-    if wait.has_timeout != truth["timed"]:
+    if truth["timed"] not in (None, wait.has_timeout):
         yield f"timeout {wait.has_timeout}, not {truth['timed']} ({wait.kind}, {wait.detail})"
     if truth.get("seconds") and not is_within(truth["since"], (wait.until or 0) - truth["seconds"]):
         yield f"until {wait.until}, not in {truth['seconds']} s"

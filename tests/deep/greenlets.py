@@ -56,10 +56,10 @@ def _measure_some(measured: MeasuredGreenlets, environment: Environment, seeds: 
 
 
 def forget_timers(facts: Facts) -> None:
-    """None ends what waits in a thread that a fork did not take along."""
+    """Whether one of a thread that a fork did not take along ends what waits there may be told so or so: none runs."""
     for fact in facts["greenlets"]:
         if str(fact["main"]) not in facts["threads"] and str(fact["address"]) in facts["waits"]:
-            facts["waits"][str(fact["address"])]["timed"] = False
+            facts["waits"][str(fact["address"])]["timed"] = None
 
 
 def compare(report: Report, facts: Facts) -> list[str]:
