@@ -97,7 +97,8 @@ def _judge(report: Report, process: Process | None, caught: Caught) -> Misuse | 
     if kind in FOREIGN:
         return USES
     if kind in BLOCKING or _is_from_hub(frames):
-        return WAITS if kind in BLOCKING else msgspec.structs.replace(WAITS, certainty="likely")
+        is_sure = kind in BLOCKING or caught.how == "hub"  # else it may be the function's own greenlet
+        return WAITS if is_sure else msgspec.structs.replace(WAITS, certainty="likely")
     has_gevent = process is not None and "gevent" in process.libraries
     is_of_threads = kind in SWITCH and _has_threads(report, caught)
     found = {

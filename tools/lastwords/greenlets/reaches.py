@@ -84,7 +84,8 @@ class Reaches:
 
     def _of_object(self, address: int) -> Iterator[int]:
         kind = type_of(self.interp, address)
-        if kind.flags & TYPE or is_subtype(self.interp, kind, "module"):
+        is_object = self.interp.type_flags(kind.address) & TYPE  # a word of C's leads anywhere
+        if not is_object or kind.flags & TYPE or is_subtype(self.interp, kind, "module"):
             return
         if kind.flags & (LIST | TUPLE) or kind.is_static("set"):
             yield from read_container(self.fields, address)
