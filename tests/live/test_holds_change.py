@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import PATIENCE, Target
+from harness import PATIENCE, Target, wait_until_at_rest
 from interpreters import Interpreter as Python
 from lastwords import cpython
 from lastwords.cpython.holding.holds import Hold, find_holds
@@ -77,3 +77,12 @@ def test_two_that_are_certain_are_noticed() -> None:
     for holds, owner in (([hold, hold], 2), ([hold], 5)):
         with pytest.raises(AssertionError):
             check_certain(holds, owner)
+
+
+@pytest.mark.interpreters("!free_threaded", minors=("3.11",))
+def test_who_is_at_a_try_inside_holds_it(interpreter: Python, start_target: Callable[..., Target]) -> None:
+    target = start_target(interpreter, "holds_at_try.py")
+    lock = int(target.wait_for("ready").split()[1])
+    wait_until_at_rest(target.pid)
+    interp = cpython.open_process(target.pid)
+    assert lock in [hold.lock for hold in find_holds(interp, read_threads(interp, []), [])]

@@ -28,6 +28,7 @@ from lastwords.cpython.value_stack import read_blocks, read_slot
 SETUPS, START = ("SETUP_WITH", "SETUP_ASYNC_WITH"), "WITH_EXCEPT_START"
 ENTERS = ("BEFORE_WITH", "COPY")  # the first instruction behind the expression; from 3.14 on five more follow
 ENTERS_LIMIT = 6
+NOPS_LIMIT = 4
 
 
 class WithBlock(NamedTuple):
@@ -61,12 +62,19 @@ def _find_pushed(structs: Structs, place: Place) -> Iterator[WithBlock]:
 def _find_covering(structs: Structs, place: Place) -> Iterator[WithBlock]:
     """From 3.11 on: the blocks around the current instruction whose handler begins by calling `__exit__`."""
     handlers = read_handlers(structs, place.code)
-    for handler in find_enclosing(handlers, place.lasti):
+    at = _past_nops(structs, place) if handlers else place.lasti
+    for handler in find_enclosing(handlers, at):
         if _calls_exit(structs, place.code, handler):
             manager = _read_manager(structs, place, handler.depth)
             if manager:
                 first = min(one.start for one in handlers if one.target == handler.target)
                 yield WithBlock(manager, _find_expression_end(structs, place.code, first))
+
+
+def _past_nops(structs: Structs, place: Place) -> int:
+    """The byte at which it is; behind a NOP, as `try` leaves one, for which the table of handlers has no entry."""
+    following = range(place.lasti, place.lasti + NOPS_LIMIT * CODE_UNIT, CODE_UNIT)
+    return next((at for at in following if read_name_at(structs, place.code, at) != "NOP"), place.lasti)
 
 
 def _calls_exit(structs: Structs, code: int, handler: Handler) -> bool:
