@@ -45,6 +45,21 @@ def test_of_a_hub_that_polls_its_main_greenlet_is_told() -> None:
     assert finding.title == ("nothing is wrong that one look could tell: main waits: an Event to be set")
 
 
+@pytest.mark.parametrize("is_between", [False, True])
+def test_the_exit_waits_for_a_greenlet(is_between: bool) -> None:
+    """gevent's threading._shutdown joins in its main greenlet, again and again for a moment."""
+    scene = Greenlets()
+    scene.leaves("atexit")  # so it looks from the hub's stack
+    scene.first.stack = [frame("gevent.thread", "join"), frame("gevent.monkey", "_shutdown")]
+    scene.first.waits_for = WaitsFor(kind="join", target=scene.other.id, has_timeout=not is_between)
+    scene.other.waits_for = WaitsFor(kind="event", detail="an Event to be set")
+    scene.main.waits_for = None if is_between else scene.main.waits_for
+    found = [(one.code, one.certainty) for one in diagnose(scene.report)]
+    assert found == [("exit-waits-for-thread", "certain" if is_between else "likely")]
+    title = diagnose(scene.report)[0].title
+    assert title == "the exit waits for the thread that is beat, which waits: an Event to be set"
+
+
 def another_thread(scene: Greenlets) -> None:
     scene.thread("worker")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lastwords.diagnose.exits import CHILDREN, EXECUTOR, Exit, describe_activity, find_exits
+from lastwords.frames import is_patchers
 from lastwords.model import Finding, Report
 
 CODE = "exit-callback-blocked"
@@ -19,9 +20,14 @@ FIX = "Do at the end of main what may take long; give what is left in the callba
 def diagnose(report: Report) -> Iterator[Finding]:
     """One finding for each process that waits so, and of which no finding says better what it is."""
     for one in find_exits(report):
-        shutdown, ours = one.moment.shutdown, one.is_in(CHILDREN) or one.is_in(EXECUTOR)
+        shutdown, ours = one.moment.shutdown, one.is_in(CHILDREN) or one.is_in(EXECUTOR) or _joins_greenlets(one)
         if shutdown and shutdown.step == "atexit" and not ours and not one.chain.cycle:
             yield _make_finding(one)
+
+
+def _joins_greenlets(one: Exit) -> bool:
+    """gevent's own threading._shutdown: it has taken the place of the one that the interpreter's phase is told by."""
+    return any(frame.function == "_shutdown" and is_patchers(frame) for frame in one.main.stack)
 
 
 def _make_finding(one: Exit) -> Finding:

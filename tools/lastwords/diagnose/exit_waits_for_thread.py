@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lastwords.diagnose.exits import EXECUTOR, find_exits, tell_joined
-from lastwords.model import Finding, Report
+from lastwords.model import Finding, Report, Thread
 
 CODE = "exit-waits-for-thread"
 
@@ -24,4 +24,5 @@ def diagnose(report: Report) -> Iterator[Finding]:
     for one in find_exits(report):
         if one.joined is not None and not one.is_in(EXECUTOR) and not one.chain.cycle:
             found = Finding(code=CODE, title="", certainty=one.certainty, explanation=EXPLANATION, fix=FIX)
-            yield tell_joined(one, one.joined, "thread", found)
+            what = "thread" if isinstance(one.joined, Thread) else "the thread that is"
+            yield tell_joined(one, one.joined, what, found)

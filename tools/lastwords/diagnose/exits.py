@@ -9,17 +9,20 @@ import msgspec
 
 from lastwords.diagnose.actors import Actor, actor_name, is_in, stand
 from lastwords.diagnose.wait_graph import CERTAINTIES, Chain, WaitGraph, describe_steps, graph_of
-from lastwords.model import Certainty, Evidence, Finding, Moment, Report, Thread
+from lastwords.model import Certainty, Evidence, Finding, Greenlet, Moment, Report, Thread
 
 EXECUTOR = ("concurrent.futures.thread", "_python_exit")  # what ThreadPoolExecutor registers for the exit
 CHILDREN = ("multiprocessing.util", "_exit_function")  # what multiprocessing does
 
 
 class Exit(msgspec.Struct, frozen=True):
-    """A moment in which the interpreter is on its way out and its main thread waits; `chain` begins with that wait."""
+    """A moment in which the interpreter is on its way out and its main thread waits; `chain` begins with that wait.
+
+    main: the main thread; its main greenlet, where the thread itself only runs the hub
+    """
 
     moment: Moment
-    main: Thread
+    main: Actor
     chain: Chain
     graph: WaitGraph
 
@@ -28,14 +31,15 @@ class Exit(msgspec.Struct, frozen=True):
         """As certain as the least certain wait of the chain."""
         wait = self.main.waits_for
         certainties = [step.certainty for step in self.chain.steps] + [wait.certainty if wait else "certain"]
+        certainties += ["likely"] if wait and wait.has_timeout else []
         return CERTAINTIES[max(CERTAINTIES.index(one) for one in certainties)]
 
     @property
-    def joined(self) -> Thread | None:
-        """The thread whose end the main thread waits for."""
+    def joined(self) -> Thread | Greenlet | None:
+        """The thread, or greenlet, whose end the main thread waits for."""
         wait = self.main.waits_for
         found = self.graph.actors.by_id.get(wait.target or "") if wait and wait.kind == "join" else None
-        return found if isinstance(found, Thread) else None
+        return found if isinstance(found, Thread | Greenlet) else None
 
     def is_in(self, place: tuple[str, str]) -> bool:
         """Whether the main thread is in a function of a module."""
@@ -47,10 +51,10 @@ class Exit(msgspec.Struct, frozen=True):
         phase = Evidence(text="the interpreter is on its way out", value=shutdown.step if shutdown else None)
         steps = describe_steps(self.graph, self.chain.steps)
         end = self.graph.actors.by_id.get(self.chain.end)
-        return [phase, *steps, *([describe_stand(end, len(self.chain.steps))] if isinstance(end, Thread) else [])]
+        return [phase, *steps, *([describe_stand(end, len(self.chain.steps))] if end is not None else [])]
 
 
-def tell_joined(one: Exit, joined: Thread, what: str, finding: Finding) -> Finding:
+def tell_joined(one: Exit, joined: Actor, what: str, finding: Finding) -> Finding:
     """The finding with its title: the exit waits for a thread, and `what` that is; with whom it is about, and why."""
     name = one.graph.actors.name(joined.id)
     limit = _describe_limit(one.graph.report, joined)
@@ -61,9 +65,9 @@ def tell_joined(one: Exit, joined: Thread, what: str, finding: Finding) -> Findi
     return finding
 
 
-def _describe_limit(report: Report, thread: Thread) -> str:
+def _describe_limit(report: Report, actor: Actor) -> str:
     """Of a wait that ends by itself, as a Timer's does: for how much longer, from the moment that the report shows."""
-    until = thread.waits_for.until if thread.waits_for else None
+    until = actor.waits_for.until if actor.waits_for else None
     if until is None:
         return ""
     try:
@@ -86,8 +90,17 @@ def find_exits(report: Report) -> Iterator[Exit]:
     moments = {one.id: one for one in report.moments}
     for thread in report.threads:
         moment = moments.get(thread.moment)
-        if thread.is_main and thread.waits_for is not None and moment is not None and is_leaving(moment):
-            yield Exit(moment, thread, graph.chain(thread.id), graph)
+        main = past_hub(graph, thread) if thread.is_main else thread
+        if thread.is_main and main.waits_for is not None and moment is not None and is_leaving(moment):
+            yield Exit(moment, main, graph.chain(main.id), graph)
+
+
+def past_hub(graph: WaitGraph, actor: Actor) -> Actor:
+    """Of a thread whose hub polls, its main greenlet, where that waits: what the program does there."""
+    if not any(one.thread == actor.id and one.state == "polling" for one in graph.report.hubs):
+        return actor
+    mains = (one for one in graph.report.greenlets if one.is_main and one.thread == actor.id and one.waits_for)
+    return next(mains, actor)
 
 
 def is_leaving(moment: Moment) -> bool:
@@ -105,6 +118,6 @@ def describe_activity(actor: Actor) -> str:
     return what if wait.detail and wait.kind in ("io", "process", "sleep") else f"waits: {what}"
 
 
-def describe_stand(thread: Thread, depth: int = 0) -> Evidence:
-    """Where a thread stands, and what it does there; `depth`: see Evidence."""
-    return stand(thread, f"{actor_name(thread)} {describe_activity(thread)}", depth=depth)
+def describe_stand(actor: Actor, depth: int = 0) -> Evidence:
+    """Where it stands, and what it does there; `depth`: see Evidence."""
+    return stand(actor, f"{actor_name(actor)} {describe_activity(actor)}", depth=depth)

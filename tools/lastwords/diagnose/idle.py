@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lastwords.diagnose.actors import Actor, is_in, stand
-from lastwords.diagnose.exits import describe_activity
+from lastwords.diagnose.exits import describe_activity, past_hub
 from lastwords.diagnose.healthy import CODE
 from lastwords.diagnose.wait_graph import WaitGraph, graph_of
 from lastwords.model import Evidence, Finding, Report, Thread
@@ -32,7 +32,7 @@ def diagnose(report: Report) -> Iterator[Finding]:
     ends = [graph.actors.by_id.get(graph.chain(main.id).end) for main in mains]
     fine = [end for end in ends if end is not None and _is_idle(graph, end)]
     if len(fine) == len(mains):
-        shown = [_past_hub(graph, end) for end in fine[:FEW]]
+        shown = [past_hub(graph, end) for end in fine[:FEW]]
         said = f"{graph.actors.name(shown[0].id)} {_activity(shown[0])}{_tell_others(len(fine) - 1)}"
         yield Finding(
             code=CODE,
@@ -47,15 +47,6 @@ def _tell_others(count: int) -> str:
     if count < 2:
         return ", and the other program is fine, too" if count else ""
     return f", and {count} more programs are fine, too"
-
-
-def _past_hub(graph: WaitGraph, end: Actor) -> Actor:
-    """Of a thread whose hub polls, its main greenlet: that is the program."""
-    polling = {one.thread for one in graph.report.hubs if one.state == "polling"}
-    if end.id not in polling:
-        return end
-    mains = (one for one in graph.report.greenlets if one.is_main and one.thread == end.id and one.waits_for)
-    return next(mains, end)
 
 
 def _is_idle(graph: WaitGraph, end: Actor) -> bool:
