@@ -33,7 +33,7 @@ PLAIN = [
     "killed",
     "reloads",
 ]
-WITH_GEVENT = ["original", "patched_late", "greenlet_error"]
+WITH_GEVENT = ["original", "patched_late", "greenlet_error", "hub_error"]
 
 
 def bare(environment: Environment, arguments: list[str], cwd: Path) -> tuple[int, str, str]:

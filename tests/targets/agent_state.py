@@ -223,6 +223,18 @@ def greenlet_error():
         gevent.spawn(function).join()
 
 
+def hub_error():
+    import gevent
+
+    def fails():
+        raise ValueError("in a callback of the hub")
+
+    gevent.get_hub().loop.run_callback(fails)
+    waiting = gevent.spawn(gevent.sleep, 0.01)
+    gevent.sleep(0.001)
+    waiting.join()
+
+
 if __name__ == "__main__":
     print("start modules %r" % (FIRST[0],))
     print("start path %r" % (FIRST[1],))

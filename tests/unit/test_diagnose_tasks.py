@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from lastwords.diagnose import diagnose
 from lastwords.diagnose.await_cycle import diagnose as diagnose_cycles
-from lastwords.model import Certainty, Edge, Finding, Frame, Loop, Object, Report, Task, Thread, WaitsFor
+from lastwords.model import Certainty, Edge, Finding, Frame, Halt, Loop, Object, Report, Task, Thread, WaitsFor
 from sample_waits import APP, Scene, frame
 
 CYCLES = ("await-cycle", "lock-cycle")
@@ -355,5 +355,7 @@ def test_a_loop_that_sleeps_over_its_work() -> None:
     assert [one.line for one in finding.subjects] == [15, 20]
     main.idle_s = 0.1  # about to wake
     assert "lost-wakeup" not in {one.code for one in diagnose(scene.report)}
-    main.idle_s, loop.ready = 60.0, 0
+    main.idle_s, scene.process.halt = 60.0, Halt(how="frozen")  # it may be in the middle of a turn
+    assert "lost-wakeup" not in {one.code for one in diagnose(scene.report)}
+    scene.process.halt, loop.ready = None, 0
     assert "lost-wakeup" not in {one.code for one in diagnose(scene.report)}

@@ -77,7 +77,9 @@ def _describe_queue(found: Object, wait: WaitsFor) -> str | None:
 
 
 def _is_asleep(report: Report, actor: Actor) -> bool:
-    """Whether it is not about to go on."""
+    """Whether it is not about to go on; of a process that nobody lets run, nothing tells."""
+    if graph_of(report).is_halted(actor):
+        return False
     if isinstance(actor, Thread):
         return actor.state == "sleeping" and actor.consistent is not False and (actor.idle_s or 0.0) >= LONG
     hubs = [one for one in report.hubs if one.moment == actor.moment]

@@ -129,9 +129,10 @@ def _tell_watched(call: Call, watched: Iterable[tuple[int, int]], timeout: float
     more = f"; and {len(several) - SHOWN} more" if len(several) > SHOWN else ""
     detail = f"{call.name}{limit}, {text}{more}"
     fds = tuple(fd for fd, _ in several)
+    if len(fds) == 1:
+        return replace(call.io(fds[0], detail), has_timeout=timeout is not None)
     pid = call.sole_peer(fds) if len(fds) <= SHOWN else None
-    wait = call.io(fds[0], detail) if len(fds) == 1 else KernelWait("io", call.name, detail, pid=pid, fds=fds)
-    return replace(wait, has_timeout=timeout is not None)
+    return KernelWait("io", call.name, detail, pid=pid, fds=fds, has_timeout=timeout is not None)
 
 
 def describe_epoll(call: Call) -> KernelWait:
