@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
-from itertools import count
 
 import pytest
 
-from harness import target_running
-from interpreters import find_interpreters
+from evaluating import EVALUATING, evaluating
 from lastwords import cpython
 from lastwords.model import ExceptionValue
 
@@ -34,23 +31,15 @@ RAISING = [
 Ask = Callable[[str], tuple[ExceptionValue, str]]
 
 
-@pytest.fixture(
-    scope="module",
-    params=[one for one in find_interpreters() if not one.has("free_threaded")],
-    ids=lambda one: one.name,
-)
+@pytest.fixture(scope="module", params=EVALUATING, ids=lambda one: one.name)
 def ask(request: pytest.FixtureRequest) -> Iterator[Ask]:
-    numbers = count(1)
-    with target_running(request.param, "reader_evaluates.py") as target:
+    with evaluating(request.param) as evaluator:
 
-        def evaluate(expression: str) -> tuple[ExceptionValue, str]:
-            number = next(numbers)
-            target.send_line(f"raised({expression!r})")
-            answer = target.wait_for(f"value {number} ").split(" ", 2)[2]
-            _, address, shown = json.loads(answer)
-            return cpython.read_exception(cpython.open_process(target.pid), address), shown
+        def read(expression: str) -> tuple[ExceptionValue, str]:
+            address, shown = evaluator.evaluate(f"raised({expression!r})")
+            return cpython.read_exception(cpython.open_process(evaluator.pid), address), shown
 
-        yield evaluate
+        yield read
 
 
 @pytest.mark.parametrize("expression", RAISING)

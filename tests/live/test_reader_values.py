@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
-from itertools import count
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness import Target, target_running
-from interpreters import find_interpreters
+from evaluating import EVALUATING, evaluating
 from lastwords import cpython
 from lastwords.model import Value
 
@@ -47,23 +44,16 @@ VALUES = st.recursive(
 Ask = Callable[[str], tuple[Value, str]]
 
 
-@pytest.fixture(
-    scope="module",
-    params=[one for one in find_interpreters() if not one.has("free_threaded")],
-    ids=lambda one: one.name,
-)
+@pytest.fixture(scope="module", params=EVALUATING, ids=lambda one: one.name)
 def ask(request: pytest.FixtureRequest) -> Iterator[Ask]:
-    numbers = count(1)
-    with target_running(request.param, "reader_evaluates.py") as target:
-        yield lambda line: evaluate(target, line, next(numbers))
-
-
-def evaluate(target: Target, line: str, number: int) -> tuple[Value, str]:
     """The value as it is read from outside, and what it prints inside."""
-    target.send_line(line)
-    answer = target.wait_for(f"value {number} ").split(" ", 2)[2]
-    _, address, shown = json.loads(answer)
-    return cpython.read_value(cpython.open_process(target.pid), address), shown
+    with evaluating(request.param) as evaluator:
+
+        def read(line: str) -> tuple[Value, str]:
+            address, shown = evaluator.evaluate(line)
+            return cpython.read_value(cpython.open_process(evaluator.pid), address), shown
+
+        yield read
 
 
 @pytest.mark.parametrize("expression", EXPRESSIONS)
