@@ -126,6 +126,39 @@ def program_counters(trace: Iterable[Any]) -> Iterator[int]:
             yield frame.pc
 
 
+def test_vector_registers(running_python: Interpreter, start_target: Start, tmp_path: Path) -> None:
+    """gdb shows of the snapshot what it shows of the process, and what the program put there."""
+    need(find_gdb(), "gdb")
+    flags = Path("/proc/cpuinfo").read_text().split()
+    has = [name for name in ("avx", "avx512f") if name in flags]
+    target = start_target(running_python, "vector_registers.py", *has)
+    wait_until_at_rest(target.pid)
+    path = tmp_path / "snapshot"
+    snapshot(target.pid, "-o", path)
+    registers = [f"$xmm{number}.uint128" for number in range(16)] + ["$mxcsr", "$st0"]
+    registers += [f"$ymm{number}.v2_int128" for number in range(16)] if "avx" in has else []
+    shown = show_registers(path, *registers)
+    assert shown == show_registers(target.pid, *registers)
+    assert "<unavailable>" not in shown
+    assert read_numbers(path, "$xmm5.v4_int32") == list(range(0x1119, 0x111D))
+    assert "avx" not in has or read_numbers(path, "$ymm0.v8_int32") == list(range(0x1111, 0x1119))
+    assert "avx512f" not in has or read_numbers(path, "$zmm17.v16_int32") == list(range(0x1121, 0x1131))
+
+
+def show_registers(what: object, *registers: str) -> str:
+    """How gdb prints them, of a core or a process."""
+    words = ["gdb", "-nx", "-batch", "-iex", "set auto-load no", "-iex", "set debuginfod enabled off"]
+    words += [f"--core={what}" if isinstance(what, Path) else f"--pid={what}"]
+    words += [f"-ex=p/x {one}" for one in registers]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=PATIENCE)
+    return "\n".join(re.findall(r"^\$\d+ = .*", done.stdout, flags=re.MULTILINE))
+
+
+def read_numbers(core: Path, register: str) -> list[int]:
+    """The parts of one register."""
+    return [int(word, 16) for word in re.findall(r"0x[0-9a-f]+", show_registers(core, register))]
+
+
 # Where the files are not
 
 

@@ -81,10 +81,10 @@ def test_a_thread_in_a_call_that_would_tell_is_left_alone_and_known(
     assert (thread.sp, thread.pc, thread.registers, thread.ident) == (seen.sp, seen.pc, {}, None)
     assert thread.stood_still
     assert thread.state == "S"
-    for one in captured.threads:  # their stacks are there, the innermost frames at least, and what gdb shows as $xmm0
+    for one in captured.threads:  # their stacks are there, the innermost frames at least
         assert one.sp
         assert captured.memory.read(one.sp - 128, 256)
-        assert len(one.fp_registers) == (512 if one.registers else 0)
+        assert one.fp_registers == b""  # nobody has asked for them
     assert captured.problems == []
 
 

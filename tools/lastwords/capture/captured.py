@@ -26,7 +26,8 @@ class KernelThread(msgspec.Struct, frozen=True):
 
     name: its `comm`; state: the letter of /proc/PID/task/TID/stat ("R", "S", "D" ...), None in a core
     registers: all general ones, or none; sp, pc: also where only /proc/PID/task/TID/syscall was read
-    fp_registers: floating-point and vector registers as NT_PRFPREG has them; empty where they were not read
+    fp_registers: floating-point and vector registers as the first of the architecture's `vector_sets` has them that the
+        kernel knows, in a core as NT_PRFPREG; empty where they were not read
     ident: `pthread_self()`
     inner_tid: its id in its own pid namespace, where that is another one and nobody is left to be asked
     stood_still: whether it is certain that it did not run while memory was read

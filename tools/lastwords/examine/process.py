@@ -72,7 +72,10 @@ class Attached:
     """A process that is read twice: once while it runs, to learn which pages that takes, and then from their copy.
 
     `number` tells its moment from those of the report's other processes; `open_files` is what they share.
+    keeps_vectors: whether registers are read too that no reader asks for
     """
+
+    keeps_vectors = False
 
     def __init__(
         self, pid: int, options: Options, proc: Path, number: int = 1, open_files: OpenFiles | None = None
@@ -93,8 +96,9 @@ class Attached:
         self._greenlets = self._search()
         interrupt = self.options.interrupt
         return capture_in_steps(
-            self.pid, self._dry_run, self._recheck, pause=pause, interrupt=interrupt, proc=self.proc
-        )
+            self.pid, self._dry_run, self._recheck,
+            pause=pause, interrupt=interrupt, vectors=self.keeps_vectors, proc=self.proc,
+        )  # fmt: skip
 
     def capture(self, pause: bool) -> Report:
         """The report of one moment."""

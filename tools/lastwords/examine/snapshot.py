@@ -45,6 +45,7 @@ def take_snapshot(pid: int, options: Options, *, pause: bool = True, proc: Path 
 class _Kept(Attached):
     """Remembers what it has read."""
 
+    keeps_vectors = True
     _facts: RecordingFacts
     _captured: Captured
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -28,6 +29,9 @@ class Architecture(msgspec.Struct, frozen=True):
     restarted, calls, jump_by_table, prologue: patterns, as `re` has them, compiled where they are used
     restarted: code that ends in a system call, its number the group 1 (little-endian)
     thread_pointer: the register from which `pthread_self()` follows
+    vector_sets: what PTRACE_GETREGSET knows floating-point and vector registers by, the set that has the most first
+    extended_set: the one that begins with the `fp_size` bytes that NT_PRFPREG has; a core has a note of either
+    lay_out_extended: makes of those of the threads of one process what gdb understands
     syscalls: names of the system calls in which threads wait, by number
     dwarf_registers: names by DWARF's numbers, as unwind tables count them
     preserved: those that a function leaves to its caller as they were; frame_pointer: one of them
@@ -53,6 +57,10 @@ class Architecture(msgspec.Struct, frozen=True):
     syscall_arguments: tuple[str, ...]
     call_arguments: tuple[str, ...]
     thread_pointer: str
+    vector_sets: tuple[int, ...]
+    extended_set: int
+    fp_size: int
+    lay_out_extended: Callable[[Sequence[bytes]], list[bytes]]
     syscalls: dict[int, str]
     dwarf_registers: tuple[str, ...]
     preserved: tuple[str, ...]

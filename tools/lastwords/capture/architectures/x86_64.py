@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lastwords.capture.architectures import Architecture
+from lastwords.capture.architectures.xsave import lay_out_areas
 
 X86_64 = Architecture(
     name="x86_64",
@@ -20,6 +21,10 @@ X86_64 = Architecture(
     syscall_arguments=("rdi", "rsi", "rdx", "r10", "r8", "r9"),
     call_arguments=("rdi", "rsi", "rdx", "rcx", "r8", "r9"),
     thread_pointer="fs_base",
+    vector_sets=(0x202, 2),  # NT_X86_XSTATE, NT_PRFPREG
+    extended_set=0x202,
+    fp_size=512,  # FXSAVE
+    lay_out_extended=lay_out_areas,
     syscalls={
         0: "read", 1: "write", 7: "poll", 16: "ioctl", 17: "pread64", 18: "pwrite64", 19: "readv", 20: "writev",
         23: "select", 34: "pause", 35: "nanosleep", 40: "sendfile", 42: "connect", 43: "accept", 44: "sendto",

@@ -149,10 +149,18 @@ def _write_notes(captured: Captured, owner: Owner) -> Iterator[bytes]:
     yield _write_note(b"CORE", NT_PRPSINFO, _describe_process(owner))
     yield _write_note(b"CORE", NT_AUXV, captured.auxv)
     yield _write_note(b"CORE", NT_FILE, _describe_files(captured.maps))
+    extended = _lay_out_extended(captured.architecture, captured.threads)
     for thread in sorted(captured.threads, key=lambda one: one.tid != owner.pid):
         yield _write_note(b"CORE", NT_PRSTATUS, _describe_thread(captured.architecture, thread, owner))
         if thread.fp_registers:
-            yield _write_note(b"CORE", NT_FPREGSET, thread.fp_registers)
+            yield _write_note(b"CORE", NT_FPREGSET, thread.fp_registers[: captured.architecture.fp_size])
+        if thread.tid in extended:
+            yield _write_note(b"LINUX", captured.architecture.extended_set, extended[thread.tid])
+
+
+def _lay_out_extended(architecture: Architecture, threads: Sequence[KernelThread]) -> dict[int, bytes]:
+    whole = {one.tid: one.fp_registers for one in threads if len(one.fp_registers) > architecture.fp_size}
+    return dict(zip(whole, architecture.lay_out_extended(list(whole.values())), strict=True))
 
 
 def _write_note(owner: bytes, kind: int, data: bytes) -> bytes:

@@ -75,10 +75,12 @@ class Holder:
     """The process that holds threads still. It is killed when the block is left: then the kernel lets them go.
 
     interrupt: also threads in system calls that the kernel restarts; else none that is in a call
+    vectors: whether their floating-point and vector registers are wanted
     """
 
-    def __init__(self, *, interrupt: bool = True) -> None:
+    def __init__(self, *, interrupt: bool = True, vectors: bool = False) -> None:
         self.interrupt = interrupt
+        self.vectors = vectors
         command = [sys.executable, "-I", "-S", "-B", "-c", START, str(Path(stopper.__file__).resolve())]
         try:
             self._process = subprocess.Popen(
@@ -118,7 +120,8 @@ class Holder:
         self._start = self._start or time.monotonic()
         self._seconds = seconds
         calls = architecture.numbers_of_calls(RESTARTED | READS if self.interrupt else frozenset())
-        self._send(("stop", pid, seconds, calls, architecture.numbers_of_calls(READS)))
+        vectors = architecture.vector_sets if self.vectors else ()
+        self._send(("stop", pid, seconds, calls, architecture.numbers_of_calls(READS), vectors))
         others: list[int] = self._expect()[1]
         return others
 

@@ -92,7 +92,14 @@ class _Moment(msgspec.Struct):
 
 
 def capture_process(  # noqa: PLR0913 (one for each of what is asked)
-    pid: int, dry_run: Look, recheck: Recheck, *, pause: bool = True, interrupt: bool = True, proc: Path = PROC
+    pid: int,
+    dry_run: Look,
+    recheck: Recheck,
+    *,
+    pause: bool = True,
+    interrupt: bool = True,
+    vectors: bool = False,
+    proc: Path = PROC,
 ) -> Captured:
     """The memory and the threads of one moment of a live process.
 
@@ -101,18 +108,27 @@ def capture_process(  # noqa: PLR0913 (one for each of what is asked)
     RECHECK_SECONDS are over. `Captured.memory` is that copy alone. `pause=False` holds nothing: the pages are those
     of the dry run, and `stood_still` says of each thread whether it is certain that it did not run meanwhile.
     `interrupt=False` leaves every thread alone that is in a system call, and holds only those that run.
+    `vectors`: also their floating-point and vector registers, which no reader asks for.
 
     Raises ProcessGoneError, PermissionError or ReadError where it cannot be read at all, TargetError where it ended or
     executed another program meanwhile; and what the two raise. In each case the target is let go.
     """
-    return finish(capture_in_steps(pid, dry_run, recheck, pause=pause, interrupt=interrupt, proc=proc))
+    steps = capture_in_steps(pid, dry_run, recheck, pause=pause, interrupt=interrupt, vectors=vectors, proc=proc)
+    return finish(steps)
 
 
 Steps = Generator[None, None, Captured]
 
 
 def capture_in_steps(  # noqa: PLR0913
-    pid: int, dry_run: Look, recheck: Recheck, *, pause: bool = True, interrupt: bool = True, proc: Path = PROC
+    pid: int,
+    dry_run: Look,
+    recheck: Recheck,
+    *,
+    pause: bool = True,
+    interrupt: bool = True,
+    vectors: bool = False,
+    proc: Path = PROC,
 ) -> Steps:
     """The same in two steps, for several processes at nearly one moment: it yields where only what is quick is left."""
     with _open(pid, proc) as target:
@@ -121,7 +137,7 @@ def capture_in_steps(  # noqa: PLR0913
             yield
             return target.captured(_read_moving(target, dry_run, reason))
         try:
-            with Holder(interrupt=interrupt) as holder:
+            with Holder(interrupt=interrupt, vectors=vectors) as holder:
                 return target.captured((yield from _read_held(target, holder, dry_run, recheck)))
         except NotHeldError as error:
             yield

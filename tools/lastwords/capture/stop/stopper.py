@@ -7,8 +7,9 @@ stop away (WNOWAIT), so that a signal that was on its way to a thread is deliver
 
 Orders come on stdin and answers go to stdout, each a tuple: four bytes of length, then `marshal`.
 
-    ("stop", pid, seconds, calls, reads)   hold all threads still that may be interrupted; again: also who came since
-    ("go",)                                let go, and end
+    ("stop", pid, seconds, calls, reads, vectors)
+                                    hold all threads still that may be interrupted; again: also who came since
+    ("go",)                         let go, and end
 
     ("ready",)
     ("held", others)                others: [tid] of those that are not; at once, so that memory can be read meanwhile
@@ -16,7 +17,8 @@ Orders come on stdin and answers go to stdout, each a tuple: four bytes of lengt
     ("refused", errno, what)        nothing is held
     ("gone", seconds, in_time, vectors)
                                     how long threads stood still, whether that ended because of ("go",), and
-                                    [(tid, registers as NT_PRFPREG)], told only now because they are many bytes
+                                    [(tid, registers)], the first set among the order's `vectors` that the kernel has,
+                                    told only now because they are many bytes
 """
 
 from __future__ import annotations
@@ -38,8 +40,8 @@ else:  # what makes enums of these names takes as long to import as all else her
     import _signal as signal
 
 SEIZE, INTERRUPT, GETREGSET, DETACH = 0x4206, 0x4207, 0x4204, 17  # linux/ptrace.h
-NT_PRSTATUS, NT_PRFPREG = 1, 2
-REGISTERS_SIZE = 4096  # of any architecture
+NT_PRSTATUS = 1
+REGISTERS_SIZE = 16384  # of any architecture: 11,008 with AMX
 FILE_SIZE = 4096  # more than is read here of /proc
 OWN_FILES = 64  # descriptors for other things
 RUNNING = b"running\n"
@@ -104,16 +106,18 @@ class Stop:
 
     calls: numbers of the system calls that the kernel restarts after an interruption, unseen by the program
     reads: those of them for which that depends on the file
+    kinds: of sets of registers, of which the first that there is is kept of each held thread
     tids: all of them, as they were listed last
     files: descriptors of what /proc says of their calls, as far as there is room
     lines: what it said of those that may be interrupted, before they were
     seized: those that we trace; stops: status by tid of those that were interrupted, None until it has stopped
     """
 
-    def __init__(self, pid: int, calls: frozenset[int], reads: frozenset[int]) -> None:
+    def __init__(self, pid: int, calls: frozenset[int], reads: frozenset[int], kinds: tuple[int, ...] = ()) -> None:
         self.pid = pid
         self.calls = calls
         self.reads = reads
+        self.kinds = kinds
         self.tids: list[int] = []
         self.room = os.sysconf("SC_OPEN_MAX") - OWN_FILES
         self.files: dict[int, int] = {}
@@ -255,9 +259,9 @@ class Stop:
 
     def read_vectors(self) -> None:
         """Keeps the other registers of those that are held."""
-        for tid, status in self.stops.items():
+        for tid, status in self.stops.items() if self.kinds else ():
             if status is not None and tid not in self.vectors:
-                self.vectors[tid] = read_registers(tid, NT_PRFPREG)
+                self.vectors[tid] = next(filter(None, (read_registers(tid, kind) for kind in self.kinds)), b"")
 
     def release(self) -> float:
         """Lets every thread go, with the signal that was on its way to it. How many seconds it took since the first."""
@@ -276,7 +280,7 @@ def pending_signal(status: int) -> int:
 
 
 def read_registers(tid: int, kind: int = NT_PRSTATUS) -> bytes:
-    """As PTRACE_GETREGSET gives them; empty for a thread that was killed meanwhile."""
+    """As PTRACE_GETREGSET gives them; empty for a thread that was killed meanwhile, or a set that it has not."""
     _vector.length = REGISTERS_SIZE
     if ptrace(GETREGSET, tid, kind, ctypes.addressof(_vector)):
         return b""
@@ -338,14 +342,14 @@ def main() -> NoReturn:
     order = receive(orders, None)
     if order is None or order[0] != "stop":
         os._exit(0)
-    _, pid, seconds, calls, reads = order
+    _, pid, seconds, calls, reads, kinds = order
     try:
         arm(KILL_SECONDS)
     except OSError as error:
         send(answers, ("refused", error.errno, "timer_create"))
         os._exit(1)
     deadline = time.monotonic() + seconds
-    stop = Stop(pid, frozenset(calls), frozenset(reads))
+    stop = Stop(pid, frozenset(calls), frozenset(reads), kinds)
     while order is not None and order[0] == "stop":
         stop.hold()
         refusal = stop.refusal()
