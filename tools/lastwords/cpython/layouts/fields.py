@@ -175,7 +175,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
     ),
     "dequeobject": ("len", "leftblock", "leftindex"),
     "BLOCK": ("data", "rightlink"),
-    "SemLockObject": ("handle", "last_tid", "count", "kind"),
+    "SemLockObject": ("handle", "last_tid", "count", "maxvalue", "kind"),
     "PyModuleObject": ("md_dict",),
     "PyClassObject": ("cl_bases", "cl_dict", "cl_name"),
     "PyInstanceObject": ("in_class", "in_dict"),
