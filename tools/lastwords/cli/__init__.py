@@ -6,10 +6,10 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from lastwords.cli.memory import is_for_memory, say_memory
 from lastwords.collector import all_kept, end_at_once, own_process
-from lastwords.errors import ExitCode
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -27,43 +27,25 @@ def main(args: Sequence[str] | None = None) -> int:
 
 def _run(arguments: list[str]) -> int:
     try:
-        with all_kept():  # Ctrl-C, or too little memory, may come while it is loaded
-            from lastwords.cli.entry import run  # noqa: PLC0415
-
-        return run(arguments)
+        return _load()(arguments)
     except KeyboardInterrupt:
         return _die_by_sigint()
     except MemoryError:
         pass  # from here on nothing is kept that it held
     gc.collect()
-    return _say_memory()
+    return say_memory()
 
 
-def _say_memory() -> int:
-    """Too little memory, said with next to none."""
-    words = _read_limits().split("Max address space")[-1].split()
-    if words and words[0].isdecimal():
-        fact = f"its memory is limited to {int(words[0]) >> 20} MB (ulimit -v), which is too little"
-        mend = "ulimit -v unlimited"
-    else:
-        fact, mend = "the machine has too little memory left", "free -m"
-    os.write(2, f"lastwords: {fact}.\n  {mend}\n".encode())
-    return int(ExitCode.SETUP)
-
-
-_limits = bytearray(4096)  # made while there is memory
-
-
-def _read_limits() -> str:
+def _load() -> Callable[[list[str]], int]:
+    """What runs a command. Ctrl-C, or too little memory, may come while it is loaded."""
     try:
-        fd = os.open("/proc/self/limits", os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return ""
-    try:
-        size = os.readv(fd, [_limits])
-        return _limits[:size].decode()
-    finally:
-        os.close(fd)
+        with all_kept():
+            from lastwords.cli.entry import run  # noqa: PLC0415
+    except Exception as error:
+        if is_for_memory(error):
+            raise MemoryError from None
+        raise
+    return run
 
 
 def _die_by_sigint() -> int:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import errno
 import os
-import resource
-from pathlib import Path
 
 import click
 
 from lastwords.cli.commands import lastwords
+from lastwords.cli.memory import is_for_memory
 from lastwords.cli.output import print_messages
 
 COMPLETE_VARIABLE = "_LASTWORDS_COMPLETE"
-SLACK = 1 << 20  # a library is mapped at addresses that are multiples of more than a page
 
 
 def run(arguments: list[str]) -> int:
@@ -34,15 +31,6 @@ def run(arguments: list[str]) -> int:
         failure = describe_failure(error)
         print_messages(failure.lines)
         return failure.exit_code
-
-
-def is_for_memory(error: Exception) -> bool:
-    """Whether it says that there was no memory, in the words of a system call or of the loader of libraries."""
-    if isinstance(error, ImportError) and error.path and os.access(error.path, os.R_OK):
-        limit, _ = resource.getrlimit(resource.RLIMIT_AS)
-        used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-        return limit != resource.RLIM_INFINITY and used + Path(error.path).stat().st_size > limit - SLACK
-    return isinstance(error, OSError) and error.errno == errno.ENOMEM
 
 
 def _run(arguments: list[str]) -> int:
