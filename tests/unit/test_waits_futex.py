@@ -9,7 +9,7 @@ import pytest
 
 from lastwords.capture.architectures import this_machine
 from lastwords.capture.captured import Captured, KernelThread, Syscall
-from lastwords.capture.kernel.futex import Futex, read_futex
+from lastwords.capture.kernel.futex import Futex, find_word, read_futex
 from lastwords.capture.memory import ReadError, unreadable
 from lastwords.capture.procfs import Mapping
 from lastwords.cpython.layouts import load_layout
@@ -53,6 +53,23 @@ def test_only_who_sleeps_waits() -> None:
     assert futex(WAIT, name="read") is None
     assert futex(WAIT, name="restart_syscall") == Futex(WORD, is_restarted=True)
     assert futex(WAIT, name="restart_syscall", word=WORD + 1) is None
+
+
+@pytest.mark.parametrize(
+    ("number", "result", "expected"),
+    [(202, -110, WORD), (202, 0, None), (42, -110, None), (-1, -110, None)],  # 42: connect, which has that result, too
+)
+def test_who_waits_in_short_turns_is_between_two(number: int, result: int, expected: int | None) -> None:
+    words = {"orig_rax": number, "rax": result, "rdi": WORD}
+    registers = {name: value % (1 << 64) for name, value in words.items()}
+    assert find_word(KernelThread(1, registers=registers)) == expected
+
+
+def test_the_word_of_who_sleeps() -> None:
+    arguments = (WORD, BITSET, 2, TIMEOUT, 0, 0)
+    assert find_word(KernelThread(1, syscall=Syscall(202, "futex", arguments))) == WORD
+    assert find_word(KernelThread(1, syscall=Syscall(0, "read", arguments))) is None
+    assert find_word(KernelThread(1)) is None
 
 
 def test_until_is_told_where_it_is_known() -> None:

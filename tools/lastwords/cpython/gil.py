@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from lastwords.capture import elf
+from lastwords.capture.kernel.futex import find_word
 from lastwords.cpython.interpreter import Interpreter
 from lastwords.cpython.musl import find_barriers
 from lastwords.cpython.threads import PythonThread
@@ -119,6 +120,5 @@ def _find_waiters(threads: Sequence[PythonThread], words: Sequence[Words]) -> tu
 
 
 def find_futex(thread: PythonThread) -> int | None:
-    """The futex word that the kernel says the thread sleeps on; None where it is in no such call."""
-    call = thread.kernel.syscall if thread.kernel is not None else None
-    return call.arguments[0] if call is not None and call.name == "futex" else None
+    """The futex word that the kernel says the thread sleeps on, or did just now; None where it is in no such call."""
+    return find_word(thread.kernel) if thread.kernel is not None else None

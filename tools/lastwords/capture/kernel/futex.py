@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import struct
 import time
 
 import msgspec
 
+from lastwords.capture.architectures import this_machine
 from lastwords.capture.captured import Captured, KernelThread
 from lastwords.capture.memory import ReadError
 
@@ -28,6 +30,24 @@ class Futex(msgspec.Struct, frozen=True):
     until: float | None = None
     is_restarted: bool = False
     seconds: float | None = None
+
+
+def find_word(thread: KernelThread) -> int | None:
+    """The word on which the thread sleeps, or did until the time was over just now; None where it is in no futex call.
+
+    Who waits in short turns, as for the GIL, is between two of them then, for long on a busy machine.
+    """
+    if thread.syscall is not None:
+        return thread.syscall.arguments[0] if thread.syscall.name == "futex" else None
+    architecture = this_machine()
+    number, result, word = (
+        thread.registers.get(name)
+        for name in (
+            architecture.syscall_number, architecture.syscall_result, architecture.syscall_arguments[0]
+        )
+    )  # fmt: skip
+    is_over = result == (1 << 64) - errno.ETIMEDOUT and number in architecture.numbers_of_calls(frozenset({"futex"}))
+    return word if is_over else None
 
 
 def read_futex(thread: KernelThread, captured: Captured) -> Futex | None:
