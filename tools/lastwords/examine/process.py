@@ -88,6 +88,7 @@ class Attached:
         self._moved: Recheck | None = None
         self._of_greenlets: Parts = {}  # what tells which of them have switched
         self._before: dict[int, Slept] = {}
+        self._missed: set[int] = set()  # pages that an earlier try has lacked
         self._greenlets: GreenletSearch | None = None
 
     def steps(self, pause: bool) -> Steps:
@@ -121,6 +122,7 @@ class Attached:
             gaps = len(copied.misses) if copied else 0
             if not gaps or tries == 1 or (copied and copied.is_full):
                 break
+            self._missed.update(copied.misses if copied else ())
             captured = self.finish(self.steps(pause))
         for thread in report.threads:
             thread.idle_s = slept.get(thread.tid or 0)
@@ -164,6 +166,7 @@ class Attached:
         _, found = self._report(Source(interp, captured, greenlets=self._greenlets))
         for one in found if self.options.native else ():  # it takes pages that nobody else reads
             read_segments(interp, one.tstate)
+        memory.read_many([(number, 1) for number in self._missed])  # what comes and goes, is often there again
         if self._greenlets is not None:
             with noting(interp) as self._of_greenlets:
                 self._greenlets.note(interp)
