@@ -26,13 +26,30 @@ SIZE_LIMIT = 1024  # bytes of an instance of gevent's
 def read_links(fields: Fields, address: int) -> list[int]:
     """The callables in `_links` of an object; where that has no name, all that is in its lists. Raises ReadError."""
     named = fields.read(address, "_links")
-    kept = [named] if named else list(_containers(fields, address))
-    return [item for one in kept for item in read_container(fields, one)]
+    if named:
+        return read_container(fields, named)
+    return [item for one in _containers(fields, address) for item in _read_perhaps(fields, one)]
+
+
+def _read_perhaps(fields: Fields, address: int) -> list[int]:
+    """The items of what looks like a container; none where its items are not to be had."""
+    try:
+        return read_container(fields, address)
+    except ReadError:
+        return []
 
 
 def read_linked(fields: Fields, address: int) -> set[int]:
     """The greenlets and Waiters whose `switch` is in `_links`. Raises ReadError."""
-    return {read_bound(fields.interp, one) for one in read_links(fields, address)} - {0}
+    return {_bound(fields, one) for one in read_links(fields, address)} - {0}
+
+
+def _bound(fields: Fields, item: int) -> int:
+    """0 of what is no object: a word of an instance may be the address of a list that has long been freed."""
+    try:
+        return read_bound(fields.interp, item)
+    except ReadError:
+        return 0
 
 
 def read_queued(fields: Fields, address: int) -> tuple[set[int], set[int]]:
