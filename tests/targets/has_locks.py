@@ -128,9 +128,15 @@ def tell_threads():
 
 def tell_locks_of_processes():
     for make in (multiprocessing.Lock, multiprocessing.RLock, multiprocessing.Semaphore):
-        tell("process_lock", make(), False, None, 0)
-        lock = tell("process_lock", held(make()), True, ME if make is multiprocessing.RLock else None, 1)
-        tell("process_lock", lock._semlock, True, facts[-1]["owner"], 1)
+        kind = "process_semaphore" if make is multiprocessing.Semaphore else "process_lock"
+        tell(kind, make(), False, None, 0)
+        lock = tell(kind, held(make()), True, ME if make is multiprocessing.RLock else None, 1)
+        tell(kind, lock._semlock, True, facts[-1]["owner"], 1)
+    tell("process_condition", multiprocessing.Condition())
+    tell("process_event", multiprocessing.Event())
+    tell("process_queue", multiprocessing.JoinableQueue())
+    if hasattr(multiprocessing, "Barrier"):
+        tell("process_barrier", multiprocessing.Barrier(2))
 
 
 def tell_module_locks():

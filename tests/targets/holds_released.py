@@ -41,6 +41,28 @@ def inside():
     start(run)
 
 
+def items_by_hand():
+    """Locks of a list, a dict and a tuple, by variables and by constants."""
+    a, b, c, d = lock("a"), lock("b"), lock("c"), lock("d")
+    several, by_name, both = [a, d], {"b": b, 5: c}, (d,)
+
+    def run(at, name):
+        several[at].acquire()
+        by_name[name].acquire()
+        by_name[5].acquire()
+        both[0].acquire()
+        try:
+            say(otherwise=[a, b, c, d])
+            block()
+        finally:
+            several[at].release()
+            by_name[name].release()
+            by_name[5].release()
+            both[0].release()
+
+    start(lambda: run(-2, "b"))
+
+
 def handed_over():
     a = lock("a")
 
@@ -145,4 +167,16 @@ def by_helpers():
 
 
 if __name__ == "__main__":
-    play([as_an_argument, inside, handed_over, taken_again, by_hand, by_helpers, nested, condition_waits_for_a_time])
+    play(
+        [
+            as_an_argument,
+            inside,
+            items_by_hand,
+            handed_over,
+            taken_again,
+            by_hand,
+            by_helpers,
+            nested,
+            condition_waits_for_a_time,
+        ]
+    )

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from lastwords.diagnose import diagnose
 from lastwords.diagnose.wait_graph import WaitGraph
-from lastwords.model import Capture, Certainty, Edge, Finding, Greenlet, Hub, Moment, Process, Thread, WaitsFor
+from lastwords.model import Capture, Certainty, Edge, Finding, Frame, Greenlet, Hub, Moment, Process, Thread, WaitsFor
 from sample_waits import Scene, frame
 
 
@@ -156,6 +156,16 @@ def test_a_lock_that_no_frame_holds_is_orphaned_only_likely_and_only_after_a_whi
     assert judge(scene) == []
     main.idle_s = 60.0
     scene.thread("torn", error="its stack makes no sense")
+    assert judge(scene) == []
+
+
+def test_a_lock_is_not_orphaned_where_somebody_has_taken_one_that_is_not_known() -> None:
+    scene = Scene()
+    main, worker = scene.thread("MainThread"), scene.thread("worker", may_hold=Frame(kind="python", line=3))
+    for one in (main, worker):
+        scene.waits(one, scene.lock(f"of {one.name}"))
+    assert judge(scene) == [("thread-stranded", "certain")]  # all of them wait, whoever holds what
+    worker.waits_for = None
     assert judge(scene) == []
 
 

@@ -214,6 +214,8 @@ class WaitsFor(Entity, kw_only=True):
     serves: whether it waits as servers do when nobody wants anything of them: for a connection, for the next request
         on one that was accepted, for what somebody types, for its parent; None where that is not to be told
     pid: of the process whose end it waits for, or that alone has the other end of what it reads or writes
+    pids: of all processes that have other ends of what it reads or writes, its own among them; None where some may not
+        be known
     """
 
     kind: Literal[
@@ -227,6 +229,7 @@ class WaitsFor(Entity, kw_only=True):
     has_timeout: bool = False
     serves: bool | None = None
     pid: int | None = None
+    pids: list[int] | None = None
     function: str | None = None
 
 
@@ -241,6 +244,7 @@ class Thread(Entity, kw_only=True):
     idle_s: seconds since it last ran, by the scheduler's account, before it was stopped for us; 0: it ran meanwhile
     stack: Python and native frames as one; native_stack: the native ones, where they could not be merged into it
     pending, handled: the exception that is on its way up its stack, and the one that `sys.exc_info()` tells
+    may_hold: the line by which it took a lock of which is not known which, and which it may have still
     greenlet: the greenlet that runs in it: its stack is this one's alone, those of its parents are below
     test: the one of pytest that left it running, where our plugin noted that
     signals_blocked: the signals that the kernel does not deliver to it, where that was asked for
@@ -270,6 +274,7 @@ class Thread(Entity, kw_only=True):
     pending: ExceptionValue | None = None
     handled: ExceptionValue | None = None
     signals_blocked: list[str] | None = None
+    may_hold: Frame | None = None
     test: str | None = None
     error: str | None = None
 

@@ -31,7 +31,7 @@ NATIVE = {
     "_queue.SimpleQueue": ("simple_queue", "get"),
     "_multiprocessing.SemLock": ("process_lock", "acquire"),
 }
-THREADING, QUEUE = ("threading",), ("queue", "Queue")
+THREADING, QUEUE, PROCESSES = ("threading",), ("queue", "Queue"), ("multiprocessing.synchronize",)
 # name of the class: (the kind of lock, the names of its module in sys.modules); those with _ first are 2.7's
 PYTHON = {
     "_RLock": ("rlock", THREADING),
@@ -46,8 +46,10 @@ PYTHON = {
     "Queue": ("queue", QUEUE),
     "Future": ("future", ("concurrent.futures._base",)),
     "_ModuleLock": ("module_lock", ("_frozen_importlib",)),
-    "SemLock": ("process_lock", ("multiprocessing.synchronize",)),
+    "SemLock": ("process_lock", PROCESSES),
+    "JoinableQueue": ("process_queue", ("multiprocessing.queues",)),
 }
+OF_PROCESSES = {"Condition": "process_condition", "Event": "process_event", "Barrier": "process_barrier"}
 
 
 class LockClass(msgspec.Struct, frozen=True):
@@ -103,9 +105,9 @@ def _judge_class(interp: Interpreter, of_class: int) -> LockClass | None:
     for address, name in _bases(interp, of_class):
         if name in NATIVE and not _is_old(interp, address) and _is_native_lock(interp, read_kind(interp, address)):
             return LockClass(NATIVE[name][0], _class_name(interp, of_class), is_native=True)
-        kind, modules = PYTHON.get(name, ("", ()))
-        if any(_is_global(interp, module, name, address) for module in modules):
-            return LockClass(kind, _class_name(interp, of_class), is_native=False)
+        for kind, modules in (PYTHON.get(name, ("", ())), (OF_PROCESSES.get(name, ""), PROCESSES)):
+            if kind and any(_is_global(interp, module, name, address) for module in modules):
+                return LockClass(kind, _class_name(interp, of_class), is_native=False)
     return None
 
 

@@ -39,7 +39,8 @@ class LockState(msgspec.Struct, frozen=True):
     """A lock as it stood. What the release does not keep, and what does not fit the kind, is None.
 
     kind: "lock", "rlock", "condition", "event", "semaphore", "barrier", "queue", "simple_queue", "thread",
-        "thread_handle", "future", "module_lock", "process_lock" (one of multiprocessing)
+        "thread_handle", "future", "module_lock"; of multiprocessing "process_lock", which one at a time may have,
+        "process_semaphore", "process_condition", "process_event", "process_barrier", "process_queue"
     locked: whether somebody has it; of a semaphore: nothing is left; of a thread or its handle: it has not ended
     owner_ident: the ident of the thread that has it; of a thread or its handle: its own
     count: how often an RLock is held, what a semaphore has left, how many wait on a condition or are in a barrier,
@@ -171,7 +172,8 @@ def _read_process_lock(interp: Interpreter, address: int, name: str) -> LockStat
     count = interp.number(address, "SemLockObject", "count")
     is_ours = count > 0 and interp.number(address, "SemLockObject", "kind") == RECURSIVE
     owner = interp.number(address, "SemLockObject", "last_tid") if is_ours else None
-    return LockState(address, "process_lock", name, not is_sem_free(interp, word), owner, count, word)
+    kind = "process_lock" if interp.number(address, "SemLockObject", "maxvalue") == 1 else "process_semaphore"
+    return LockState(address, kind, name, not is_sem_free(interp, word), owner, count, word)
 
 
 NATIVE_READERS: dict[str, Callable[[Interpreter, int, str], LockState]] = {
@@ -192,6 +194,10 @@ BELOW = {
     "future": ("_condition", ""),
     "module_lock": ("wakeup", "count"),
     "process_lock": ("_semlock", ""),
+    "process_condition": ("_wait_semaphore", ""),
+    "process_event": ("_cond", ""),
+    "process_barrier": ("_cond", ""),
+    "process_queue": ("_cond", ""),  # JoinableQueue's: of items that are not done
 }
 # What Thread.join waits for: from 3.14, in 3.13, to 3.12, and 2.7's condition `_Thread__block`.
 HANDLES = ("_os_thread_handle", "_handle", "_tstate_lock", "_block")
@@ -209,6 +215,9 @@ def _read_python(interp: Interpreter, address: int, of_class: LockClass, nesting
         return _read_owned(interp, LockState(address, kind, name, count=number), attributes, below)
     if kind == "process_lock" and below:
         return replace(below, address=address, type=name, lock=below.address)
+    if kind.startswith("process_"):
+        word, lowest = (below.word, below.lock or below.address) if below else (None, None)
+        return LockState(address, kind, name, word=word, lock=lowest)
     is_queue = kind == "queue"
     limit = read_count(interp, attributes.get("maxsize")) if is_queue else None
     return LockState(

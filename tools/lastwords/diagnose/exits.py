@@ -113,8 +113,10 @@ def describe_activity(actor: Actor) -> str:
     """`waits: Queue.get: 0 items`, `reads from fd 5`, or `runs`."""
     wait = actor.waits_for
     if wait is None:
-        return "runs"
+        return "is not there any more" if isinstance(actor, Thread) and actor.alive is False else "runs"
     what = wait.detail or wait.kind.replace("_", " ")
+    if wait.kind == "io" and wait.call and what.startswith(wait.call):  # select, poll: their names are no verbs
+        return f"waits in {what}"
     return what if wait.detail and wait.kind in ("io", "process", "sleep") else f"waits: {what}"
 
 

@@ -60,13 +60,14 @@ def _find(report: Report, *, forked: bool) -> Iterator[Finding]:
 def find_orphans(graph: WaitGraph) -> Iterator[Orphan]:
     """The locks that are taken, and waited for, and that nobody who is left could give back."""
     complete = _find_complete(graph.report)
+    unknown = {one.moment for one in graph.report.threads if one.may_hold is not None}
     waits: dict[str, list[Edge]] = {}
     for edge in graph.waits.values():
         if edge.to in graph.actors.objects and edge.to not in graph.holds:
             waits.setdefault(edge.to, []).append(edge)
     for target, edges in waits.items():
         lock, process = graph.actors.objects.get(target), graph.actors.process(target)
-        if lock is None or process is None:
+        if lock is None or process is None or (not lock.owner_ident and lock.moment in unknown):
             continue
         certainty = _judge(graph, lock, edges, is_complete=lock.moment in complete)
         if certainty:

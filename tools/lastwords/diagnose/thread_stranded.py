@@ -10,10 +10,11 @@ from lastwords.diagnose.actors import Actor, is_in, stand
 from lastwords.diagnose.await_cycle import is_of_tasks
 from lastwords.diagnose.exits import describe_activity
 from lastwords.diagnose.wait_graph import WaitGraph, graph_of
-from lastwords.model import Certainty, Evidence, Finding, Moment, Object, Process, Report, Task, Thread, WaitsFor
+from lastwords.model import Certainty, Evidence, Finding, Moment, Process, Report, Task, Thread, WaitsFor
 
 CODE = "thread-stranded"
 INSIDE = ("lock", "join", "event", "queue", "condition", "import_lock")  # only the process itself can end these
+OF_PROCESSES = "process_"  # the kinds of objects that several processes share begin so
 TOLD = ("event", "queue", "condition")
 FILE_LOCKS = ("flock", "fcntl")  # for these it is who has the lock
 FEW = 6
@@ -30,6 +31,17 @@ FIX = (
     "it in `finally`, wait for the worker's end as well (concurrent.futures hands exceptions over), or wait with a "
     "timeout."
 )
+POOL = ("multiprocessing.pool", "wait")
+POOL_FIX = (
+    "A worker that ends in the middle of its work (it was killed, or called sys.exit) takes that work along: "
+    "multiprocessing.Pool starts another one, and the result never comes; nor does it where a result or an exception "
+    "cannot be unpickled. concurrent.futures.ProcessPoolExecutor raises BrokenProcessPool instead. Or wait with a "
+    "timeout."
+)
+IO_FIX = (
+    "Whoever was to write there is gone, and the read does not end because this process itself still has the other end "
+    "open: close that here as soon as it was handed on (a pipe's after the fork, a Connection's after start())."
+)
 LOOP_EXPLANATION = (
     "The event loop has no callback to call and no timer, and watches no descriptor but those by which its own process "
     "wakes it; no other thread is left that could. Its tasks wait for each other, or for what nobody does any more."
@@ -42,11 +54,15 @@ LOOP_FIX = (
 
 
 class Stranded(msgspec.Struct, frozen=True):
-    """A moment whose threads all wait so, the main one first."""
+    """A moment whose threads all wait so, the main one first.
+
+    others: the processes that could do it, if they did not wait so, too
+    """
 
     moment: Moment
     threads: list[Thread]
     certainty: Certainty
+    others: frozenset[int] = frozenset()
 
 
 def diagnose(report: Report) -> Iterator[Finding]:
@@ -61,24 +77,71 @@ def diagnose(report: Report) -> Iterator[Finding]:
 
 
 def find_stranded(report: Report) -> Iterator[Stranded]:
-    """The moments whose threads all wait so."""
+    """The moments whose threads all wait so; of several that wait for each other, the first."""
+    graph = graph_of(report)
+    found = _find_waiting(report, graph)
+    told: set[int] = set()
+    for one in found:
+        process = graph.actors.process(one.threads[0].id)
+        waits = [thread.waits_for for thread in one.threads if thread.waits_for is not None]
+        is_told = any(_is_told(wait, graph, process) for wait in waits) or _is_among_themselves(report, one.threads)
+        is_told |= any(thread.may_hold for thread in one.threads)  # it may be a cycle; that they all wait is enough
+        if process is not None and is_told and told.isdisjoint(one.others):
+            told.add(process.pid)
+            yield one
+
+
+def _find_waiting(report: Report, graph: WaitGraph) -> list[Stranded]:
+    """The moments whose threads all wait for each other, or for processes of which that is true as well."""
     processes = {one.id: one for one in report.processes}
-    objects = {one.id: one for one in report.objects}
+    waiting: dict[int, tuple[Moment, list[Thread]]] = {}
     for moment in report.moments:
         process = processes.get(moment.process)
         threads = [thread for thread in report.threads if thread.moment == moment.id]
         threads.sort(key=lambda thread: not thread.is_main)
-        waits = [one.waits_for for one in threads if one.waits_for is not None and one.consistent is not False]
-        is_inside = len(waits) == len(threads) and all(_is_inside(wait, process, objects) for wait in waits)
-        is_told = any(_is_told(wait, objects) for wait in waits) or _is_among_themselves(report, threads)
-        if is_inside and is_told and _is_deaf(process, threads):
-            yield Stranded(moment, threads, _certainty(process, moment, threads))
+        if threads and process is not None and _is_deaf(process, threads):
+            waiting[process.pid] = moment, threads
+    while True:
+        needs = {pid: _find_needed(graph, pid, threads) for pid, (_, threads) in waiting.items()}
+        left = {pid: waiting[pid] for pid, needed in needs.items() if needed is not None and needed <= needs.keys()}
+        if len(left) == len(waiting):
+            break
+        waiting = left
+    ends = {pid: needed - {pid} for pid, needed in needs.items() if needed is not None}
+    return [
+        Stranded(moment, threads, _certainty(processes[moment.process], moment, threads, ends[pid]), ends[pid])
+        for pid, (moment, threads) in waiting.items()
+    ]
 
 
-def _is_deaf(process: Process | None, threads: list[Thread]) -> bool:
+def _find_needed(graph: WaitGraph, pid: int, threads: list[Thread]) -> frozenset[int] | None:
+    """The processes that could end one of these waits; None where anything else could, or a time."""
+    needed: set[int] = set()
+    for one in threads:
+        found = _who_ends(graph, pid, one.waits_for) if one.waits_for and one.consistent is not False else None
+        if found is None:
+            return None
+        needed |= found
+    return frozenset(needed)
+
+
+def _who_ends(graph: WaitGraph, pid: int, wait: WaitsFor) -> set[int] | None:
+    found = graph.actors.objects.get(wait.target or "")
+    if wait.has_timeout:
+        return None
+    if found is not None and found.kind.startswith(OF_PROCESSES):
+        return {pid, *found.sharers} if found.sharers is not None else None
+    if wait.kind == "process":
+        return {wait.pid} if wait.pid is not None else None
+    if wait.kind == "io" and wait.call not in FILE_LOCKS:
+        return set(wait.pids or ([wait.pid] if wait.pid is not None else [])) or None
+    return {pid} if wait.kind in INSIDE else None
+
+
+def _is_deaf(process: Process, threads: list[Thread]) -> bool:
     """Whether no signal can make it run code of the program. False of what is in a core: the kernel keeps no masks."""
-    caught = process.signals_caught if process else None
-    if caught is None or process is None or not NO_HELP.issuperset(caught):
+    caught = process.signals_caught
+    if caught is None or not NO_HELP.issuperset(caught):
         return False
     return not process.signals_handled or (_is_for_interrupt_alone(process) and is_in(threads[0], *RUNNER))
 
@@ -88,10 +151,15 @@ def _is_for_interrupt_alone(process: Process) -> bool:
     return process.signals_handled == ["SIGINT"]
 
 
-def _is_told(wait: WaitsFor, objects: dict[str, Object]) -> bool:
-    """Whether somebody would have to tell it to go on. A lock has a holder, or had one: lock-cycle, orphaned-lock."""
-    found = objects.get(wait.target or "")
-    return wait.kind in TOLD or (wait.kind == "lock" and found is not None and found.kind == "semaphore")
+def _is_told(wait: WaitsFor, graph: WaitGraph, process: Process | None) -> bool:
+    """Whether somebody would have to tell it to go on. A lock has a holder, or had one: lock-cycle, orphaned-lock.
+
+    Of descriptors, one that serves to wake it: what it asked of itself is `waits-for-io`.
+    """
+    found = graph.actors.objects.get(wait.target or "")
+    if wait.kind == "io":
+        return wait.serves is True and process is not None and wait.pid == process.pid
+    return wait.kind in TOLD or (wait.kind == "lock" and found is not None and found.kind.endswith("semaphore"))
 
 
 def _is_among_themselves(report: Report, threads: list[Thread]) -> bool:
@@ -100,19 +168,12 @@ def _is_among_themselves(report: Report, threads: list[Thread]) -> bool:
     return len(polling) > 1 or bool(_find_waiting_tasks(report, polling))
 
 
-def _is_inside(wait: WaitsFor, process: Process | None, objects: dict[str, Object]) -> bool:
-    found = objects.get(wait.target or "")
-    if wait.has_timeout or (found is not None and found.kind == "process_lock"):
-        return False
-    is_own = process is not None and wait.pid == process.pid  # it alone has the other end
-    return wait.kind in INSIDE or (wait.kind == "io" and is_own and wait.call not in FILE_LOCKS)
-
-
-def _certainty(process: Process | None, moment: Moment, threads: list[Thread]) -> Certainty:
+def _certainty(process: Process, moment: Moment, threads: list[Thread], others: frozenset[int]) -> Certainty:
+    """Several processes are never seen at the very same moment."""
     is_sure = all(one.waits_for and one.waits_for.certainty == "certain" and not one.error for one in threads)
     is_python = all(one.interpreter is not None for one in threads)  # C code may wake others by ways of its own
-    is_deaf = process is not None and not process.signals_handled
-    return "certain" if is_sure and is_python and is_deaf and moment.capture.complete else "likely"
+    is_alone = not process.signals_handled and not others
+    return "certain" if is_sure and is_python and is_alone and moment.capture.complete else "likely"
 
 
 def _find_end(graph: WaitGraph, one: Stranded) -> Thread:
@@ -141,7 +202,8 @@ def _make_finding(graph: WaitGraph, one: Stranded, end: Thread, tasks: list[Task
     name = f"{'task ' if tasks else ''}{actors.name(first.id)}"
     return Finding(
         code=CODE,
-        title=f"nothing is left that could wake {name}: it {describe_activity(first)}, {_tell_rest(graph, one, first)}",
+        title=f"nothing is left that could wake {name}: it {describe_activity(first)}, {_tell_rest(graph, one, first)}"
+        + _tell_others(one.others),
         certainty=one.certainty,
         process=one.moment.process,
         subjects=[actors.subject(each.id) for each in about],
@@ -150,8 +212,14 @@ def _make_finding(graph: WaitGraph, one: Stranded, end: Thread, tasks: list[Task
             Evidence(text="no signal but SIGINT has a handler"),
         ],
         explanation=LOOP_EXPLANATION if tasks else EXPLANATION,
-        fix=LOOP_FIX if tasks else FIX,
+        fix=LOOP_FIX if tasks else _find_fix(first),
     )
+
+
+def _find_fix(first: Actor) -> str:
+    if is_in(first, *POOL):
+        return POOL_FIX
+    return IO_FIX if first.waits_for is not None and first.waits_for.kind == "io" else FIX
 
 
 def _tell_rest(graph: WaitGraph, one: Stranded, first: Actor) -> str:
@@ -164,3 +232,13 @@ def _tell_rest(graph: WaitGraph, one: Stranded, first: Actor) -> str:
     if others < 2:
         return "and so does the other thread" if others else "and no other thread is left"
     return f"and so do all {others + 1} threads"
+
+
+def _tell_others(others: frozenset[int]) -> str:
+    if not others:
+        return ""
+    shown = ", ".join(map(str, sorted(others)[:FEW]))
+    more = f" and {len(others) - FEW} more" if len(others) > FEW else ""
+    return (
+        f"; process {shown} could, but waits so, too" if len(others) == 1 else f"; processes {shown}{more} wait so, too"
+    )

@@ -12,6 +12,7 @@ from lastwords.cpython.code import read_frame
 from lastwords.cpython.frame import Place
 from lastwords.cpython.gil import read_gil
 from lastwords.cpython.holding.holds import Hold, find_holds
+from lastwords.cpython.holding.unknown_takes import find_unknown_take
 from lastwords.cpython.locks import read_lock
 from lastwords.cpython.names import find_name
 from lastwords.cpython.threads import PythonThread
@@ -45,6 +46,8 @@ def add_relations(
     with tolerated(moment, "who holds which lock"):
         for hold in find_holds(interp, threads, waits):
             _add_hold(entities, interp, by_id[entities.state_id(hold.thread)], hold)
+        for one in threads:
+            by_id[entities.state_id(one)].may_hold = find_unknown_take(interp, one.places)
 
 
 def _add_gil(entities: Entities, interp: Interpreter, threads: Sequence[PythonThread]) -> None:
@@ -78,6 +81,7 @@ def _add_wait(entities: Entities, interp: Interpreter, thread: Thread, wait: Wai
         serves=wait.serves,
         pid=wait.target if wait.kind in ("process", "io") else None,
         function=wait.function,
+        pids=list(wait.pids) if wait.pids is not None else None,
     )
     if target is None:
         return

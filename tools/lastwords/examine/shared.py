@@ -18,14 +18,14 @@ from lastwords.cpython.waiting.parking import find_mapping
 from lastwords.examine.entities import Entities, tolerated
 from lastwords.model import Certainty, Object, Report
 
-KIND = "process_lock"  # _multiprocessing.SemLock: its sem_t is in a file of /dev/shm, mapped by all who have the lock
+KINDS = "process_"  # on _multiprocessing.SemLock: its sem_t is in a file of /dev/shm, mapped by all who have the lock
 
 
 def add_sharers(entities: Entities, interp: Interpreter, captured: Captured, facts: Facts | None) -> None:
     """What the objects of this moment share, and with whom; nothing is looked for where none is a process's lock."""
     moment = entities.moment
     for one in entities.report.objects:
-        if one.moment == moment.id and one.kind == KIND and one.address is not None:
+        if one.moment == moment.id and one.kind.startswith(KINDS) and one.address is not None:
             with tolerated(moment, "who shares a lock of multiprocessing"):
                 lock = read_lock(interp, one.address)
                 word = lock.word if lock else None

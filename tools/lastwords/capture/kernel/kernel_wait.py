@@ -18,6 +18,7 @@ class KernelWait(msgspec.Struct, frozen=True):
     call: the system call's name; detail: all of it in words
     fd: where it is one descriptor; fds: all of those that are waited for
     peer: who is at the other end, in words; pid: the one process it waits for: a child, the other end, a lock's holder
+    pids: the processes that have other ends of any of `fds`, itself among them; None where not all are known
     until: seconds of the epoch, None: for ever, or for a time whose beginning nobody knows
     has_timeout: whether it ends by itself, at `until` or after such a time
     """
@@ -31,6 +32,7 @@ class KernelWait(msgspec.Struct, frozen=True):
     until: float | None = None
     fds: tuple[int, ...] = ()
     has_timeout: bool = False
+    pids: tuple[int, ...] | None = None
 
 
 class Call(msgspec.Struct, frozen=True):
@@ -53,7 +55,8 @@ class Call(msgspec.Struct, frozen=True):
         """A wait for one descriptor, with who is at its other end."""
         other = self.facts.other_end(fd) if self.facts is not None else None
         peer = other.text if other is not None else None
-        return KernelWait("io", self.name, detail, fd=fd, peer=peer, pid=self.sole_peer((fd,)), fds=(fd,))
+        pid, pids = self.sole_peer((fd,)), self.peers((fd,))
+        return KernelWait("io", self.name, detail, fd=fd, peer=peer, pid=pid, fds=(fd,), pids=pids)
 
     def sole_peer(self, fds: Sequence[int]) -> int | None:
         """The one process that has all their other ends, and is alone in that; None where there is no such."""
@@ -61,3 +64,9 @@ class Call(msgspec.Struct, frozen=True):
         pids = {one.pids if one is not None and one.is_complete else () for one in others}
         found = pids.pop() if len(pids) == 1 else ()
         return found[0] if len(found) == 1 else None
+
+    def peers(self, fds: Sequence[int]) -> tuple[int, ...] | None:
+        """The processes that have other ends of these; None where one has no such end, or not all were seen."""
+        others = [self.facts.other_end(fd) if self.facts is not None else None for fd in fds]
+        found = [one.pids for one in others if one is not None and one.is_complete]
+        return tuple(sorted({pid for pids in found for pid in pids})) if len(found) == len(others) else None

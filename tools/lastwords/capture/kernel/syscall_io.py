@@ -21,6 +21,7 @@ from lastwords.capture.kernel.syscall_arguments import (
 F_SETLKW, F_OFD_SETLKW = 7, 38
 LOCK_KINDS = {F_SETLKW: "POSIX", F_OFD_SETLKW: "OFDLCK"}
 SHOWN = 4  # descriptors of many that are described
+FOLLOWED = 64  # whose other ends are looked for
 
 
 def on_descriptor(verb: str) -> Callable[[Call], KernelWait]:
@@ -132,7 +133,8 @@ def _tell_watched(call: Call, watched: Iterable[tuple[int, int]], timeout: float
     if len(fds) == 1:
         return replace(call.io(fds[0], detail), has_timeout=timeout is not None)
     pid = call.sole_peer(fds) if len(fds) <= SHOWN else None
-    return KernelWait("io", call.name, detail, pid=pid, fds=fds, has_timeout=timeout is not None)
+    pids = call.peers(fds) if len(fds) <= FOLLOWED else None
+    return KernelWait("io", call.name, detail, pid=pid, fds=fds, has_timeout=timeout is not None, pids=pids)
 
 
 def describe_epoll(call: Call) -> KernelWait:
@@ -156,4 +158,5 @@ def describe_epoll(call: Call) -> KernelWait:
     fds = tuple(one.fd for one in found.watched if not one.is_stale)
     detail = f"{call.name} on fd {fd}{limit}, which watches {text}{more}"
     pid = call.sole_peer(fds) if 0 < len(fds) == len(found.watched) <= SHOWN else None
-    return KernelWait("io", call.name, detail, fd=fd, pid=pid, fds=fds, has_timeout=timeout is not None)
+    pids = call.peers(fds) if 0 < len(fds) == len(found.watched) <= FOLLOWED else None
+    return KernelWait("io", call.name, detail, fd=fd, pid=pid, fds=fds, has_timeout=timeout is not None, pids=pids)

@@ -102,7 +102,7 @@ def _judge(interp: Interpreter, takers: Takers) -> Iterator[Hold]:
 
 
 def _find_doubts(one: Taker, frames: int) -> Iterator[str]:
-    if one.lock.kind == "process_lock":
+    if one.lock.kind in ("process_lock", "process_semaphore"):
         yield "another process may have taken it since"
     if one.lock.kind == "lock" and frames > 1:
         yield f"{frames} frames may hold it"

@@ -28,7 +28,8 @@ from lastwords.cpython.slots import find_slot
 from lastwords.cpython.threads import PythonThread
 from lastwords.cpython.value_stack import read_value_stack
 
-TAKEN = ("lock", "semaphore", "process_lock")  # of these a frame is all that tells who has them
+SEMAPHORES = ("semaphore", "process_semaphore")  # of which several may have a unit
+TAKEN = ("lock", "process_lock", *SEMAPHORES)  # of these a frame is all that tells who has them
 NESTING_LIMIT = 8  # generators in generators
 WAITS_LIMIT = 64  # calls of Condition.wait in one stack: signal handlers may make a second
 VALUES_LIMIT = 256  # of one frame's stack, that may be generators
@@ -179,7 +180,7 @@ class Takers:
 
     def _has_it_still(self, one: Taker, waiting: list[Place]) -> bool:
         """A free lock nobody has; and Condition.wait has given its lock back when it knows how to take it again."""
-        if one.lock.kind not in TAKEN or (one.lock.locked is False and one.lock.kind != "semaphore"):
+        if one.lock.kind not in TAKEN or (one.lock.locked is False and one.lock.kind not in SEMAPHORES):
             return False
         waits = [place for place in waiting if self._waits_on(place, one.lock)]
         if any(find_slot(self.interp, place, "saved_state") for place in waits):

@@ -29,6 +29,10 @@ STANDS_ON = {
     "future": ("_condition",),
     "module_lock": ("wakeup", "lock"),
     "process_lock": ("_semlock",),
+    "process_condition": ("_wait_semaphore",),
+    "process_event": ("_cond",),
+    "process_barrier": ("_cond",),
+    "process_queue": ("_cond",),
 }
 
 
@@ -54,13 +58,18 @@ def read_levels(
             if not address or not _stands_on(interp, place, waiting, address, levels[-1].address):
                 break
             of_class = find_lock_class(interp, address)
-            if of_class is None or of_class.kind != waiting.kind:
+            if of_class is None or not _is_method_of(waiting, of_class.kind):
                 break
         except ReadError:
             break
-        level = Level(waiting.kind, address, waiting.function)
+        level = Level(of_class.kind, address, waiting.function)
         levels = [*levels[:-1], level] if address == levels[-1].address else [*levels, level]
     return levels
+
+
+def _is_method_of(waiting: Waiting, kind: str) -> bool:
+    """A barrier of processes waits by the function that one of threads has."""
+    return kind == waiting.kind or (waiting.kind == "barrier" and kind == "process_barrier")
 
 
 def _stands_on(interp: Interpreter, place: Place, waiting: Waiting, address: int, below: int) -> bool:
@@ -69,7 +78,10 @@ def _stands_on(interp: Interpreter, place: Place, waiting: Waiting, address: int
     if waiting == Waiting("condition", "wait"):
         return find_slot(interp, place, "waiter") == below
     attributes = find_attributes(interp, address)
-    return any(attributes.get(name) == below for name in STANDS_ON.get(waiting.kind, ()))
+    found = [attributes[name] for name in STANDS_ON.get(waiting.kind, ()) if name in attributes]
+    if waiting.kind == "process_condition":  # its semaphore is one of Python around the one that is slept on
+        found += [semaphore for one in found if (semaphore := find_attributes(interp, one).get("_semlock"))]
+    return below in found
 
 
 def find_polling(interp: Interpreter, functions: Mapping[int, Waiting], places: Sequence[Place]) -> Level | None:

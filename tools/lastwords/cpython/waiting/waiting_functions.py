@@ -31,7 +31,7 @@ class Methods(NamedTuple):
     functions: tuple[str, ...]
 
 
-THREADING = ("threading",)
+THREADING, PROCESSES = ("threading",), ("multiprocessing.synchronize",)
 METHODS = (
     Methods("rlock", THREADING, ("_RLock",), ("acquire", "_acquire_restore")),
     Methods("condition", THREADING, ("Condition", "_Condition"), ("wait", "wait_for")),
@@ -42,7 +42,10 @@ METHODS = (
     Methods("queue", ("queue", "Queue"), ("Queue",), ("get", "put", "join")),
     Methods("future", ("concurrent.futures._base",), ("Future",), ("result", "exception")),
     Methods("module_lock", ("_frozen_importlib",), ("_ModuleLock",), ("acquire",)),
-    Methods("process_lock", ("multiprocessing.synchronize",), ("SemLock",), ("__enter__",)),
+    Methods("process_lock", PROCESSES, ("SemLock",), ("__enter__",)),
+    Methods("process_condition", PROCESSES, ("Condition",), ("wait", "wait_for")),
+    Methods("process_event", PROCESSES, ("Event",), ("wait",)),
+    Methods("process_queue", ("multiprocessing.queues",), ("JoinableQueue",), ("join",)),
     Methods("process", ("subprocess",), ("Popen",), ("wait", "_wait")),
     Methods("process", ("multiprocessing.popen_fork", "multiprocessing.forking"), ("Popen",), ("wait", "poll")),
 )

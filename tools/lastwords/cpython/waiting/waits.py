@@ -40,6 +40,11 @@ KINDS: dict[str, Kind] = {
     "rlock": "lock",
     "semaphore": "lock",
     "process_lock": "lock",
+    "process_semaphore": "lock",
+    "process_condition": "condition",
+    "process_event": "event",
+    "process_barrier": "condition",
+    "process_queue": "queue",
     "condition": "condition",
     "barrier": "condition",
     "future": "condition",
@@ -63,6 +68,7 @@ class Wait(msgspec.Struct, frozen=True):
     call: the system call; until: seconds of the epoch, None: for ever, or not known
     has_timeout: whether it ends by itself; serves: see kernel/serving.py
     function: the method of `object` that waits, where the frames tell
+    pids: of io, all processes that have other ends of what is waited for; None where that is not known
     """
 
     tid: int | None
@@ -78,6 +84,7 @@ class Wait(msgspec.Struct, frozen=True):
     has_timeout: bool = False
     serves: bool | None = None
     function: str | None = None
+    pids: tuple[int, ...] | None = None
 
 
 class Sleeper(msgspec.Struct, frozen=True):
@@ -239,6 +246,7 @@ class _Reader:
             until=kernel.until,
             has_timeout=kernel.has_timeout,
             serves=is_serving(kernel, self.facts) if self.facts is not None else None,
+            pids=kernel.pids if kernel.kind == "io" else None,
         )
 
     def _find_polling(self, sleeper: Sleeper) -> Wait | None:

@@ -1,0 +1,104 @@
+"""`thread-stranded` across processes: pools that have lost their work, conditions that processes share, pipes."""
+
+from __future__ import annotations
+
+import pytest
+
+from lastwords.diagnose import diagnose
+from lastwords.model import Capture, Finding, Moment, Process, Thread
+from sample_waits import Scene, frame
+
+PARENT, CHILD = 7, 8
+
+
+def judge(scene: Scene) -> list[tuple[str, str]]:
+    return [(finding.code, finding.certainty) for finding in diagnose(scene.report)]
+
+
+def first(scene: Scene) -> Finding:
+    return diagnose(scene.report)[0]
+
+
+def add_child(scene: Scene) -> Thread:
+    """A worker process, whose only thread waits for what its parent writes."""
+    scene.report.processes.append(Process(id="process-8", pid=CHILD, ppid=PARENT, signals_caught=["SIGINT"]))
+    capture = Capture(method="test")
+    scene.report.moments.append(Moment(id="moment-2", process="process-8", reason="attach", capture=capture))
+    child = scene.thread("child", 9, moment="moment-2")
+    child.is_main = True
+    scene.waits(child, None, detail="reads from fd 3", call="read", pids=[PARENT], pid=PARENT, serves=True)
+    return child
+
+
+def pool() -> tuple[Scene, Thread]:
+    """multiprocessing.Pool: one waits for a result, one for the ends of workers, one for what they send."""
+    scene = Scene()
+    main = scene.thread("MainThread", 3, frame("multiprocessing.pool", "wait"))
+    scene.waits(main, scene.lock("_event", "event"), detail="Event.wait: not set")
+    results = scene.thread("results", 4)
+    scene.waits(results, None, detail="reads from fd 5", call="read", pids=[PARENT, CHILD], serves=True)
+    return scene, results
+
+
+def test_a_pool_whose_workers_all_wait_for_more_has_lost_the_work() -> None:
+    scene, _ = pool()
+    assert judge(scene) == []  # the worker was not read: it may work
+    child = add_child(scene)
+    assert judge(scene) == [("thread-stranded", "likely")]
+    assert first(scene).title == (
+        "nothing is left that could wake MainThread of process 7: it waits: Event.wait: not set, and so does the other "
+        "thread; process 8 could, but waits so, too"
+    )
+    assert "BrokenProcessPool" in first(scene).fix
+    child.waits_for = None
+    child.state = "running"
+    assert "thread-stranded" not in dict(judge(scene))
+
+
+@pytest.mark.parametrize("change", ["timeout", "handler", "unknown", "stranger", "lock"])
+def test_something_may_still_come_of_the_other_process(change: str) -> None:
+    scene, results = pool()
+    wait = add_child(scene).waits_for
+    assert wait is not None
+    assert results.waits_for is not None
+    if change == "handler":
+        scene.report.processes[1].signals_caught = ["SIGTERM"]
+    wait.has_timeout = change == "timeout"
+    if change == "unknown":
+        results.waits_for.pids = None
+    if change == "stranger":
+        wait.pids = [PARENT, 1]
+    if change == "lock":
+        wait.call = "flock"
+    assert "thread-stranded" not in dict(judge(scene))
+
+
+@pytest.mark.parametrize(("sharers", "expected"), [([], True), ([CHILD], True), ([9], False), (None, False)])
+def test_an_event_of_processes_may_be_set_by_all_who_share_it(sharers: list[int] | None, expected: bool) -> None:
+    scene = Scene()
+    event = scene.lock("ready", "process_event", locked=None, sharers=sharers)
+    scene.waits(scene.thread("MainThread"), event, "event", detail="Event.wait")
+    add_child(scene)
+    assert ("thread-stranded" in dict(judge(scene))) is expected
+
+
+def test_a_semaphore_of_processes_that_is_used_up_is_no_orphaned_lock() -> None:
+    scene = Scene()
+    scene.waits(scene.thread("MainThread"), scene.lock("slots", "process_semaphore", sharers=[]), "lock")
+    assert judge(scene) == [("thread-stranded", "certain")]
+
+
+def test_a_pipe_whose_other_end_is_open_in_its_own_process_alone() -> None:
+    scene = Scene()
+    main, reader = scene.thread("MainThread"), scene.thread("reader", 5)
+    scene.waits(main, reader)
+    own = {"pid": PARENT, "pids": [PARENT]}
+    scene.waits(reader, None, detail="poll, to read: fd 3", call="poll", serves=True, **own)
+    assert judge(scene) == [("thread-stranded", "certain")]
+    assert first(scene).title == (
+        "nothing is left that could wake reader: it waits in poll, to read: fd 3, and MainThread waits for it"
+    )
+    assert "close that here" in first(scene).fix
+    assert reader.waits_for is not None
+    reader.waits_for.pids, reader.waits_for.pid = [PARENT, 9], None  # somebody else has it, too
+    assert judge(scene) == [("healthy", "likely")]
