@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -24,6 +25,7 @@ LASTWORDS = (str(Path(sys.executable).with_name("lastwords")),)
 LIMIT = 60.0  # seconds that lastwords may take beside the program's own time
 STILL = 1.5  # seconds in which nothing runs: it hangs
 SETTLE = 6.0  # seconds after which what is not still never will be: it computes, or has timers
+RUNNABLE = re.compile(" [RD] ")  # it would run if the machine, or the disk, were not busy
 AHEAD = 1.5  # seconds that `run` takes to start a program, at most
 
 
@@ -105,15 +107,16 @@ def _wait_until_still(pid: int, settle: float) -> None:
     before, since = _ran(pid), time.monotonic()
     while time.monotonic() < min(end, since + STILL):
         time.sleep(0.05)
-        if (now := _ran(pid)) != before:
+        if (now := _ran(pid)) != before or any(RUNNABLE.search(one) for one in now):
             before, since = now, time.monotonic()
 
 
 def _ran(pid: int) -> list[str]:
-    """What the scheduler says of each thread of a process and its children: how long it ran, and how often."""
+    """What the scheduler says of each thread of a process and its children: its state, how long it ran, how often."""
     found: list[str] = []
     with suppress(psutil.Error, OSError):
         for process in (psutil.Process(pid), *psutil.Process(pid).children(recursive=True)):
             for task in sorted(Path(f"/proc/{process.pid}/task").iterdir()):
-                found.append(f"{task} {(task / 'schedstat').read_text()}")
+                state = (task / "stat").read_text().rpartition(")")[2].split()[0]
+                found.append(f"{task} {state} {(task / 'schedstat').read_text()}")
     return found
