@@ -121,3 +121,25 @@ def test_one_that_has_ended(proc: Path) -> None:
     ended = explain_end(71, proc)
     assert ended is not None
     assert ended.fact == "Process 71 ended while it was read."
+
+
+def test_one_whose_main_thread_has_ended(proc: Path) -> None:
+    """It is shown by the first that lives; told is only that it changed, where that one ended meanwhile."""
+    status = (proc / "70/status").read_text()
+    for tid, state in ((70, "Z"), (71, "X"), (72, "S"), (73, "S")):
+        (proc / f"70/task/{tid}").mkdir(parents=True)
+        (proc / f"70/task/{tid}/stat").write_text(f"{tid} (x) {state} 1 70 70 0 -1 64 0\n")
+    assert procfs.find_way_in(70, proc) == 70
+    (proc / "70/status").write_text(status.replace("State:\tS", "State:\tZ"))
+    (proc / "70/maps").write_text("")
+    assert procfs.find_way_in(70, proc) == 72
+    ended = explain_end(70, proc)
+    assert ended is not None
+    golden, told = GOLDEN / "attach_main_thread_ended.txt", f"lastwords: {ended.fact}\n  {ended.help}\n"
+    if os.environ.get("LASTWORDS_GOLDEN") == "write":
+        golden.write_text(told)
+    assert told == golden.read_text()
+    for tid in (72, 73):
+        (proc / f"70/task/{tid}/stat").unlink()
+    assert procfs.find_way_in(70, proc) == 70
+    assert "is a zombie: it has ended" in str(explain_end(70, proc))

@@ -165,7 +165,7 @@ def make_tracee(pid: int, status: Status, proc: Path = procfs.PROC, is_child: bo
         uid=status.uid,
         effective_uid=status.effective_uid,
         tracer_pid=status.tracer_pid,
-        is_zombie=status.state == "Z",
+        is_zombie=status.state in procfs.ENDED and procfs.find_way_in(pid, proc) == pid,
         is_child=is_child,
         other_user_namespace=not is_child and _is_in_other_user_namespace(pid, proc),
         permitted=status.permitted,

@@ -15,6 +15,7 @@ import msgspec
 
 PROC = Path("/proc")
 NAMESPACES = ("cgroup", "ipc", "mnt", "net", "pid", "pid_for_children", "time", "time_for_children", "user", "uts")
+ENDED = ("Z", "X")  # states of a process or a thread
 LINE_LIMIT = 200_000  # lines of maps; the kernel's own limit on mappings is 65,530
 
 
@@ -175,6 +176,26 @@ def read_tasks(pid: int, proc: Path = PROC) -> list[int]:
         raise ProcessGoneError(pid) from None
 
 
+def find_way_in(pid: int, proc: Path = PROC) -> int:
+    """By which number /proc and the kernel show the memory of a process: its own, mostly.
+
+    Not where its main thread has ended before others (pthread_exit): then it is that of the first that lives.
+    """
+    if read_status(pid, proc).state not in ENDED:
+        return pid
+    try:
+        return next((tid for tid in read_tasks(pid, proc) if _lives(pid, tid, proc)), pid)
+    except (OSError, ProcessGoneError):
+        return pid
+
+
+def _lives(pid: int, tid: int, proc: Path) -> bool:
+    try:
+        return read_task_stat(pid, tid, proc)[1] not in ENDED
+    except (OSError, ProcessGoneError):
+        return False
+
+
 def read_namespaces(pid: int, proc: Path = PROC) -> dict[str, str]:
     """Namespace by kind: {"pid": "pid:[4026531836]"}; those that the kernel does not show are left out."""
     directory = proc / str(pid) / "ns"
@@ -233,7 +254,7 @@ def read_cmdline(pid: int, proc: Path = PROC) -> list[str]:
 
 def read_start_time(pid: int, proc: Path = PROC) -> float:
     """When the process was started (forked), in seconds of the epoch; good to 10 ms while the clock is not set."""
-    after_name = read_text(pid, "stat", proc).rpartition(")")[2].split()
+    after_name = read_text(read_status(pid, proc).leader, "stat", proc).rpartition(")")[2].split()
     ticks = int(after_name[19])  # field 22, starttime, counted from boot
     since_boot = ticks / os.sysconf("SC_CLK_TCK")
     return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + since_boot

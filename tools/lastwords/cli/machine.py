@@ -128,21 +128,22 @@ def _explain_gone(pid: int, proc: Path) -> TargetError:
 
 def _read_target(pid: int, proc: Path) -> Target:
     status = procfs.read_status(pid, proc)
-    image, readable = _find_image(pid, proc)
+    way = procfs.find_way_in(pid, proc)
+    image, readable = _find_image(way, proc)
     tracee = read_tracee(pid, proc, is_child=status.ppid == os.getpid())
     return Target(
         **msgspec.structs.asdict(tracee),
         name=status.name,
-        argv=tuple(procfs.read_cmdline(pid, proc)),
-        executable=_executable(pid, proc),
+        argv=tuple(procfs.read_cmdline(way, proc)),
+        executable=_executable(way, proc),
         ns_pids=status.ns_pids,
-        access=try_access(pid, proc),
-        closed=try_files(pid, proc),
-        label=read_rights(pid, proc).label,
-        container=find_container(pid, proc),
-        cores=read_core_settings(pid, proc),
+        access=try_access(way, proc),
+        closed=try_files(way, proc),
+        label=read_rights(way, proc).label,
+        container=find_container(way, proc),
+        cores=read_core_settings(way, proc),
         is_python=(image is not None) if readable else None,
-        symbols=_read_symbols(image, pid, proc),
+        symbols=_read_symbols(image, way, proc),
     )
 
 

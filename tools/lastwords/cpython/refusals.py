@@ -68,7 +68,7 @@ def refuse_thread(pid: int, proc: Path = procfs.PROC) -> None:
     /proc has directories for threads too, but does not list them.
     """
     status = procfs.read_status(pid, proc)
-    if status.leader != pid:
+    if status.leader != pid and procfs.find_way_in(status.leader, proc) != pid:
         raise TargetError(f"{pid} is a thread of process {status.leader}.", f"lastwords attach {status.leader}")
     if status.ppid and proc == procfs.PROC and share_memory(pid, status.ppid):
         fact = (
@@ -140,7 +140,10 @@ def _check_that_all_were_looked_at(pid: int, maps: Sequence[procfs.Mapping], pro
 def explain_no_memory(pid: int, proc: Path = procfs.PROC) -> TargetError:
     """A zombie, a kernel thread, or a process that is just ending: nothing is mapped in them."""
     status = procfs.read_status(pid, proc)
-    if status.state in "ZX":
+    if procfs.find_way_in(pid, proc) != pid:
+        fact = f"Process {pid} changed while it was read: its main thread has ended, others run on."
+        return TargetError(fact, f"lastwords attach {pid}    # again")
+    if status.state in procfs.ENDED:
         what = "is a zombie: it has ended, and only its exit status is left for its parent"
         return TargetError(f"Process {pid} {what} {status.ppid}.", f"ps -o pid,stat,args -p {status.ppid}")
     flags = int(procfs.read_text(pid, "stat", proc).rpartition(")")[2].split()[6])

@@ -23,7 +23,7 @@ LONG = 1.0  # seconds: who ran later than that goes on, whatever it waits for ju
 def diagnose(report: Report) -> Iterator[Finding]:
     """The one finding of moments whose main threads were all seen, and are fine; one look is no more than likely."""
     graph = graph_of(report)
-    mains = [thread for thread in report.threads if thread.is_main]
+    mains = [thread for thread in report.threads if thread.is_main and thread.alive is not False]
     if any(one.exit or one.halt for one in report.processes):  # a core of what a signal ended; what nobody lets run
         return
     seen = {thread.moment for thread in mains}  # of a process of a tree that has ended meanwhile there are no threads

@@ -22,11 +22,12 @@ def new_report(mode: Mode) -> Report:
 
 
 def describe_process(pid: int, facts: Facts | None, proc: Path = procfs.PROC) -> Process:
-    """What /proc says of a process. Raises ProcessGoneError."""
-    status = procfs.read_status(pid, proc)
+    """What /proc says of a process, its number one of those by which it is shown. Raises ProcessGoneError."""
+    leader = procfs.read_status(pid, proc).leader
+    status = procfs.read_status(leader, proc)
     process = Process(
-        id=f"process-{pid}",
-        pid=pid,
+        id=f"process-{leader}",
+        pid=leader,
         ns_pid=status.ns_pids[-1] if len(status.ns_pids) > 1 else None,
         ppid=status.ppid,
         argv=procfs.read_cmdline(pid, proc),
@@ -36,7 +37,7 @@ def describe_process(pid: int, facts: Facts | None, proc: Path = procfs.PROC) ->
     process.executable = _link_or_none(pid, "exe", proc)
     process.cwd = _link_or_none(pid, "cwd", proc)
     with suppress(OSError):
-        process.forked = was_forked(pid, proc)
+        process.forked = was_forked(leader, proc)
         process.signals_caught = read_caught_signals(pid, proc)
     return process
 

@@ -43,13 +43,14 @@ from lastwords.native.segments import read_segments
 def attach_process(pid: int, options: Options, *, pause: bool = True, proc: Path = procfs.PROC) -> Report:
     """One moment of the process. Raises TargetError and SetupError."""
     with explained(pid, proc):
-        return Attached(pid, options, proc).capture(pause)
+        return Attached(procfs.find_way_in(pid, proc), options, proc).capture(pause)
 
 
 def check_process(pid: int, proc: Path = procfs.PROC) -> None:
     """Raises TargetError or SetupError where it is none that can be read; nothing of Python is read, nor stopped."""
     with explained(pid, proc):
-        find_image(pid, procfs.read_maps(pid, proc), proc, open_process_memory(pid))
+        way = procfs.find_way_in(pid, proc)
+        find_image(way, procfs.read_maps(way, proc), proc, open_process_memory(way))
 
 
 @contextmanager
@@ -58,7 +59,7 @@ def explained(pid: int, proc: Path) -> Iterator[None]:
     try:
         yield
     except procfs.ProcessGoneError:
-        raise explain_gone(pid) from None
+        raise (explain_end(pid, proc) if (proc / str(pid)).exists() else None) or explain_gone(pid) from None
     except (PermissionError, ReadError) as error:
         raise explain_refusal(pid, error, proc) from error
     except TargetError as error:  # what is read of one that has just ended looks like anything
@@ -71,6 +72,7 @@ TRIES = 3
 class Attached:
     """A process that is read twice: once while it runs, to learn which pages that takes, and then from their copy.
 
+    pid: by which it is shown (procfs.find_way_in); leader: its own
     `number` tells its moment from those of the report's other processes; `open_files` is what they share.
     keeps_vectors: whether registers are read too that no reader asks for
     """
@@ -81,6 +83,7 @@ class Attached:
         self, pid: int, options: Options, proc: Path, number: int = 1, open_files: OpenFiles | None = None
     ) -> None:
         self.pid, self.options, self.proc = pid, options, proc
+        self.leader = procfs.read_status(pid, proc).leader
         self.number, self.open_files = number, open_files
         self.began = self.ended = 0.0
         self.maps = procfs.read_maps(pid, proc)
@@ -190,11 +193,16 @@ class Attached:
 
     def _open(self, memory: Memory) -> Interpreter:
         cache = SharedMemory(memory) if isinstance(memory, PagedMemory) else CachedMemory(memory)
-        return open_image(self.pid, cache, self.image)
+        return self._open_image(cache)
 
     def _open_now(self) -> Interpreter:
         """As it is at each look."""
-        return open_image(self.pid, UncachedMemory(open_process_memory(self.pid, self.image.start)), self.image)
+        return self._open_image(UncachedMemory(open_process_memory(self.pid, self.image.start)))
+
+    def _open_image(self, memory: CachedMemory) -> Interpreter:
+        interp = open_image(self.pid, memory, self.image)
+        interp.main_tid = self.leader
+        return interp
 
     def _report(self, source: Source) -> tuple[Report, list[PythonThread]]:
         report = new_report("attach")

@@ -39,7 +39,7 @@ class Snapshot(msgspec.Struct):
 def take_snapshot(pid: int, options: Options, *, pause: bool = True, proc: Path = procfs.PROC) -> Snapshot:
     """One moment of the process. Raises TargetError and SetupError."""
     with explained(pid, proc):
-        return _Kept(pid, options, proc).take(pause)
+        return _Kept(procfs.find_way_in(pid, proc), options, proc).take(pause)
 
 
 class _Kept(Attached):
@@ -59,7 +59,7 @@ class _Kept(Attached):
         note = self._describe(captured, facts, report)
         if len(status.ns_pids) > 1:
             note.threads = list(_add_inner_tids(note.threads, self.proc / str(self.pid) / "task"))
-        owner = Owner(self.pid, status.ppid, status.uid, status.name, process.argv)
+        owner = Owner(self.leader, status.ppid, status.uid, status.name, process.argv)
         names = find_names(captured.memory, captured.maps, captured.auxv)
         return Snapshot(captured, owner, note, report, names)
 
@@ -90,7 +90,9 @@ class _Kept(Attached):
         With all checks that are made of a CPython never seen before (as another `elf` is): so it is opened later.
         """
         cached = UncachedMemory(memory) if isinstance(memory, PagedMemory) else CachedMemory(memory)
-        return open_image(self.pid, cached, replace(self.image, elf=replace(self.image.elf)))
+        interp = open_image(self.pid, cached, replace(self.image, elf=replace(self.image.elf)))
+        interp.main_tid = self.leader
+        return interp
 
 
 def _add_inner_tids(threads: Sequence[ThreadNote], tasks: Path) -> Iterator[ThreadNote]:

@@ -62,11 +62,12 @@ class _Tree:
 
     def prepare(self, one: _One, opened: ExitStack) -> None:
         """Up to where only what is quick is left to do."""
-        if one.member.state in "ZX":
-            return
         try:
             with explained(one.member.pid, self.proc):
-                one.attached = Attached(one.member.pid, self.options, self.proc, one.number, self.open_files)
+                way = procfs.find_way_in(one.member.pid, self.proc)
+                if one.member.state in "ZX" and way == one.member.pid:
+                    return
+                one.attached = Attached(way, self.options, self.proc, one.number, self.open_files)
                 one.steps = one.attached.steps(self.pause)
                 opened.callback(one.steps.close)
                 next(one.steps)
@@ -197,18 +198,18 @@ def _name(member: Member) -> str:
 
 
 def _link(report: Report, ones: Sequence[_One]) -> None:
-    """Each process to its parent, each thread to the process that it waits for."""
+    """Each process to its parent, each thread, greenlet and task to the process that it waits for."""
     known = {one.member.pid: one.process for one in ones}
     for one in ones[1:]:
         parent = known[one.member.ppid]
         report.edges.append(Edge(origin=one.process, to=parent, kind="parent", certainty="certain"))
     owners = {moment.id: moment.process for moment in report.moments}
-    for thread in report.threads:
-        wait = thread.waits_for
+    for actor in (*report.threads, *report.greenlets, *report.tasks):
+        wait = actor.waits_for
         target = known.get(wait.pid) if wait and wait.pid else None
-        if wait is not None and target is not None and target != owners[thread.moment]:
+        if wait is not None and target is not None and target != owners[actor.moment]:
             wait.target = target
-            edge = Edge(origin=thread.id, to=target, kind="waits", certainty=wait.certainty, evidence=wait.detail)
+            edge = Edge(origin=actor.id, to=target, kind="waits", certainty=wait.certainty, evidence=wait.detail)
             report.edges.append(edge)
 
 

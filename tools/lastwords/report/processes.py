@@ -93,7 +93,8 @@ def _activity(report: Report, process: Process) -> str:
         return f"{describe_wait(report, thread)}{more}"
     frame = next((one for one in thread.stack if one.kind == "python"), None)
     at = f" at {frame.file}:{frame.line}" if frame else ""
-    return f"{thread.state or 'runs'}{at}{more}"
+    does = "is not there any more" if thread.alive is False else thread.state or "runs"
+    return f"{does}{at}{more}"
 
 
 def _threads(report: Report, process: Process) -> list[Thread]:

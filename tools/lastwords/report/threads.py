@@ -101,7 +101,7 @@ def _activity(report: Report, thread: Thread) -> str:
         return describe_wait(report, thread)
     frame = next(iter(python_frames(thread.stack)), None)
     at = f": {frame.file}:{frame.line} in {frame.function}" if frame else ""
-    return f"runs{at}"
+    return f"{'is not there any more' if thread.alive is False else 'runs'}{at}"
 
 
 def thread_name(thread: Thread) -> str:

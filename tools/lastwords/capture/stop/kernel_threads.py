@@ -117,6 +117,8 @@ def _look(pid: int, tid: int, proc: Path) -> Seen | None:
         name, state = procfs.read_task_stat(pid, tid, proc)
     except OSError:  # it has ended
         return None
+    if state in procfs.ENDED:  # a main thread that ended before others
+        return None
     try:
         call = procfs.read_task_call(pid, tid, proc)
     except OSError:  # a kernel that does not tell, or it has ended just now
