@@ -376,7 +376,7 @@ def test_what_is_like_a_finalizer_and_is_none(one: Caught) -> None:
 def test_a_finalizer_that_is_not_known_by_name_is_named_by_its_object_or_kind() -> None:
     stack = native(WRITE, "_PyGen_Finalize")
     one = caught(stack=stack, traceback=[])
-    assert judge(one).title == "closing an abandoned generator raised ValueError, and nobody could catch it"
+    assert judge(one).title == "closing an abandoned generator raised ValueError (1), and nobody could catch it"
     named = caught(stack=stack, traceback=[], object=Value(repr="<generator rows>"))
     assert judge(named).title.startswith("closing an abandoned generator: <generator rows> raised ValueError")
 

@@ -70,3 +70,9 @@ def test_nothing_stays_open_in_a_process_that_runs_another_program(opened: OpenS
     assert opened.is_news(stop("PyErr_PrintEx", 100), OTHER)
     opened.forget(1)
     assert opened.is_news(stop("PyErr_Display", 50), OTHER)
+
+
+def test_what_c_code_raises_is_another_than_an_instance(opened: OpenStops) -> None:
+    """A failing sys.unraisablehook on 3.8: its exception is shown as a type with its argument."""
+    assert opened.is_news(stop("_PyErr_WriteUnraisableMsg", 100), OTHER)
+    assert opened.is_news(stop("write_unraisable_exc_file", 50), 0)

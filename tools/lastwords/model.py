@@ -452,6 +452,11 @@ class Caught(Entity, kw_only=True):
     same exception left the same place. `test` is what pytest ran at that moment (the first of them).
 
     knew: of one that ended a thread, the locks, events and queues to which its frames led
+    words: what the C code that dropped it says it was doing: the text (3.8 to 3.12) or the format (3.13) that it passed
+    on, a constant of its source
+    gone: the globals named by the code that raised it which had become None: its module, or the interpreter, was being
+    taken apart
+    hook: `sys.excepthook`, where this came of that hook itself, as it was to tell of another exception
     """
 
     id: str
@@ -469,6 +474,9 @@ class Caught(Entity, kw_only=True):
     phase: Phase = "running"
     knew: list[Known] = []
     test: str | None = None
+    words: str | None = None
+    hook: str | None = None
+    gone: list[str] = []
     error: str | None = None
 
 

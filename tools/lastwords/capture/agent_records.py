@@ -194,7 +194,9 @@ class _Reading:
     def _read_thread_error(self, record: Record) -> None:
         name, ident = record["thread"], record["ident"]
         thread = Value(type="threading.Thread", repr=f"<Thread {name!r} {ident}>")
-        self._catch(record, "thread", thread, f"Exception in thread {name}:" if name else None)
+        message = f"Exception in thread {name}:" if name else None
+        caught = self._catch(record, "thread", thread, message)
+        caught.thread = caught.thread or name
 
     def _read_greenlet_error(self, record: Record) -> None:
         self._catch(record, "greenlet", self._hub_subject(record))
@@ -214,11 +216,11 @@ class _Reading:
         subject: Value | None,
         message: str | None = None,
         python_stack: Sequence[Frame] = (),
-    ) -> None:
+    ) -> Caught:
         key = json.dumps([how, record["exception"]], sort_keys=True)
         if key in self.exceptions:
             self.exceptions[key].count += 1
-            return
+            return self.exceptions[key]
         self.exceptions[key] = Caught(
             id=f"{self.process}-{how}-exception-{len(self.exceptions) + 1}",
             process=self.process,
@@ -229,6 +231,7 @@ class _Reading:
             python_stack=list(python_stack),
             phase="shutdown" if self.at_exit else "running",
         )
+        return self.exceptions[key]
 
     def _exception(self, told: Record) -> ExceptionValue:
         return ExceptionValue(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from itertools import islice
 
 from lastwords.capture.memory import ReadError
 from lastwords.cpython.classes import find_lock_class
 from lastwords.cpython.dicts import find_item
+from lastwords.cpython.exception import is_none
 from lastwords.cpython.frame import Place, read_frame_object
 from lastwords.cpython.holding.expressions import read_globals, read_names
 from lastwords.cpython.interpreter import Interpreter
@@ -16,7 +18,7 @@ from lastwords.cpython.modules import read_module_name
 from lastwords.cpython.slots import read_slots
 from lastwords.cpython.text import read_name
 from lastwords.cpython.types import type_name, type_of
-from lastwords.model import Known
+from lastwords.model import Known, Phase
 
 FRAMES_LIMIT = 50
 NAMES_LIMIT = 1000  # of one frame
@@ -35,6 +37,25 @@ def find_known(interp: Interpreter, traceback: int) -> list[Known]:
                 if kind is not None and len(found) < KNOWN_LIMIT:
                     found[address] = Known(kind=kind, address=address, name=name)
     return list(found.values())
+
+
+def find_gone(interp: Interpreter, traceback: int, phase: Phase) -> list[str]:
+    """The globals that have become None, of those that the innermost code of a traceback names.
+
+    A module that is taken apart has each of its globals set to None, its own name too (Objects/moduleobject.c,
+    _PyModule_Clear); while the interpreter is finalizing, that may have begun without the name.
+    """
+    place = next(iter(deque(islice(_follow(interp, traceback), FRAMES_LIMIT), maxlen=1)), None)
+    return sorted({name for name, _ in _tolerant(_gone(interp, place, phase))}) if place else []
+
+
+def _gone(interp: Interpreter, place: Place, phase: Phase) -> Named:
+    own_name = find_item(interp, read_globals(interp, place), "__name__")
+    if phase != "finalizing" and not (own_name and is_none(interp, own_name)):
+        return
+    for name, address in _globals(interp, place):
+        if address and is_none(interp, address):
+            yield name, address
 
 
 def _follow(interp: Interpreter, traceback: int) -> Iterator[Place]:

@@ -12,6 +12,7 @@ from lastwords.diagnose.caught import (
     c_callers,
     entered_at,
     evidence,
+    is_of_weakref_finalize,
     subject,
     subjects,
     summary,
@@ -46,6 +47,8 @@ def diagnose(report: Report) -> Iterator[Finding]:
         if caught.how == "hub":
             yield _of_hub(caught)
             continue
+        if is_of_weakref_finalize(caught):
+            continue  # a finalizer
         dropper = find_dropper(caught)
         if dropper and dropper.kind == CALLBACK:
             yield _finding(caught, dropper.what, f"the {dropper.what} {_called(caught)}", dropper.certainty)

@@ -6,6 +6,7 @@ The C functions are CPython's own names (Python/errors.c, Python/ceval.c); compi
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import PurePath
 
@@ -45,6 +46,12 @@ EVALS = frozenset(
 )
 
 
+PACKAGES = frozenset({"__init__.py", "__main__.py"})  # files whose names say nothing without the directory's
+TEXT_LIMIT = 80
+# What an object is called, in its own words: `<function compare at 0x7f4e0f4dd550>`.
+_NAMED = re.compile(r"<(?:function|generator object|coroutine object|async_generator object) (\S+) at 0x[0-9a-f]+>")
+
+
 def type_name(exception: ExceptionValue | None) -> str:
     """The type's name, builtin ones without their module (2.7 calls it `exceptions`); "" if it was not read."""
     name = (exception.type if exception else None) or ""
@@ -71,9 +78,9 @@ def c_callers(caught: Caught) -> list[Frame]:
     return level[printing[-1] + 1 :] if printing else level
 
 
-def has_c_names(caught: Caught) -> bool:
-    """Whether any of the C callers is known by name; a stripped interpreter shows none."""
-    return any(frame.function for frame in c_callers(caught))
+def is_dropper_nameless(caught: Caught) -> bool:
+    """Whether the C function that had it last has no name: a stripped interpreter has those of a few further out."""
+    return not any(frame.function for frame in c_callers(caught)[:1])
 
 
 def traceback(caught: Caught) -> list[Frame]:
@@ -108,11 +115,21 @@ def is_of_module(frame: Frame, module: str) -> bool:
     return path.suffix == ".py" and path.with_suffix("").as_posix().endswith(f"/{module.replace('.', '/')}")
 
 
+def is_of_weakref_finalize(caught: Caught) -> bool:
+    """`finalize._exitfunc` prints what its callbacks raise; otherwise they run inside `finalize.__call__`."""
+    printing, entered = next(iter(caught.python_stack), None), entered_at(caught)
+    at_exit = printing and printing.function == "_exitfunc" and is_of_module(printing, "weakref")
+    called = entered and entered.function == "__call__" and is_of_module(entered, "weakref")
+    return caught.how in ("printed", "unraisable") and bool(at_exit or called)
+
+
 def place(frame: Frame | None) -> str:
     """`file.py:12`, as short as it can be clicked on; "an unknown place" if there is none."""
     if frame is None or not frame.file:
         return "an unknown place"
-    return f"{PurePath(frame.file).name}:{frame.line}" if frame.line else PurePath(frame.file).name
+    path = PurePath(frame.file)
+    name = "/".join(path.parts[-2:]) if path.name in PACKAGES else path.name
+    return f"{name}:{frame.line}" if frame.line else name
 
 
 def name_of(frame: Frame | None) -> str | None:
@@ -121,15 +138,24 @@ def name_of(frame: Frame | None) -> str | None:
 
 
 def summary(caught: Caught) -> str:
-    """`ValueError at file.py:12`, as much of it as was read."""
+    """`ValueError at file.py:12`, as much of it as was read; what it says where C code raised it, at no line."""
     kind = type_name(caught.exception) or "an exception that could not be read"
-    at = raised_at(caught)
-    return f"{kind} at {place(at)}" if at else kind
+    at, said = raised_at(caught), caught.exception.value if caught.exception else None
+    if at:
+        return f"{kind} at {place(at)}"
+    return f"{kind} ({said[:TEXT_LIMIT]}{'...' * (len(said) > TEXT_LIMIT)})" if said else kind
 
 
 def what_was_called(caught: Caught) -> str | None:
     """The name of what was running when the exception left it: from the traceback, else the object's own text."""
-    return name_of(entered_at(caught)) or (caught.object.repr if caught.object else None)
+    return name_of(entered_at(caught)) or object_name(caught)
+
+
+def object_name(caught: Caught) -> str | None:
+    """What the object that the message names is called; a function and a generator by the function's name."""
+    text = caught.object.repr if caught.object else None
+    named = _NAMED.fullmatch(text or "")
+    return named[1] if named else text
 
 
 def subjects(caught: Caught) -> list[Subject]:

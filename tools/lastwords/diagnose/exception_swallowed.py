@@ -9,9 +9,9 @@ from lastwords.diagnose.caught import (
     c_callers,
     entered_at,
     name_of,
+    object_name,
     subjects,
     summary,
-    what_was_called,
 )
 from lastwords.model import Caught, Finding, Report
 
@@ -65,20 +65,24 @@ def _title(report: Report, caught: Caught) -> str:
         case "uncaught":
             return f"the program ended by an uncaught {what}"
         case "thread":
-            return f"thread {_thread_name(report, caught) or '?'} ended by an uncaught {what}"
+            return f"{_thread_name(report, caught)} ended by an uncaught {what}"
         case "greenlet":
             return f"{_greenlet_name(report, caught)} ended by an uncaught {what}"
-    dropper = next((frame.function for frame in c_callers(caught) if frame.function), None)
-    called = what_was_called(caught)
-    left = f", which left {called}" if called else ""
+    dropper = next((frame.function for frame in c_callers(caught)[:1]), None)
+    called, named = name_of(entered_at(caught)), object_name(caught)
+    left = f", which left {called}" if called else f", in {named}" if named else ""
     by = f" by {dropper}" if dropper else ""
     return f"{what}{left}, was {'swallowed' if caught.how == 'unraisable' else 'printed and dropped'}{by}"
 
 
-def _thread_name(report: Report, caught: Caught) -> str | None:
-    """Its name; the id itself where the report has no such thread (the agent knows names only)."""
+def _thread_name(report: Report, caught: Caught) -> str:
+    """By its name, which is the id itself where the report has no such thread (the agent knows names only).
+
+    One that `threading` does not know has none: by what it ran.
+    """
     found = next((thread for thread in report.threads if thread.id == caught.thread), None)
-    return found.name if found else caught.thread
+    name, ran = found.name if found else caught.thread, name_of(entered_at(caught))
+    return f"thread {name}" if name else f"a thread that ran {ran}" if ran else "a thread"
 
 
 def _greenlet_name(report: Report, caught: Caught) -> str:

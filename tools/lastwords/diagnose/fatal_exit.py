@@ -60,7 +60,7 @@ def _finding(process: Process, caught: Caught | None) -> Finding:
     running = next(iter(caught.python_stack), None) if caught else None
     return Finding(
         code=CODE,
-        title=_title(process, cause, running),
+        title=_title(process, cause, running, caught.message if caught else None),
         certainty="certain",
         process=process.id,
         subjects=list(_subjects(caught, cause, running)),
@@ -78,9 +78,11 @@ def _cause(caught: Caught | None) -> Frame | None:
     return cause if cause and cause.function else None
 
 
-def _title(process: Process, cause: Frame | None, running: Frame | None) -> str:
+def _title(process: Process, cause: Frame | None, running: Frame | None, message: str | None) -> str:
     crash = _crash(process)
     how = f"the process died of {crash}" if crash else "the interpreter hit a fatal error"
+    if message and message != f"signal {crash}":
+        return f"{how}: {message}{f', as {place(running)} ran' if running else ''}"
     if cause:
         return f"{how} in {cause.function}{f', called from {place(running)}' if running else ''}"
     return f"{how} while {place(running)} ran" if running else f"{how}; where was not caught"

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from lastwords.diagnose.c_functions import FINALIZER, find_dropper
+from lastwords.diagnose.c_functions import FINALIZER, NEVER_AWAITED, find_dropper
 from lastwords.diagnose.caught import (
     basic_evidence,
     entered_at,
-    has_c_names,
+    is_dropper_nameless,
     is_of_module,
+    is_of_weakref_finalize,
+    name_of,
+    object_name,
     subjects,
     summary,
+    traceback,
+    type_name,
     what_was_called,
 )
-from lastwords.model import Caught, Certainty, Finding, Report
+from lastwords.model import Caught, Certainty, Evidence, Finding, Report
 
 CODE = "finalizer-failed"
 
@@ -25,9 +30,25 @@ FIX = {
     "raises: `with contextlib.closing(generator) as rows:`.",
     "killing an abandoned greenlet": "Keep a reference to the greenlet until it has ended, or kill it explicitly "
     "and handle what its `finally` and `except` blocks raise.",
+    NEVER_AWAITED: "Await the coroutine, or hand it to asyncio.create_task. With `python -X dev` the warning tells "
+    "where it was made.",
     "weakref.finalize": "Call the finalizer yourself, or use the object in a `with` block, before the program ends; "
     "and handle the error in the callback.",
 }
+FIX_OF_WARNING = (
+    "Close it where it is used, best in a `with` block; with `python -X tracemalloc=10` the warning tells where it was "
+    "made. Warnings are errors here (-W error), and this one came where no error can be caught."
+)
+FIX_OF_GONE = (
+    "Close it before the program ends (a `with` block, atexit): by now nothing that a finalizer names is sure to be "
+    "there. What it must have then it can keep as an attribute or a default "
+    "argument (`def __del__(self, _close=os.close)`)."
+)
+GONE_LATE = (
+    " This one ran late: a module that is taken apart, when nobody holds it any more or when the interpreter ends, has "
+    "its globals set to None one after the other (the builtins come last), and finalizers that run then miss them."
+)
+GONE_ERRORS = frozenset({"NameError", "AttributeError", "TypeError"})
 EXPLANATION = (
     "Python runs a finalizer when the last reference goes or when the collector finds the object, in the middle of "
     "whatever runs then. Nobody called it, so nobody can catch what it raises: the interpreter prints it, drops it "
@@ -44,7 +65,7 @@ def diagnose(report: Report) -> Iterator[Finding]:
 
 
 def _match(caught: Caught) -> tuple[str, Certainty] | None:
-    if _is_weakref_finalize(caught):
+    if is_of_weakref_finalize(caught):
         return "weakref.finalize", "certain"
     dropper = find_dropper(caught)
     if dropper:
@@ -52,32 +73,61 @@ def _match(caught: Caught) -> tuple[str, Certainty] | None:
     return _guess(caught)
 
 
-def _is_weakref_finalize(caught: Caught) -> bool:
-    """`finalize._exitfunc` prints what its callbacks raise; otherwise they run inside `finalize.__call__`."""
-    printing, entered = next(iter(caught.python_stack), None), entered_at(caught)
-    at_exit = printing and printing.function == "_exitfunc" and is_of_module(printing, "weakref")
-    called = entered and entered.function == "__call__" and is_of_module(entered, "weakref")
-    return caught.how in ("printed", "unraisable") and bool(at_exit or called)
-
-
 def _guess(caught: Caught) -> tuple[str, Certainty] | None:
-    """Without C names: what was left is a function called __del__, straight from C."""
+    """Where the C function has no name: what was left is a function called __del__, straight from C."""
     entered = entered_at(caught)
-    if caught.how == "unraisable" and not has_c_names(caught) and entered and entered.function == "__del__":
+    if caught.how == "unraisable" and is_dropper_nameless(caught) and entered and entered.function == "__del__":
         return "__del__", "likely"
     return None
 
 
 def _finding(caught: Caught, what: str, certainty: Certainty) -> Finding:
-    name = what_was_called(caught)
-    title = f"{name or what} raised {summary(caught)}, and nobody could catch it"
+    is_late = _is_late(caught)
     return Finding(
         code=CODE,
-        title=title if what in (name, "a finalizer", "__del__") or not name else f"{what}: {title}",
+        title=_title(caught, what),
         certainty=certainty,
         process=caught.process,
         subjects=subjects(caught),
-        evidence=basic_evidence(caught),
-        explanation=EXPLANATION,
-        fix=FIX.get(what, "Close it explicitly while errors can still be handled."),
+        evidence=[*basic_evidence(caught), *(_tell_gone(caught) if is_late else ())],
+        explanation=EXPLANATION + (GONE_LATE if is_late else ""),
+        fix=FIX_OF_GONE if is_late else _fix(caught, what),
     )
+
+
+def _is_late(caught: Caught) -> bool:
+    """Whether what it names may be gone: the interpreter, or its module, is being taken apart."""
+    return bool(caught.gone or caught.phase == "finalizing") and type_name(caught.exception) in GONE_ERRORS
+
+
+def _title(caught: Caught, what: str) -> str:
+    if what == NEVER_AWAITED:
+        return (
+            f"the coroutine {object_name(caught) or ''} was never awaited: {summary(caught)}, which nobody could catch"
+        )
+    name = _name_callback(caught) if what == "weakref.finalize" else what_was_called(caught)
+    gone = f"; {_list(caught.gone)} None by then" if caught.gone and _is_late(caught) else ""
+    title = f"{name or what} raised {summary(caught)}, and nobody could catch it{gone}"
+    return title if what in (name, "a finalizer", "__del__") or not name else f"{what}: {title}"
+
+
+def _name_callback(caught: Caught) -> str | None:
+    """The first function outside of `weakref`, which called it."""
+    inside = (frame for frame in reversed(traceback(caught)) if not is_of_module(frame, "weakref"))
+    return name_of(next(inside, None)) or what_was_called(caught)
+
+
+def _list(names: list[str]) -> str:
+    return f"{', '.join(names)} {'were' if len(names) > 1 else 'was'}"
+
+
+def _tell_gone(caught: Caught) -> Iterator[Evidence]:
+    yield Evidence(text="the interpreter's phase at that moment", value=caught.phase)
+    if caught.gone:
+        yield Evidence(text="globals that this code names, and that were None", value=", ".join(caught.gone))
+
+
+def _fix(caught: Caught, what: str) -> str:
+    if type_name(caught.exception) == "ResourceWarning":
+        return FIX_OF_WARNING
+    return FIX.get(what, "Close it explicitly while errors can still be handled.")

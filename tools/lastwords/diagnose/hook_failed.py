@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from lastwords.diagnose.c_functions import HOOK, find_dropper
 from lastwords.diagnose.caught import (
     basic_evidence,
     c_name,
+    entered_at,
     is_of_module,
     name_of,
     raised_at,
@@ -21,6 +23,8 @@ CODE = "hook-failed"
 
 _DISPLAYS = frozenset({"PyErr_Display", "_PyErr_Display", "PyErr_DisplayException", "_PyErr_DisplayException"})
 _PRINTERS = frozenset({"PyErr_PrintEx", "_PyErr_PrintEx"})
+_THREAD_STARTS = ("_bootstrap", "__bootstrap")  # Lib/threading.py, of 3.x and of 2.7
+_THREAD_TELLS = ("__bootstrap_inner",)  # it prints by itself on 2.7, which has no contexts
 EXPLANATION = (
     "The interpreter calls the hook to tell of an exception that nobody caught. The hook raised one itself, so the "
     "first exception was not told the way the program meant it to be."
@@ -40,14 +44,31 @@ def diagnose(report: Report) -> Iterator[Finding]:
 
 
 def _match(caught: Caught, earlier: list[Caught]) -> tuple[str, Certainty] | None:
-    if caught.how in ("uncaught", "fatal"):
-        return None
+    if caught.how in ("uncaught", "thread", "fatal"):
+        return ("threading.excepthook", "likely") if _is_telling_of_thread(caught) else None
+    if caught.hook:
+        return caught.hook, "certain"
+    dropper = find_dropper(caught)
+    if dropper and dropper.kind == HOOK:
+        return dropper.what, dropper.certainty
     during = next(iter(caught.python_stack), None)
     if during and during.function == "invoke_excepthook" and is_of_module(during, "threading"):
         return "threading.excepthook", "certain"
     if _is_shown_by_the_printer(caught) and _is_another(caught, earlier):
         return "sys.excepthook", "likely"
     return None
+
+
+def _is_telling_of_thread(caught: Caught) -> bool:
+    """Whether it left the code that catches all that a thread raises, as that was telling of such an exception.
+
+    It is so where `sys.stderr` is closed, or was replaced by what cannot be written to.
+    """
+    entered, at = entered_at(caught), raised_at(caught)
+    if caught.how != "thread" or entered is None or at is None or not is_of_module(entered, "threading"):
+        return False
+    has_first = caught.exception is not None and caught.exception.context is not None
+    return entered.function in _THREAD_STARTS and (has_first or at.function in _THREAD_TELLS)
 
 
 def _is_shown_by_the_printer(caught: Caught) -> bool:

@@ -6,7 +6,19 @@ import errno
 from collections.abc import Iterator
 
 from lastwords.diagnose.c_functions import OUTPUT, find_dropper
-from lastwords.diagnose.caught import basic_evidence, c_callers, c_name, has_c_names, subjects, traceback, type_name
+from lastwords.diagnose.caught import (
+    basic_evidence,
+    c_callers,
+    c_name,
+    entered_at,
+    is_dropper_nameless,
+    name_of,
+    place,
+    raised_at,
+    subjects,
+    traceback,
+    type_name,
+)
 from lastwords.model import Caught, Certainty, Evidence, Finding, Process, Report, Subject
 
 CODE = "output-closed"
@@ -25,6 +37,15 @@ FIX = (
     "interpreter's own flush succeeds."
 )
 
+OWN_EXPLANATION = (
+    "The interpreter flushes sys.stdout when it ends. That is an object of the program's own here, whose flush() "
+    "raised this exception. From CPython 3.6 on the exit code becomes 120."
+)
+OWN_FIX = (
+    "Let flush() do nothing where there is nothing left to write to; or put the interpreter's own object back "
+    "before the program ends (`sys.stdout = sys.__stdout__`)."
+)
+
 
 def diagnose(report: Report) -> Iterator[Finding]:
     """One finding for each failed last flush."""
@@ -37,27 +58,37 @@ def diagnose(report: Report) -> Iterator[Finding]:
 
 def _match(caught: Caught) -> Certainty | None:
     dropper = find_dropper(caught)
-    if dropper and dropper.kind == OUTPUT:
-        return dropper.certainty
+    if dropper and (dropper.kind == OUTPUT or dropper.certainty == "certain"):
+        return dropper.certainty if dropper.kind == OUTPUT else None
+    if _is_left_flush(caught):
+        return "likely"
     if traceback(caught) or caught.phase == "running" or type_name(caught.exception) not in OUTPUT_ERRORS:
         return None
     if any(c_name(frame) == "file_dealloc" for frame in c_callers(caught)):
         return "likely"  # 2.7 closes its standard files as their last references go
     is_text = caught.object is not None and caught.object.type in TEXT_FILES
-    return "likely" if is_text and not has_c_names(caught) else None
+    return "likely" if is_text and is_dropper_nameless(caught) else None
+
+
+def _is_left_flush(caught: Caught) -> bool:
+    """Without the C function's name: at the end C code called a method flush(), and nothing else was running."""
+    entered, is_late = entered_at(caught), caught.phase != "running" and not caught.python_stack
+    is_flush = entered is not None and entered.function == "flush"
+    return is_flush and is_late and caught.how == "unraisable" and is_dropper_nameless(caught)
 
 
 def _finding(caught: Caught, certainty: Certainty, process: Process | None) -> Finding:
-    kind, reason = type_name(caught.exception), _reason(caught)
+    kind, reason, flush = type_name(caught.exception), _reason(caught), raised_at(caught)
+    what = f"{kind} at {place(flush)}, in {name_of(flush)}" if flush else f"{kind}{f' ({reason})' if reason else ''}"
     return Finding(
         code=CODE,
-        title=f"the last flush of the program's output failed: {kind}{f' ({reason})' if reason else ''}",
+        title=f"the last flush of the program's output failed: {what}",
         certainty=certainty,
         process=caught.process,
         subjects=[*subjects(caught), *_descriptors(process)],
         evidence=[*basic_evidence(caught), *_evidence(caught, process)],
-        explanation=EXPLANATION,
-        fix=FIX,
+        explanation=OWN_EXPLANATION if flush else EXPLANATION,
+        fix=OWN_FIX if flush else FIX,
     )
 
 

@@ -34,7 +34,7 @@ AS_THEY_ARE = frozenset(  # fields
         "mode", "how", "phase", "step", "reason", "state", "function", "qualname",
         "module", "source", "type", "version", "implementation", "build", "captured_at", "call",
         "get_ident", "get_ident_module", "holder", "missing", "attributes", "holds", "waiters", "namespaces",
-        "libraries", "modules", "signals_caught", "counts", "references",
+        "libraries", "modules", "signals_caught", "counts", "references", "words", "hook", "gone",
     ]
 )  # fmt: skip
 _PATH = re.compile(r"(?<![\w<>/.])~?/(?:[^\s/:,;'\"()<>|`]+/)*[^\s/:,;'\"()<>|`]+")
@@ -230,6 +230,7 @@ RULES: dict[tuple[str, str], Rule] = {
     ("ExceptionValue", "value"): _hide_text_of,
     ("Object", "state"): lambda redaction, _, state: redaction.hide_any(state),
     ("Caught", "message"): _hide_text_of,
+    ("Caught", "thread"): _hide_name,
     ("Thread", "name"): _hide_name,
     ("Greenlet", "name"): _hide_name,
     ("Task", "name"): _hide_name,

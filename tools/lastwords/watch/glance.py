@@ -36,12 +36,16 @@ Key = tuple[object, ...]
 
 @dataclass(frozen=True)
 class Glance:
-    """`value`: what stands for the exception at the stop, an instance or not. `place`: where; `text`: what it says."""
+    """`value`: what stands for the exception at the stop, an instance or not. `place`: where; `text`: what it says.
+
+    `is_none`: there is no exception at all (code that prints one and then says that something was ignored).
+    """
 
     value: int
     is_instance: bool
     place: Key
     text: str | None
+    is_none: bool = False
 
     @property
     def instance(self) -> int:
@@ -66,7 +70,8 @@ def read_glance(interp: Interpreter, stop: Stop, tstate: int) -> Glance:
         tuple((place.code, place.lasti) for place in islice(read_places(interp, tstate), FRAMES_LIMIT)),
     )
     said = interp.number(value, "PyBaseExceptionObject", "args") if is_instance else value
-    return Glance(value, is_instance, place, read_value(interp, said, TEXT_LIMIT).repr if said else None)
+    text = read_value(interp, said, TEXT_LIMIT).repr if said else None
+    return Glance(value, is_instance, place, text, is_none=not kind and not value)
 
 
 def find_exception(interp: Interpreter, stop: Stop, tstate: int) -> tuple[int, int, int]:

@@ -17,16 +17,40 @@ from lastwords.watch.stops import Stop
 _CONVERSION = re.compile(r"%[-0-9.]*(?:l|ll|z|t)?([RSAUVTNspdiuxc%])")
 
 
-def find_object(stop: Stop) -> int:
+def find_object(interp: Interpreter, stop: Stop) -> int:
     """The address of the object that the message is about (what raised), 0 if none is named."""
     match stop.function:
         case "PyErr_WriteUnraisable":
             return stop.argument(0)
         case "_PyErr_WriteUnraisableMsg":
             return stop.argument(1)
+        case "PyErr_FormatUnraisable" if _names_object(interp, stop):
+            return stop.argument(1)
         case "write_unraisable_exc_file":
             return stop.argument(5)
     return 0
+
+
+def _names_object(interp: Interpreter, stop: Stop) -> bool:
+    """Whether the first argument after the format is an object."""
+    try:
+        first = _CONVERSION.search(interp.c_string(stop.argument(0)))
+    except ReadError:
+        return False
+    return first is not None and first[1] in "RSA"
+
+
+def read_words(interp: Interpreter, stop: Stop) -> str | None:
+    """What the C caller says it was doing, without the values it puts in; None where it says nothing."""
+    try:
+        match stop.function:
+            case "_PyErr_WriteUnraisableMsg" | "PyErr_FormatUnraisable":
+                return interp.c_string(stop.argument(0)) if stop.argument(0) else None
+            case "write_unraisable_exc_file":
+                return _text(interp, stop.argument(4))
+    except ReadError:
+        pass
+    return None
 
 
 def read_message(interp: Interpreter, stop: Stop, exception: ExceptionValue | None) -> str | None:

@@ -73,7 +73,8 @@ class OpenStops:
 
         It does not where an open stop of the same family, earlier in the chain, called it for the same exception.
         `is_active` looks into the target whether a function that was entered deeper in the stack has not been left:
-        an exception's address alone does not tell, because it is given out again.
+        an exception's address alone does not tell, because it is given out again. One that is an instance stays one: a
+        type with its arguments, which is what C code raises, is another.
         """
         opened = [
             (other, address)
@@ -81,9 +82,7 @@ class OpenStops:
             if _may_enclose(other, stop) and is_active(other)
         ]
         self.by_thread[stop.tid] = [*opened, (stop, exception)]
-        return not any(
-            _calls(other, stop) and (not address or not exception or address == exception) for other, address in opened
-        )
+        return not any(_calls(other, stop) and (not address or address == exception) for other, address in opened)
 
 
 def _may_enclose(outer: Stop, inner: Stop) -> bool:

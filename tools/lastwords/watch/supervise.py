@@ -217,7 +217,7 @@ class Supervisor:
         if not self._open.is_news(stop, glance.instance, is_active):
             return False
         last = self._last.get(stop.tid)
-        if last and is_told_again(last[0], stop) and last[1].value == glance.value:
+        if last and (_adds_words(last[0], glance) or (is_told_again(last[0], stop) and last[1].value == glance.value)):
             tell_again(interpreter, stop, last[2])
             return False
         return True
@@ -350,6 +350,11 @@ def _require_thread(interpreter: Interpreter, stop: Stop) -> int:
     if tstate is None:
         raise ReadError(f"no PyThreadState belongs to thread {stop.tid}")
     return tstate
+
+
+def _adds_words(before: Stop, glance: Glance) -> bool:
+    """Whether what was printed just now is called ignored, without an exception: ctypes up to 3.7 does so."""
+    return glance.is_none and before.family == "printed"
 
 
 def _is_exit(stop: Stop, caught: Caught) -> bool:

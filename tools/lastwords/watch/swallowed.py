@@ -15,12 +15,13 @@ from lastwords.cpython import (
 )
 from lastwords.cpython.dicts import find_item
 from lastwords.cpython.exception import from_parts
-from lastwords.cpython.knows import find_known
+from lastwords.cpython.knows import find_gone, find_known
+from lastwords.cpython.structs import EXCEPTION
 from lastwords.cpython.types import type_of
 from lastwords.model import Caught, ExceptionValue, Frame, How
 from lastwords.watch.glance import SHOWN, find_shown, find_traceback
 from lastwords.watch.last import find_last
-from lastwords.watch.messages import find_object, read_message
+from lastwords.watch.messages import find_object, read_message, read_words
 from lastwords.watch.stops import Stop
 
 
@@ -33,13 +34,14 @@ def read_caught(interp: Interpreter, stop: Stop, tstate: int, caught: Caught) ->
         caught.phase = interp.phase()
     except ReadError as error:
         caught.error = f"{caught.error}; {error}" if caught.error else str(error)
-    subject = find_object(stop)
+    subject = find_object(interp, stop)
     if subject:
         caught.object = read_value(interp, subject)
-    caught.message = read_message(interp, stop, caught.exception)
-    caught.how = decide_how(interp, stop, caught)
+    caught.message, caught.words = read_message(interp, stop, caught.exception), read_words(interp, stop)
+    caught.how, caught.hook = decide_how(interp, stop, caught), find_hook(interp, stop, caught)
     if caught.how == "thread":
         caught.knew = find_known(interp, find_traceback(interp, stop, tstate))
+    caught.gone = find_gone(interp, find_traceback(interp, stop, tstate), caught.phase)
     if caught.message is None:
         caught.message = _find_thread_message(interp, stop, caught)
 
@@ -47,13 +49,15 @@ def read_caught(interp: Interpreter, stop: Stop, tstate: int, caught: Caught) ->
 # What the interpreter writes before it prints, by the function that does both (Modules/atexitmodule.c until 3.9,
 # Python/pythonrun.c of 2.7).
 _WRITTEN_BY = {"atexit_callfuncs": "Error in atexit._run_exitfuncs:", "call_sys_exitfunc": "Error in sys.exitfunc:"}
+# What t_bootstrap and thread_run (Modules/_threadmodule.c) say of a thread's function, from 3.8 and from 3.13 on.
+_OF_THREADS = ("in thread started by", "Exception ignored in thread started by %R")
 _FINALIZING = {"Py_Finalize", "Py_FinalizeEx", "_Py_Finalize"}  # Python/pylifecycle.c
 
 
 def judge_by_c_stack(caught: Caught) -> None:
     """What no field of the interpreter tells: that it has begun to end, and so, that the program was over."""
     if caught.phase == "running" and _FINALIZING & {frame.function for frame in caught.stack}:
-        caught.phase = "shutdown"
+        caught.phase, caught.hook = "shutdown", None
         caught.how = "printed" if caught.how == "uncaught" else caught.how
     if caught.how == "printed" and caught.message is None:
         callers = [_WRITTEN_BY[frame.function] for frame in caught.stack if frame.function in _WRITTEN_BY]
@@ -70,7 +74,7 @@ def tell_again(interp: Interpreter, stop: Stop, caught: Caught) -> None:
     """What was printed before is called ignored now: the record becomes that of an unraisable exception."""
     caught.how = "unraisable"
     caught.message = read_message(interp, stop, caught.exception) or caught.message
-    subject = find_object(stop)
+    subject = find_object(interp, stop)
     if subject:
         caught.object = read_value(interp, subject)
 
@@ -79,21 +83,39 @@ def _read(interp: Interpreter, stop: Stop, tstate: int) -> ExceptionValue | None
     if stop.function not in SHOWN:
         return read_pending_exception(interp, tstate)
     value, traceback = find_shown(stop)
-    return from_parts(interp, interp.number(value, "PyObject", "ob_type"), value, traceback) if value else None
+    return from_parts(interp, _type_shown(interp, stop, value), value, traceback) if value else None
+
+
+def _type_shown(interp: Interpreter, stop: Stop, value: int) -> int:
+    """The exception's own type; before it is an instance the argument that stands before its value."""
+    is_instance = interp.type_flags(value) & EXCEPTION
+    at, _ = SHOWN[stop.function]
+    return interp.number(value, "PyObject", "ob_type") if is_instance or not at else stop.argument(at - 1)
 
 
 def decide_how(interp: Interpreter, stop: Stop, caught: Caught) -> How:
     """How the exception left the program, from where it was stopped and what the thread was running."""
     if stop.family == "unraisable":
-        return "unraisable"
-    is_main = stop.tid == stop.pid
-    if is_main and caught.phase == "running" and stop.function in SHOWN and (last := find_last(interp)):
+        return "thread" if caught.words in _OF_THREADS else "unraisable"
+    if last := _find_told(interp, stop, caught):
         return "uncaught" if last == find_shown(stop)[0] else "printed"  # that of a failing hook
     if not caught.python_stack:
-        if not is_main:
+        if stop.tid != stop.pid:
             return "thread"
         return "uncaught" if caught.phase == "running" else "printed"  # a callback at exit
     return "thread" if stop.function != "PyErr_Display" and _in_thread_hook(caught.python_stack) else "printed"
+
+
+def find_hook(interp: Interpreter, stop: Stop, caught: Caught) -> str | None:
+    """`PyErr_PrintEx` keeps what it is to tell of before it calls `sys.excepthook`: another one is the hook's own."""
+    last = _find_told(interp, stop, caught) if not caught.python_stack else 0
+    return "sys.excepthook" if last and last != find_shown(stop)[0] else None
+
+
+def _find_told(interp: Interpreter, stop: Stop, caught: Caught) -> int:
+    """The exception that is to end the program, as one is being shown; 0 where none is. Raises ReadError."""
+    is_main = stop.tid == stop.pid and caught.phase == "running" and stop.function in SHOWN
+    return find_last(interp) if is_main else 0
 
 
 def _in_thread_hook(frames: list[Frame]) -> bool:
