@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lastwords.diagnose import diagnose
-from lastwords.model import Capture, Finding, Moment, Process, Thread
+from lastwords.model import Capture, Finding, Halt, Moment, Process, Thread
 from sample_waits import Scene, frame
 
 PARENT, CHILD = 7, 8
@@ -102,3 +102,33 @@ def test_a_pipe_whose_other_end_is_open_in_its_own_process_alone() -> None:
     assert reader.waits_for is not None
     reader.waits_for.pids, reader.waits_for.pid = [PARENT, 9], None  # somebody else has it, too
     assert judge(scene) == [("healthy", "likely")]
+
+
+def test_the_exit_waits_for_an_executor_of_processes() -> None:
+    scene = Scene()
+    manager = scene.thread("manager", 5)
+    scene.waits(scene.thread("MainThread", 3, frame("concurrent.futures.process", "_python_exit")), manager)
+    scene.waits(manager, None, detail="poll, to read: fd 3", call="poll", serves=True, pids=[PARENT, CHILD])
+    scene.leaves()
+    assert judge(scene) == [("exit-waits-for-executor", "certain")]
+    title = "the exit waits for the executor's manager thread manager, which waits in poll, to read: fd 3"
+    assert first(scene).title == title
+    add_child(scene).waits_for = None  # it works
+    title = (
+        "the exit waits for the executor's manager thread manager of process 7, which waits for its worker process 8"
+    )
+    assert first(scene).title == title
+    assert first(scene).evidence[-1].line == 9
+
+
+def test_a_child_that_nobody_lets_run_is_waited_for_whatever_it_waits_for_itself() -> None:
+    scene = Scene()
+    child, main = add_child(scene), scene.thread("MainThread", 3)
+    scene.waits(main, child, "process", detail="waits for the end of process 8, stopped", call="wait4", pid=CHILD)
+    scene.waits(child, None, "unknown")
+    assert judge(scene) == []
+    scene.report.processes[1].halt = Halt(how="stopped")
+    assert judge(scene) == [("waits-for-process", "certain")]
+    assert first(scene).title == "MainThread of process 7 waits for the end of process 8, stopped"
+    scene.report.processes[0].halt = Halt(how="frozen")  # all of them, from outside
+    assert judge(scene) == []

@@ -283,6 +283,34 @@ def test_the_gil_is_held_over_a_wait() -> None:
     assert judge(scene) == []
 
 
+def test_the_result_of_the_work_that_one_is_in() -> None:
+    scene = Scene()
+    worker, future = scene.thread("worker"), scene.lock("mine", "future")
+    scene.waits(worker, future, "condition")
+    scene.holds(worker, future)
+    assert judge(scene)[0] == ("lock-cycle", "certain")
+    assert first(scene).title == "deadlock: worker waits for future mine, which it works for itself"
+    assert "RLock" not in first(scene).fix
+
+
+def test_an_exit_callback_waits_for_who_has_its_lock() -> None:
+    scene = Scene()
+    main, flusher, lock = scene.thread("MainThread"), scene.thread("flusher"), scene.lock("lock")
+    scene.waits(main, lock)
+    scene.holds(flusher, lock)
+    scene.waits(flusher, None, "sleep", detail="sleeps until 12:00:00", has_timeout=True)
+    scene.leaves("atexit")
+    title = (
+        "the exit waits in the atexit callback MainThread: it waits for lock lock, held by flusher, which sleeps until "
+    )
+    assert first(scene).title == f"{title}12:00:00"
+    other = scene.thread("other")
+    flusher.waits_for = None
+    scene.waits(flusher, other)
+    title = title.replace("which sleeps until ", "which in the end waits for other, which runs")
+    assert first(scene).title == title
+
+
 def test_nobody_is_left_to_wake_anybody() -> None:
     scene = Scene()
     main = scene.thread("MainThread", 7)

@@ -64,10 +64,20 @@ def find_ends(report: Report) -> Iterator[End]:
     children = {edge.origin for edge in report.edges if edge.kind == "parent"}
     for process in report.processes:
         main = graph.actors.main_thread(process.id) if process.id not in children | leaving else None
-        chain = graph.chain(main.id) if main else None
+        chain = _until_halt(graph, graph.chain(main.id)) if main else None
         end = graph.actors.by_id.get(chain.end) if chain and not chain.cycle else None
         if main and chain and end and end.waits_for and graph.judges(end) and _is_long(end):
             yield End(main, chain, end, end.waits_for, graph)
+
+
+def _until_halt(graph: WaitGraph, chain: Chain) -> Chain:
+    """Without what a process waits for that nobody lets run: for that process the one before waits."""
+    steps = list(chain.steps)
+    while steps and not chain.cycle and graph.is_halted(graph.actors.by_id[steps[-1].holder]):
+        if graph.is_halted(steps[-1].waiter):
+            return chain
+        steps.pop()
+    return Chain(tuple(steps), chain.steps[len(steps)].waiter.id) if len(steps) < len(chain.steps) else chain
 
 
 def _is_long(actor: Actor) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from lastwords.diagnose.exits import EXECUTOR, find_exits, tell_joined
+from lastwords.diagnose.exits import EXECUTOR, PROCESS_EXECUTOR, find_exits, tell_joined
 from lastwords.model import Finding, Report, Thread
 
 CODE = "exit-waits-for-thread"
@@ -22,7 +22,7 @@ FIX = (
 def diagnose(report: Report) -> Iterator[Finding]:
     """One finding for each process that waits so."""
     for one in find_exits(report):
-        if one.joined is not None and not one.is_in(EXECUTOR) and not one.chain.cycle:
+        if one.joined is not None and not one.is_in(EXECUTOR, PROCESS_EXECUTOR) and not one.chain.cycle:
             found = Finding(code=CODE, title="", certainty=one.certainty, explanation=EXPLANATION, fix=FIX)
             what = "thread" if isinstance(one.joined, Thread) else "the thread that is"
             yield tell_joined(one, one.joined, what, found)

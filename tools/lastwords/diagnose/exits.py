@@ -12,6 +12,7 @@ from lastwords.diagnose.wait_graph import CERTAINTIES, Chain, WaitGraph, describ
 from lastwords.model import Certainty, Evidence, Finding, Greenlet, Moment, Report, Thread
 
 EXECUTOR = ("concurrent.futures.thread", "_python_exit")  # what ThreadPoolExecutor registers for the exit
+PROCESS_EXECUTOR = ("concurrent.futures.process", "_python_exit")  # and ProcessPoolExecutor
 CHILDREN = ("multiprocessing.util", "_exit_function")  # what multiprocessing does
 
 
@@ -41,9 +42,9 @@ class Exit(msgspec.Struct, frozen=True):
         found = self.graph.actors.by_id.get(wait.target or "") if wait and wait.kind == "join" else None
         return found if isinstance(found, Thread | Greenlet) else None
 
-    def is_in(self, place: tuple[str, str]) -> bool:
-        """Whether the main thread is in a function of a module."""
-        return is_in(self.main, *place)
+    def is_in(self, *places: tuple[str, str]) -> bool:
+        """Whether the main thread is in one of these functions of modules."""
+        return any(is_in(self.main, *place) for place in places)
 
     def evidence(self) -> list[Evidence]:
         """The phase, the steps, and where the last one stands and what it does."""
@@ -90,17 +91,9 @@ def find_exits(report: Report) -> Iterator[Exit]:
     moments = {one.id: one for one in report.moments}
     for thread in report.threads:
         moment = moments.get(thread.moment)
-        main = past_hub(graph, thread) if thread.is_main else thread
+        main = graph.past_hub(thread) if thread.is_main else thread
         if thread.is_main and main.waits_for is not None and moment is not None and is_leaving(moment):
             yield Exit(moment, main, graph.chain(main.id), graph)
-
-
-def past_hub(graph: WaitGraph, actor: Actor) -> Actor:
-    """Of a thread whose hub polls, its main greenlet, where that waits: what the program does there."""
-    if not any(one.thread == actor.id and one.state == "polling" for one in graph.report.hubs):
-        return actor
-    mains = (one for one in graph.report.greenlets if one.is_main and one.thread == actor.id and one.waits_for)
-    return next(mains, actor)
 
 
 def is_leaving(moment: Moment) -> bool:

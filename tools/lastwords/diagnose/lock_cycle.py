@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from lastwords.diagnose.await_cycle import is_of_tasks
 from lastwords.diagnose.cycles import add_cycle, judge_cycle
-from lastwords.diagnose.wait_graph import Step, WaitGraph, describe_wait, graph_of
+from lastwords.diagnose.wait_graph import Step, WaitGraph, describe_wait, graph_of, is_lock
 from lastwords.model import Finding, Greenlet, Report
 
 CODE = "lock-cycle"
@@ -35,6 +35,14 @@ OWN_FIX = (
 IMPORT_FIX = (
     "Start no threads, and wait for none, at the top level of a module: its import is not over before that is. Do so "
     "in a function that main calls; and import in the same order everywhere."
+)
+FUTURE = (
+    "It waits, without a timeout, for the result of the very work that it is in the middle of. As long as it waits, "
+    "that work is not done."
+)
+FUTURE_FIX = (
+    "Do not ask for a future's result in the work that is to give it, nor in a callback of that: return what is there, "
+    "and let who submitted the work go on with it (add_done_callback)."
 )
 MOST = 8  # steps of a cycle that are told
 
@@ -72,8 +80,10 @@ def _is_import(step: Step) -> bool:
 def _make_finding(graph: WaitGraph, cycle: tuple[Step, ...], code: str) -> Finding:
     is_own = len(cycle) == 1
     title = _describe_own(graph, cycle[0]) if is_own else _describe(graph, cycle)
-    fix = IMPORT_FIX if code == IMPORT_CODE else OWN_FIX if is_own else FIX
-    said = OWN if is_own else EXPLANATION
+    said, fix = (OWN, OWN_FIX) if is_own else (EXPLANATION, FIX)
+    if is_own and cycle[0].hold is not None and not is_lock(graph, cycle[0]):
+        said, fix = FUTURE, FUTURE_FIX
+    fix = IMPORT_FIX if code == IMPORT_CODE else fix
     found = Finding(code=code, title=title, certainty=judge_cycle(cycle), explanation=said, fix=fix)
     return add_cycle(graph, found, cycle, MOST)
 
@@ -89,4 +99,5 @@ def _describe_own(graph: WaitGraph, step: Step) -> str:
     name = graph.actors.name(step.waiter.id)
     if step.hold is None:
         return f"deadlock: {name} waits for its own end"
-    return f"deadlock: {name} waits for {graph.actors.name(step.wait.to)}, which it holds itself"
+    does = "holds" if is_lock(graph, step) else "works for"
+    return f"deadlock: {name} waits for {graph.actors.name(step.wait.to)}, which it {does} itself"

@@ -7,12 +7,14 @@ Inside `with lock`, its own or that of a generator or ExitStack that it works wi
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 
 import msgspec
 
 from lastwords.capture.memory import ReadError
 from lastwords.cpython.bytecode import once
 from lastwords.cpython.code import read_frame
+from lastwords.cpython.dicts import read_items
 from lastwords.cpython.frame import Place
 from lastwords.cpython.holding.exit_stacks import find_entered
 from lastwords.cpython.holding.expressions import evaluate, find_expression
@@ -24,15 +26,16 @@ from lastwords.cpython.holding.releases import find_lock
 from lastwords.cpython.holding.with_blocks import WithBlock, find_with_blocks
 from lastwords.cpython.interpreter import Interpreter
 from lastwords.cpython.locks import LockState, read_lock
-from lastwords.cpython.slots import find_slot
+from lastwords.cpython.slots import find_slot, read_slots
 from lastwords.cpython.threads import PythonThread
-from lastwords.cpython.value_stack import read_value_stack
+from lastwords.cpython.value_stack import read_value_stack, read_whole_stack
 
 SEMAPHORES = ("semaphore", "process_semaphore")  # of which several may have a unit
 TAKEN = ("lock", "process_lock", *SEMAPHORES)  # of these a frame is all that tells who has them
 NESTING_LIMIT = 8  # generators in generators
 WAITS_LIMIT = 64  # calls of Condition.wait in one stack: signal handlers may make a second
-VALUES_LIMIT = 256  # of one frame's stack, that may be generators
+VALUES_LIMIT = 256  # of one frame, or module, that may be generators
+RESUMED = "whoever has the generator may let it go on"
 ELSEWHERE = "the generator may have been begun elsewhere"
 HANDED = "an ExitStack may have been handed what is entered elsewhere"
 INTERRUPTED = "what runs further in may have come while it still waited for it"
@@ -84,8 +87,12 @@ class Takers:
             for at, place in enumerate(thread.places):
                 self._look(thread, at, place, [one for index, one in waiting if index < at])
                 interrupted += self._interrupted(thread, at, place) if at else []
-        taken = {one.lock.address for one in self.found}
-        self.found += [one for one in interrupted if one.lock.address not in taken]
+        self.found += [one for one in interrupted if one.lock.address not in self._taken]
+        self._look_aside(threads)
+
+    @property
+    def _taken(self) -> set[int]:
+        return {one.lock.address for one in self.found}
 
     def _look(self, thread: PythonThread, at: int, place: Place, waiting: list[Place]) -> None:
         for search in (self._in_blocks(place, []), self._between_calls(thread, at, place), self._in_values(place)):
@@ -94,6 +101,26 @@ class Takers:
                 self.found += [one for one in takers if self._has_it_still(one, waiting)]
             except ReadError as error:
                 self.problems.append(f"a frame of thread {_name(thread)} was not read: {error}")
+
+    def _look_aside(self, threads: Sequence[PythonThread]) -> None:
+        """Where somebody waits for a lock that no frame has: at the generators that the frames' variables name."""
+        waited = {lock.address for _, one in self._waits if (lock := self._find(one)) and lock.locked}
+        missing = {one for one in waited if self.locks[one].kind in TAKEN} - self._taken
+        for thread, at, place in ((one, at, place) for one in threads for at, place in enumerate(one.places)):
+            found = self._in_variables(place) if missing else ()
+            with suppress(ReadError):
+                self.found += [Taker(thread, at, *one) for one in found if one[2].address in missing]
+
+    def _in_variables(self, place: Place) -> Iterator[Found]:
+        values = [value for _, value in read_slots(self.interp, place)]
+        stack = read_whole_stack(self.interp, place)
+        struct = "_PyInterpreterFrame" if self.interp.has("_PyInterpreterFrame") else "PyFrameObject"
+        variables, own = self.interp.numbers(place.frame, struct, "f_globals", "f_locals")
+        if variables == own:  # the frame of a module
+            values += [value for _, value in read_items(self.interp, variables, VALUES_LIMIT)]
+        for value in filter(None, dict.fromkeys((*values, *stack.live, *stack.uncertain))):
+            with suppress(ReadError):  # what is no longer in use may be anything
+                yield from self._in_generator(find_generator_place(self.interp, value), [RESUMED])
 
     def _interrupted(self, thread: PythonThread, at: int, place: Place) -> Iterator[Taker]:
         """A signal handler, say, runs further in, since the frame was in a call of C that takes a lock."""

@@ -12,6 +12,7 @@ from lastwords.cpython.text import read_text
 from lastwords.cpython.waiting.wait_levels import Level
 
 NAME_LIMIT = 200  # characters
+NATIVE = {"process_lock": "lock of multiprocessing", "process_semaphore": "semaphore of multiprocessing"}
 
 
 def format_level(interp: Interpreter, level: Level) -> str:
@@ -23,7 +24,7 @@ def format_level(interp: Interpreter, level: Level) -> str:
     except ReadError:
         return level.kind
     name = of_class.name.rpartition(".")[2] if of_class is not None else level.kind
-    called = f"{name}.{level.function}" if level.function else name
+    called = f"{name}.{level.function}" if level.function else NATIVE.get(level.kind, name)
     return f"{called}: {told}" if told else called
 
 
