@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import datetime
 
@@ -108,9 +109,10 @@ def describe_activity(actor: Actor) -> str:
     if wait is None:
         return "is not there any more" if isinstance(actor, Thread) and actor.alive is False else "runs"
     what = wait.detail or wait.kind.replace("_", " ")
-    if wait.kind == "io" and wait.call and what.startswith(wait.call):  # select, poll: their names are no verbs
+    if wait.kind == "io" and wait.call and re.match(rf"{wait.call}\b", what):  # select, poll: their names are no verbs
         return f"waits in {what}"
-    return what if wait.detail and wait.kind in ("io", "process", "sleep") else f"waits: {what}"
+    is_told = wait.detail and (wait.kind in ("io", "process", "sleep") or what.startswith("waits "))
+    return what if is_told else f"waits: {what}"
 
 
 def describe_stand(actor: Actor, depth: int = 0) -> Evidence:
