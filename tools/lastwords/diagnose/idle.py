@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lastwords.diagnose.actors import Actor, is_in, stand
-from lastwords.diagnose.exits import describe_activity, past_hub
+from lastwords.diagnose.exits import describe_activity
 from lastwords.diagnose.healthy import CODE
 from lastwords.diagnose.wait_graph import WaitGraph, graph_of
 from lastwords.model import Evidence, Finding, Report, Thread
@@ -32,7 +32,7 @@ def diagnose(report: Report) -> Iterator[Finding]:
     ends = [graph.actors.by_id.get(graph.chain(main.id).end) for main in mains]
     fine = [end for end in ends if end is not None and _is_idle(graph, end)]
     if len(fine) == len(mains):
-        shown = [past_hub(graph, end) for end in fine[:FEW]]
+        shown = [graph.past_hub(end) for end in fine[:FEW]]
         said = f"{graph.actors.name(shown[0].id)} {_activity(shown[0])}{_tell_others(len(fine) - 1)}"
         yield Finding(
             code=CODE,

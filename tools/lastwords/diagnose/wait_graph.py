@@ -108,11 +108,27 @@ class WaitGraph:
         if wait.to in self.actors.by_id:
             return Step(waiter, wait.to, wait)
         if (main := self.actors.main_thread(wait.to)) is not None:
-            return (
-                None if main.moment == waiter.moment else Step(waiter, main.id, wait, alone=self.actors.is_alone(main))
-            )
+            if main.moment == waiter.moment:
+                return None
+            inner = self.past_hub(main)
+            return Step(waiter, inner.id, wait, alone=self.actors.is_alone(main) and self._is_alone_in_hub(inner))
         holds = self.holds.get(wait.to, [])
         return Step(waiter, holds[0].origin, wait, holds[0]) if len(holds) == 1 else None
+
+    def past_hub(self, actor: Actor) -> Actor:
+        """Of a thread whose hub polls, its main greenlet, where that waits: what the program does there."""
+        if not any(one.thread == actor.id and one.state == "polling" for one in self.report.hubs):
+            return actor
+        mains = (one for one in self.report.greenlets if one.is_main and one.thread == actor.id and one.waits_for)
+        return next(mains, actor)
+
+    def _is_alone_in_hub(self, actor: Actor) -> bool:
+        """Whether no other greenlet of its thread may do what it does not; true of what is none."""
+        if not isinstance(actor, Greenlet):
+            return True
+        hubs = {one.greenlet for one in self.report.hubs}
+        others = (one for one in self.report.greenlets if one.thread == actor.thread and one.state != "dead")
+        return all(one.id in (actor.id, *hubs) for one in others)
 
     def _find_carrier(self, identity: str) -> Step | None:
         """From a greenlet to its thread, where that waits for something while its hub cannot run."""
