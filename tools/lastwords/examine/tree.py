@@ -25,7 +25,7 @@ from lastwords.examine.process import Attached, explained
 from lastwords.examine.read import Options
 from lastwords.examine.shared import link_shared
 from lastwords.examine.unread import add_unread
-from lastwords.model import Edge, Process, Report
+from lastwords.model import Edge, Greenlet, Process, Report, Task, Thread
 
 PREPARED_LIMIT = 24  # processes at once: each has one of ours beside it that will hold it
 SHARED_LIMIT = 2_000  # descriptors of which the other end is looked for
@@ -204,7 +204,8 @@ def _link(report: Report, ones: Sequence[_One]) -> None:
         parent = known[one.member.ppid]
         report.edges.append(Edge(origin=one.process, to=parent, kind="parent", certainty="certain"))
     owners = {moment.id: moment.process for moment in report.moments}
-    for actor in (*report.threads, *report.greenlets, *report.tasks):
+    actors: list[Thread | Greenlet | Task] = [*report.threads, *report.greenlets, *report.tasks]
+    for actor in actors:
         wait = actor.waits_for
         target = known.get(wait.pid) if wait and wait.pid else None
         if wait is not None and target is not None and target != owners[actor.moment]:
