@@ -21,6 +21,7 @@ from lastwords.cpython.waiting.waiting_functions import Waiting, read_waiting_fu
 from lastwords.greenlets.cython_fields import Fields
 from lastwords.greenlets.greenlet import GreenletState
 from lastwords.greenlets.loop_model import LoopState, Watcher, find_leading
+from lastwords.greenlets.waits_child import find_child_wait
 from lastwords.greenlets.waits_classes import LINKABLE, WATCHERS
 from lastwords.greenlets.waits_joined import find_joined
 from lastwords.greenlets.waits_library import find_library_wait
@@ -179,7 +180,9 @@ class Waits:
         return Wait(kind="event", detail="what another thread is to send (an async watcher)")
 
     def _with_library(self, wait: Wait, places: Sequence[Place]) -> Wait:
-        """Where `threading` or `queue` stand on a lock of gevent's: what the program itself waits for."""
+        """Where something stands on an object of gevent's (`threading`, `queue`, Popen): what is waited for itself."""
+        if wait.object_kind == "result":
+            return find_child_wait(self.interp, self.fields, self.classes, places, wait) or wait
         if wait.object is None or wait.object_kind not in ("lock", "semaphore"):
             return wait
         return find_library_wait(self.interp, self.fields, self.functions, places, wait) or wait
