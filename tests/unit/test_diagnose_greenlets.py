@@ -38,6 +38,51 @@ def test_who_could_set_it_waits_for_the_same_or_for_another_such() -> None:
     assert [one.code for one in diagnose(scene.report)] == ["healthy"]  # beat may set one, and who waits for that, all
 
 
+def crosswise() -> Greenlets:
+    """Two greenlets wait for the semaphore that the other has taken by a call, the main one for their ends."""
+    scene = Greenlets()
+    scene.other.waits_for = WaitsFor(kind="sleep", has_timeout=True)
+    scene.hub.counts = {"timers": 1}
+    left, right = scene.add("left"), scene.add("right")
+    for one, name in ((left, "a"), (right, "b")):
+        scene.waits(one, scene.lock(name, "semaphore", locked=True))
+    for origin, to in (("g-left", "o-b"), ("g-right", "o-a"), ("g-main", "o-a"), ("g-main", "o-b")):
+        scene.report.edges.append(Edge(origin=origin, to=to, kind="may_wake", certainty="possible"))
+    scene.first.waits_for = WaitsFor(kind="join", detail="2 greenlets, and perhaps others", certainty="likely")
+    for one in (left, right):
+        scene.report.edges.append(Edge(origin=one.id, to="g-main", kind="may_wake", certainty="likely"))
+    return scene
+
+
+def test_locks_that_nobody_will_release() -> None:
+    [finding] = diagnose(crosswise().report)
+    assert (finding.code, finding.certainty) == ("greenlet-stranded", "likely")
+    assert {one.name for one in finding.subjects} == {"left", "right"}
+
+
+def knows_a_lock(scene: Greenlets) -> None:
+    scene.report.edges.append(Edge(origin="g-beat", to="o-a", kind="may_wake", certainty="possible"))
+
+
+def has_a_lock(scene: Greenlets) -> None:
+    scene.report.edges.append(Edge(origin="g-beat", to="o-b", kind="holds", certainty="likely"))
+
+
+def joins_another(scene: Greenlets) -> None:
+    scene.report.edges.append(Edge(origin="g-beat", to="g-main", kind="may_wake", certainty="likely"))
+
+
+def joins_nobody_knows_whom(scene: Greenlets) -> None:
+    scene.report.edges = [one for one in scene.report.edges if one.to != "g-main"]
+
+
+@pytest.mark.parametrize("change", [knows_a_lock, has_a_lock, joins_another, joins_nobody_knows_whom])
+def test_somebody_could_still_release_one(change: Callable[[Greenlets], None]) -> None:
+    scene = crosswise()
+    change(scene)
+    assert "greenlet-stranded" not in [code for code, _ in codes(scene.report)]
+
+
 def test_of_a_hub_that_polls_its_main_greenlet_is_told() -> None:
     scene = Greenlets()
     scene.first.waits_for = WaitsFor(kind="event", detail="an Event to be set")

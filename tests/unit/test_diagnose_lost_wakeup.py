@@ -120,6 +120,7 @@ def test_a_greenlet_that_is_linked_to_a_lock_that_is_free() -> None:
 def test_a_hub_that_may_still_wake_it(state: Any, counts: dict[str, int], complete: bool) -> None:  # noqa: ANN401
     scene = greenlet_waits()
     scene.hub.state, scene.hub.counts, scene.hub.complete = state, counts, complete
+    scene.main.idle_s = 0.1
     assert find(scene) is None
 
 
@@ -127,4 +128,24 @@ def test_a_lock_that_somebody_has_and_a_native_thread_that_runs() -> None:
     assert find(greenlet_waits(locked=True, count=0)) is None
     scene = greenlet_waits()
     scene.thread("exporter")
+    assert find(scene) is None
+
+
+def test_a_hub_that_sleeps_over_what_another_thread_gave_it() -> None:
+    scene = Greenlets()
+    scene.waits(scene.first, scene.lock("items", "queue", locked=None, type="gevent._gevent_cqueue.Queue"))
+    scene.hub.counts, scene.hub.callbacks = {"callbacks": 1}, ["a method of gevent._gevent_cqueue.Queue"]
+    finding = find(scene)
+    assert finding is not None
+    assert finding.title == "the hub of MainThread sleeps, and has 1 callback to call: it was not woken"
+    assert [one.kind for one in finding.subjects] == ["greenlet", "thread"]
+    assert "a method of gevent._gevent_cqueue.Queue" in [one.value for one in finding.evidence]
+
+
+@pytest.mark.parametrize("change", [{"state": "callback"}, {"complete": False}, {"counts": {"callbacks": 0}}])
+def test_a_hub_that_will_call_it(change: dict[str, Any]) -> None:
+    scene = Greenlets()
+    scene.hub.counts = {"callbacks": 1}
+    for name, value in change.items():
+        setattr(scene.hub, name, value)
     assert find(scene) is None

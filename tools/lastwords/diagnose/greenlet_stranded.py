@@ -14,21 +14,22 @@ from lastwords.loop_exit import is_loop_exit
 from lastwords.model import Caught, Evidence, Finding, Frame, Greenlet, Hub, Report, Subject, Thread
 
 CODE = "greenlet-stranded"
-TOLD = ("event", "queue", "condition")  # somebody has to tell it to go on; a lock has a holder: lock-cycle
+TOLD = ("event", "queue", "condition")  # somebody has to tell it to go on
 HELPFUL = NO_HELP | {"SIGCHLD"}  # libev's own handler, without a watcher, wakes nobody
 FEW = 6
 
 EXPLANATION = (
-    "A greenlet waits, without a timeout, for something that another greenlet would have to set, put or notify. Those "
-    "that are left sleep and know nothing of it; no socket, no callback and no other thread is there that could."
+    "A greenlet waits, without a timeout, for something that another greenlet would have to set, put, notify or "
+    "release. Those that are left sleep and know nothing of it; no socket, no callback and no other thread is there "
+    "that could."
 )
 EXIT_EXPLANATION = (
     "gevent raises LoopExit in the main greenlet when its loop has nothing left to wait for: no timer, no watcher, no "
     "callback. Whoever was to wake the greenlets that still wait has ended without."
 )
 FIX = (
-    "Find who was to set, put or notify, and why it ended without: an exception that was caught, or printed, on its "
-    "way. Do it in `finally`, wait for the greenlet's end as well (gevent.joinall hands exceptions over with "
+    "Find who was to set, put, notify or release, and why it ended without: an exception that was caught, or printed, "
+    "on its way. Do it in `finally`, wait for the greenlet's end as well (gevent.joinall hands exceptions over with "
     "raise_error=True), or wait with a timeout."
 )
 
@@ -51,26 +52,46 @@ def _find_stranded(report: Report, graph: WaitGraph, hub: Hub) -> Iterator[Green
         return
     others = [one for one in report.greenlets if one.thread == hub.thread and one.id != hub.greenlet]
     if all(_is_parked(one) for one in others if one.state != "dead"):
-        yield from _without_helpers(report, graph, {one.id: one for one in others if _is_told(one)})
+        left = _without_helpers(report, {one.id: one for one in others if _is_waiting(one)})
+        yield from (one for one in left if _is_told(one) and graph.step(one.id) is None)
+
+
+def _is_waiting(one: Greenlet) -> bool:
+    """Whether somebody would have to end, or to tell it to go on."""
+    wait = one.waits_for
+    is_join = wait is not None and wait.kind == "join" and not wait.has_timeout
+    return _is_told(one) or is_join
 
 
 def _is_told(one: Greenlet) -> bool:
     """Whether somebody would have to tell it to go on, for certain."""
     wait = one.waits_for
-    return bool(wait and wait.kind in TOLD and not wait.has_timeout and wait.certainty == "certain" and wait.target)
+    return bool(
+        wait and wait.kind in (*TOLD, "lock") and not wait.has_timeout and wait.certainty == "certain" and wait.target
+    )
 
 
-def _without_helpers(report: Report, graph: WaitGraph, found: dict[str, Greenlet]) -> Iterator[Greenlet]:
-    """Those of them for whom nobody is left: who knows what they wait for waits for it, too, or for another of them."""
-    helpers = [edge for edge in report.edges if edge.kind == "may_wake"]
-    ends = {edge.origin: graph.chain(edge.origin).end for edge in helpers}
+def _without_helpers(report: Report, found: dict[str, Greenlet]) -> Iterator[Greenlet]:
+    """Those of them for whom nobody is left: who could help waits so, too, for another of them."""
+    known: dict[str, set[str]] = {}  # who knows, or has, an object; whose end a greenlet waits for
+    for edge in report.edges:
+        if edge.kind in ("may_wake", "holds"):
+            known.setdefault(edge.to, set()).add(edge.origin)
+    helpers = {name: _find_helpers(known, one) for name, one in found.items()}
     while found:
-        known = {edge.to for edge in helpers if ends[edge.origin] not in found}
-        left = {name: one for name, one in found.items() if one.waits_for and one.waits_for.target not in known}
+        left = {name: one for name, one in found.items() if helpers[name] <= found.keys()}
         if len(left) == len(found):
             break
         found = left
     yield from found.values()
+
+
+def _find_helpers(known: dict[str, set[str]], one: Greenlet) -> set[str]:
+    """Who could; of a join the greenlets that have to end, and an unknown one ("") where these are not told."""
+    target = one.waits_for.target if one.waits_for else None
+    if one.waits_for is None or one.waits_for.kind != "join":
+        return known.get(target or "", set())
+    return known.get(one.id, {""}) if target is None else known.get(target, {target})
 
 
 def _is_alone(report: Report, graph: WaitGraph, hub: Hub, thread: Thread) -> bool:

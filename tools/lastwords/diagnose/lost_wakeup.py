@@ -1,6 +1,6 @@
 """`lost-wakeup`: somebody waits for what is there: a lock that is free, an event that is set, a queue with items.
 
-An event loop that sleeps although it has callbacks to call is the same: who gave them to it did not wake it.
+An event loop or a hub that sleeps although it has callbacks to call is the same: who gave them to it did not wake it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from lastwords.diagnose.actors import Actor, stand
 from lastwords.diagnose.exits import describe_activity
 from lastwords.diagnose.wait_graph import WaitGraph, graph_of
-from lastwords.model import Certainty, Evidence, Finding, Greenlet, Loop, Object, Report, Thread, WaitsFor
+from lastwords.model import Certainty, Evidence, Finding, Greenlet, Hub, Loop, Object, Report, Thread, WaitsFor
 
 CODE = "lost-wakeup"
 LOCKS = ("lock", "rlock", "semaphore")
@@ -32,6 +32,16 @@ LOOP_EXPLANATION = (
     "thread, mostly, that set a future's result or called call_soon. That wakes nobody; the loop will come to it when "
     "something else wakes it, or never."
 )
+HUB_EXPLANATION = (
+    "The hub calls what it is given before it sleeps, so this came while it slept, and from elsewhere: another thread, "
+    "mostly, that put something into a queue or set an event of gevent's. That wakes nobody; the hub will come to it "
+    "when something else wakes it, or never."
+)
+HUB_FIX = (
+    "gevent's objects belong to one hub. From another thread call them by the hub's loop.run_callback_threadsafe(...), "
+    "or use an async watcher (loop.async_(), whose send() may be called from anywhere); let threads work by "
+    "gevent.get_hub().threadpool."
+)
 LOOP_FIX = (
     "From other threads use loop.call_soon_threadsafe(future.set_result, value), or "
     "asyncio.run_coroutine_threadsafe(...): only these wake the loop. asyncio.run(debug=True) finds such calls."
@@ -41,6 +51,7 @@ LOOP_FIX = (
 def diagnose(report: Report) -> Iterator[Finding]:
     """One finding for each object that is there, and still waited for; and for each loop that sleeps over its work."""
     yield from _find_loops(report)
+    yield from _find_hubs(report)
     graph = graph_of(report)
     busy = _find_busy(report)
     told: set[str] = set()
@@ -168,4 +179,36 @@ def _tell_loop(graph: WaitGraph, loop: Loop, thread: Thread) -> Finding:
         ],
         explanation=LOOP_EXPLANATION,
         fix=LOOP_FIX,
+    )
+
+
+def _find_hubs(report: Report) -> Iterator[Finding]:
+    graph = graph_of(report)
+    for hub in report.hubs:
+        thread = graph.actors.by_id.get(hub.thread or "")
+        has_work = hub.state == "polling" and hub.complete and hub.counts.get("callbacks")
+        if has_work and isinstance(thread, Thread) and _polls(thread) and _is_asleep(report, thread):
+            yield _tell_hub(graph, hub, thread)
+
+
+def _tell_hub(graph: WaitGraph, hub: Hub, thread: Thread) -> Finding:
+    name, process = graph.actors.name(thread.id), graph.actors.process(thread.id)
+    number = hub.counts["callbacks"]
+    count = "1 callback" if number == 1 else f"{number} callbacks"
+    waiting = [one for one in graph.report.greenlets if one.thread == hub.thread and one.waits_for and one.is_main]
+    about: list[Actor] = [*waiting, thread]
+    return Finding(
+        code=CODE,
+        title=f"the hub of {name} sleeps, and has {count} to call: it was not woken",
+        certainty=_certainty(graph.report, thread),
+        process=process.id if process else None,
+        subjects=[graph.actors.subject(one.id) for one in about],
+        evidence=[
+            stand(thread, f"{name} {describe_activity(thread)}"),
+            *(Evidence(text="callback that the hub has to call", value=one) for one in hub.callbacks[:FEW]),
+            *(stand(one, f"{graph.actors.name(one.id)} {describe_activity(one)}") for one in waiting),
+            Evidence(text="it has not run for", value=f"{thread.idle_s or 0.0:.1f} s"),
+        ],
+        explanation=HUB_EXPLANATION,
+        fix=HUB_FIX,
     )

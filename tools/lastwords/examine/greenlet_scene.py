@@ -58,6 +58,11 @@ class Scene:
         return {found.address: greenlet.id for greenlet, found in self.pairs}
 
     @cached_property
+    def _alive(self) -> set[int]:
+        """The greenlets that have not ended."""
+        return {found.address for greenlet, found in self.pairs if greenlet.state != "dead"}
+
+    @cached_property
     def actors(self) -> dict[str, Greenlet | Thread]:
         """All that may wait or hold, by their ids."""
         greenlets = {greenlet.id: greenlet for greenlet, _ in self.pairs}
@@ -110,5 +115,6 @@ class Scene:
         """The id of a lock of gevent's in the report."""
         locked = lock.count <= 0 if lock.count is not None else None
         kind = "rlock" if lock.outer else lock.kind
-        state = LockState(lock.address, kind, lock.type, locked=locked, count=lock.count)
+        gone = lock.owner if lock.levels and lock.owner not in self._alive else None
+        state = LockState(lock.address, kind, lock.type, locked=locked, count=lock.count, owner_ident=gone or None)
         return self.entities.add_lock(state, lambda: self.name(places, lock.outer or lock.address, kind))

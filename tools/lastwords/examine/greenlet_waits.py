@@ -64,9 +64,19 @@ class _Relations:
             greenlet.error = greenlet.error or f"what it waits for: {error}"
             return
         greenlet.waits_for = self._describe(wait, target)
+        self._add_ends(greenlet, wait)
         if target is not None:
             edge = Edge(origin=greenlet.id, to=target, kind="waits", certainty=wait.certainty, evidence=wait.detail)
             self.scene.entities.add_edge(edge)
+
+    def _add_ends(self, greenlet: Greenlet, wait: Wait) -> None:
+        """Of several greenlets whose ends are waited for, each may be the one that wakes it."""
+        for one in wait.any_of:
+            if one in self.scene.ids:
+                origin, said = self.scene.ids[one], "its end is waited for"
+                self.scene.entities.add_edge(
+                    Edge(origin=origin, to=greenlet.id, kind="may_wake", certainty=wait.certainty, evidence=said)
+                )
 
     def _add_object(self, wait: Wait, places: Sequence[Place]) -> str | None:
         """What is waited for; of an RLock the lock below it, which is what somebody holds."""

@@ -1,28 +1,29 @@
-"""Who could still wake a greenlet: the others whose code leads to what it waits for, as `may_wake` edges."""
+"""Who could still wake a greenlet: the others whose code, or end, leads to what it waits for, as `may_wake` edges."""
 
 from __future__ import annotations
 
+from lastwords.capture.memory import ReadError
+from lastwords.cpython.holding.with_blocks import read_bound
 from lastwords.examine.greenlet_scene import Scene
+from lastwords.greenlets.greenlet import GreenletState
 from lastwords.greenlets.reaches import Reaches
+from lastwords.greenlets.waits_links import read_links
 from lastwords.model import Edge, Greenlet
 
-KINDS = ("event", "queue", "condition")
+WAITERS = ("waiter", "greenlet")
 GREENLETS_LIMIT = 200  # of programs with more, somebody will
 
 
 def add_wakers(scene: Scene) -> None:
     """Look from every other greenlet; a hub whose greenlets were all looked at has `searched`."""
-    wanted = {
-        one.address: one.id
-        for one in scene.entities.report.objects
-        if one.moment == scene.entities.moment.id and one.kind in (*KINDS, "async_result", "channel") and one.address
-    }
+    waited = {greenlet.waits_for.target for greenlet, _ in scene.pairs if greenlet.waits_for}
+    wanted = {one.address: one.id for one in scene.entities.report.objects if one.id in waited and one.address}
     suspended = [pair for pair in scene.pairs if pair[0].state == "suspended" and not scene.is_hub(pair[1])]
     if not wanted or len(suspended) > GREENLETS_LIMIT:
         return
     reaches = Reaches(scene.interp, scene.fields, scene.classes)
     for greenlet, found in suspended:
-        for address in reaches.find(scene.places(found), set(wanted)):
+        for address in reaches.find(scene.places(found), set(wanted), _read_end(scene, found)):
             if not _waits_for(greenlet, wanted[address]):
                 evidence = "its variables, or what its code names, lead to it"
                 edge = Edge(
@@ -35,3 +36,14 @@ def add_wakers(scene: Scene) -> None:
 
 def _waits_for(greenlet: Greenlet, identity: str) -> bool:
     return greenlet.waits_for is not None and greenlet.waits_for.target == identity
+
+
+def _read_end(scene: Scene, found: GreenletState) -> list[int]:
+    """What gevent calls at its end (`link`), but for those that only wait for that. Raises nothing."""
+    try:
+        links = read_links(scene.fields, found.address) if scene.classes.get(found.kind) == "greenlet" else []
+        bound = {one: read_bound(scene.interp, one) for one in links}
+        kinds = {one: scene.interp.number(to, "PyObject", "ob_type") if to else 0 for one, to in bound.items()}
+    except ReadError:
+        return []
+    return [one for one in links if bound[one] not in scene.ids and scene.classes.get(kinds[one]) not in WAITERS]

@@ -12,6 +12,7 @@ from itertools import islice
 from lastwords.capture.memory import ReadError
 from lastwords.cpython.attributes import read_attributes, read_tuple
 from lastwords.cpython.code import find_function_code
+from lastwords.cpython.deques import is_deque
 from lastwords.cpython.dicts import find_item, read_items
 from lastwords.cpython.frame import Place
 from lastwords.cpython.holding.expressions import read_globals
@@ -40,11 +41,11 @@ class Reaches:
         self.interp, self.fields, self.classes = interp, fields, classes
         self.is_complete = True
 
-    def find(self, places: Sequence[Place], wanted: set[int]) -> set[int]:
-        """Those of `wanted` to which these frames lead."""
+    def find(self, places: Sequence[Place], wanted: set[int], more: Sequence[int] = ()) -> set[int]:
+        """Those of `wanted` to which these frames lead, or these objects."""
         found: set[int] = set()
         seen: set[int] = set()
-        level = [one for place in places[:FRAMES_LIMIT] for one in self._tolerant(self._of_frame(place))]
+        level = [*more, *(one for place in places[:FRAMES_LIMIT] for one in self._tolerant(self._of_frame(place)))]
         self.is_complete &= len(places) <= FRAMES_LIMIT
         for _ in range(DEPTH):
             following: list[int] = []
@@ -87,7 +88,7 @@ class Reaches:
         is_object = self.interp.type_flags(kind.address) & TYPE  # a word of C's leads anywhere
         if not is_object or kind.flags & TYPE or is_subtype(self.interp, kind, "module"):
             return
-        if kind.flags & (LIST | TUPLE) or kind.is_static("set"):
+        if kind.flags & (LIST | TUPLE) or kind.is_static("set") or is_deque(self.interp, kind):
             yield from read_container(self.fields, address)
         elif kind.flags & DICT:
             yield from (value for _, value in read_items(self.interp, address, ITEMS_LIMIT + 1))

@@ -32,10 +32,11 @@ def find_joined(
     kind = next(iter(kinds)) if len(kinds) == 1 else ""
     model: WaitKind = "join" if kinds == {"greenlet"} else "event"
     detail = f"{len(pending)} {NAMES.get(kind, 'objects')}" if len(pending) > 1 else f"one of gevent's {kind}s"
+    any_of = tuple(pending) if model == "join" else ()
     if len(pending) > 1 and wanted is not None and wanted != len(pending):
-        return Wait(kind=model, detail=f"the first of {detail}")
+        return Wait(kind=model, any_of=any_of, detail=f"the first of {detail}")
     if wanted is None:  # gevent 1.0 to 1.2: which others there are, and how many are wanted, is not told
-        return Wait(kind=model, detail=f"{detail}, and perhaps others", certainty="likely")
+        return Wait(kind=model, any_of=any_of, detail=f"{detail}, and perhaps others", certainty="likely")
     first = pending[0]
     if kind == "greenlet":
         detail = "the end of a greenlet" if len(pending) == 1 else f"the end of {detail}"

@@ -16,7 +16,7 @@ class Wait(msgspec.Struct, frozen=True):
 
     object: the address of the event, lock, queue ..., of which `object_kind` tells the kind
     below: the lock of gevent's that it stands on, where `object` is one of `threading`
-    greenlet: the one whose end is waited for
+    greenlet: the one whose end is waited for; any_of: those of several, where one may be enough
     until: seconds of the epoch; has_timeout: whether it ends by itself
     fd, events: of an io watcher (1 read, 2 write); pid: of a child, as the process calls it
     is_ready: whether it goes on as soon as the hub has its turn
@@ -27,6 +27,7 @@ class Wait(msgspec.Struct, frozen=True):
     object_kind: str = ""
     below: int | None = None
     greenlet: int | None = None
+    any_of: tuple[int, ...] = ()
     detail: str | None = None
     certainty: Certainty = "certain"
     until: float | None = None
