@@ -90,11 +90,11 @@ def _check_printed(name: str, caught: Caught, printed: list[Printed]) -> None:
 
 
 def _how(shown: Printed) -> str:
-    """What the interpreter calls ignored was unraisable; a thread's end and the rest it just prints."""
+    """What the interpreter calls ignored was unraisable, but for a thread's end; the rest it just prints."""
     above = str(shown.above)
-    if above.startswith("Exception "):
-        return "unraisable"
-    return "thread" if above.startswith("Unhandled exception in thread") else "printed"
+    if above.startswith(("Unhandled exception in thread", "Exception ignored in thread started by")):
+        return "thread"
+    return "unraisable" if above.startswith("Exception ") else "printed"
 
 
 def _check_c_stack(name: str, caught: Caught, interpreter: Interpreter) -> None:
