@@ -17,7 +17,8 @@ import psutil
 import pytest
 
 import lastwords
-from harness import PATIENCE, Target, name_values, wait_until, wait_until_at_rest
+from environments import Environment
+from harness import PATIENCE, Target, name_values, target_running, wait_until, wait_until_at_rest
 from interpreters import Interpreter, find_interpreters
 from lastwords.capture import procfs
 from lastwords.capture.core.corefile import open_core
@@ -31,6 +32,7 @@ from stopping import states
 
 Start = Callable[..., Target]
 THREADS = 3
+GREENLETS = 200
 OF_THE_OCCASION = {"mode", "captured_at", "method", "pause_ms", "bytes", "idle_s", "window_ms", "findings"}
 
 
@@ -157,6 +159,35 @@ def show_registers(what: object, *registers: str) -> str:
 def read_numbers(core: Path, register: str) -> list[int]:
     """The parts of one register."""
     return [int(word, 16) for word in re.findall(r"0x[0-9a-f]+", show_registers(core, register))]
+
+
+def test_into_a_pipe(running_python: Interpreter, start_target: Start, tmp_path: Path) -> None:
+    target = start_target(running_python, "attach_deadlock.py")
+    wait_until_at_rest(target.pid, threads=THREADS)
+    command = [sys.executable, "-m", "lastwords", "snapshot", str(target.pid), "-o", "-"]
+    done = subprocess.run(command, capture_output=True, check=True, timeout=PATIENCE)
+    path = tmp_path / "snapshot"
+    path.write_bytes(done.stdout)
+    assert re.match(rb"stdout: 0\.\d MB, stopped for ", done.stderr)
+    assert without_occasion(read_core_report(path)) == without_occasion(lastwords.attach(target.pid))
+
+
+@pytest.mark.interpreters(minors=("3.12",))
+def test_a_gevent_server_is_small_however_large_it_is(gevent_environment: Environment, tmp_path: Path) -> None:
+    sizes = []
+    for megabytes in (1, 200):
+        with target_running(gevent_environment.python, "gevent_server.py", str(megabytes)) as server:
+            wait_until_at_rest(server.pid)
+            heap = psutil.Process(server.pid).memory_info().rss
+            path = tmp_path / str(megabytes)
+            snapshot(server.pid, "-o", path)
+        assert heap > megabytes * 900_000
+        sizes.append(path.stat().st_size)
+        report = read_core_report(path)
+        stacks = [{frame.function for frame in one.stack} for one in report.greenlets]
+        assert sum("handle" in functions for functions in stacks) == GREENLETS
+    assert max(sizes) < 2_000_000, sizes
+    assert sizes[1] < 1.2 * sizes[0]
 
 
 # Where the files are not

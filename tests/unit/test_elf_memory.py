@@ -6,8 +6,10 @@ import os
 import random
 import struct
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
+from elftools.elf.elffile import ELFFile
 from msgspec.structs import replace
 
 from lastwords.capture import elf, elf_memory, procfs
@@ -48,6 +50,14 @@ def images() -> dict[str, tuple[Image, Image]]:
         assert of_memory is not None, path
         found[path] = (of_file, of_memory)
     return found
+
+
+def test_where_it_ends() -> None:
+    """Its .bss too, and nothing that follows."""
+    for path, (image, _) in images().items():
+        with Path(path).open("rb") as file:
+            ends = [one["p_vaddr"] + one["p_memsz"] for one in ELFFile(file).iter_segments("PT_LOAD")]
+        assert elf_memory.read_end(ProcessMemory(os.getpid()), image.start) == max(ends) + image.bias
 
 
 def test_memory_says_what_the_file_says() -> None:

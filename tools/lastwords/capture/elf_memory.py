@@ -99,6 +99,15 @@ def read_build_id(memory: Memory, start: int) -> str | None:
     return _read_build_id(_open(memory, start))
 
 
+def read_end(memory: Memory, start: int) -> int:
+    """Where the file ends whose ELF header is at address `start`, with what it has of its own behind the file's bytes.
+
+    Mappings do not tell: the kernel makes one of .bss and of other memory that follows. Raises ReadError.
+    """
+    mapped = _open(memory, start)
+    return mapped.high + mapped.bias
+
+
 def _open(memory: Memory, start: int) -> _Mapped:
     header = HEADER.unpack(memory.read(start, HEADER.size))
     at, size, count = header[5], header[9], header[10]

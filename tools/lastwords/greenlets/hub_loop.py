@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from itertools import pairwise
 
+from lastwords.capture.elf_memory import read_end
 from lastwords.capture.memory import ReadError
 from lastwords.capture.procfs import Mapping
 from lastwords.cpython.structs import LIST, POINTER
@@ -150,13 +151,12 @@ def _add_signals(
 
 def _read_signals(fields: Fields, pointer: int, maps: Sequence[Mapping]) -> Iterator[int]:
     """The first watcher of each signal, from libev's own table (ev.c: `ANSIG signals[]`: pending, loop, head)."""
-    for module, bss in pairwise([*maps, *maps[:1]]):
-        if not module.path.rpartition("/")[2].startswith(MODULES) or not module.permissions.startswith("rw"):
-            continue
-        end = bss.end if bss.start == module.end and not bss.path else module.end
-        size = min(end - module.start, DATA_LIMIT)
-        words = fields.interp.pointers(module.start, size // POINTER)
-        yield from (head for loop, head in pairwise(words) if loop == pointer and head)
+    files = {one.path: one.start for one in maps if one.path.rpartition("/")[2].startswith(MODULES) and not one.offset}
+    for data in maps:
+        if data.path in files and data.permissions.startswith("rw"):
+            end = read_end(fields.interp.memory, files[data.path])
+            words = fields.interp.pointers(data.start, min(end - data.start, DATA_LIMIT) // POINTER)
+            yield from (head for loop, head in pairwise(words) if loop == pointer and head)
 
 
 def _read_callbacks(fields: Fields, loop: int, classes: dict[int, str]) -> Iterator[Callback]:
