@@ -53,6 +53,34 @@ def test_a_supervisor_of_a_server_is_healthy() -> None:
     assert [one.code for one in supervisor()] == ["waits-for-process"]
 
 
+@pytest.mark.parametrize("call", ["pause", "rt_sigsuspend", "rt_sigtimedwait"])
+def test_who_waits_for_a_signal(call: str) -> None:
+    scene = Scene()
+    scene.waits(scene.thread("MainThread"), None, "unknown", detail="waits for any signal", call=call)
+    (finding,) = diagnose(scene.report)
+    assert (finding.code, finding.title.partition(": ")[2]) == ("healthy", "MainThread waits for any signal")
+
+
+def test_who_waits_for_what_nobody_knows_is_not_called_healthy() -> None:
+    scene = Scene()
+    scene.waits(scene.thread("MainThread"), None, "unknown", detail="waits in io_getevents", call="io_getevents")
+    assert judge(scene) == []
+
+
+@pytest.mark.parametrize(
+    ("call", "detail", "said"),
+    [
+        ("read", "reads from fd 3, a pipe", "reads from fd 3, a pipe"),
+        ("poll", "poll, to read: fd 3", "waits in poll, to read: fd 3"),
+        ("epoll_wait", "epoll_wait on fd 3", "waits in epoll_wait on fd 3"),
+    ],
+)
+def test_the_first_line_has_a_verb(call: str, detail: str, said: str) -> None:
+    scene = Scene()
+    scene.waits(scene.thread("MainThread"), None, "io", detail=detail, call=call, serves=True)
+    assert [one.title.partition(": ")[2] for one in diagnose(scene.report)] == [f"MainThread {said}"]
+
+
 def test_who_ran_a_moment_ago_goes_on() -> None:
     scene = Scene()
     main, worker = scene.thread("MainThread", idle_s=0.1), scene.thread("worker")

@@ -456,7 +456,8 @@ def test_a_callback_of_the_event_loop_that_waits() -> None:
         ({"call": "accept4", "serves": True}, True),
         ({"call": "recvfrom", "has_timeout": True}, True),
         ({"call": "recvfrom"}, False),
-        ({"kind": "unknown", "call": "rt_sigtimedwait"}, False),
+        ({"kind": "unknown", "call": "rt_sigtimedwait"}, True),
+        ({"kind": "unknown", "call": "io_getevents"}, False),
     ],
 )
 def test_what_is_fine_and_what_nobody_can_tell(wait: dict[str, Any] | None, fine: bool) -> None:

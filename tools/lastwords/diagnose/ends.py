@@ -73,7 +73,10 @@ def find_ends(report: Report) -> Iterator[End]:
 def _until_halt(graph: WaitGraph, chain: Chain) -> Chain:
     """Without what a process waits for that nobody lets run: for that process the one before waits."""
     steps = list(chain.steps)
-    while steps and not chain.cycle and graph.is_halted(graph.actors.by_id[steps[-1].holder]):
+    while steps and not chain.cycle:
+        holder = graph.actors.by_id.get(steps[-1].holder)
+        if holder is None or not graph.is_halted(holder):
+            break
         if graph.is_halted(steps[-1].waiter):
             return chain
         steps.pop()

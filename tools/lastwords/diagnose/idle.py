@@ -17,6 +17,7 @@ EXPLANATION = (
 )
 FEW = 4
 IDLE = ("gil", "sleep")
+SIGNALS = ("pause", "rt_sigsuspend", "rt_sigtimedwait")  # what daemons do; where it is in vain: signal-ignored
 LONG = 1.0  # seconds: who ran later than that goes on, whatever it waits for just now
 
 
@@ -55,7 +56,9 @@ def _is_idle(graph: WaitGraph, end: Actor) -> bool:
         return True  # even if parts of its stack are missing: it ran on while it was read
     if end.error:
         return False
-    return not wait or wait.kind in IDLE or wait.has_timeout or wait.serves is True or _is_next(graph, end)
+    if wait is None or wait.kind in IDLE or wait.has_timeout:
+        return True
+    return wait.serves is True or wait.call in SIGNALS or _is_next(graph, end)
 
 
 def _has_run(thread: Thread) -> bool:
