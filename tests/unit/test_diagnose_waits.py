@@ -267,6 +267,25 @@ def test_an_atexit_callback_that_waits() -> None:
     assert first(scene).title == "the exit waits in the atexit callback join: it waits: Queue.join"
 
 
+def test_the_gil_is_kept_by_who_runs() -> None:
+    scene = Scene()
+    main, ticker = scene.thread("MainThread", 7, state="running"), scene.thread("ticker")
+    scene.waits(ticker, None, "gil")
+    scene.gil(main, ticker)
+    gil = scene.moment.gil
+    assert gil is not None
+    assert judge(scene) == []
+    gil.kept_s = 0.4  # it sorts
+    assert judge(scene) == []
+    gil.kept_s = 1.02
+    assert judge(scene) == [("gil-held", "likely")]
+    assert first(scene).title == (
+        "MainThread keeps the GIL at /srv/app.py:7, and runs: for 1.0 s nobody else has had it; 1 thread waits for it"
+    )
+    gil.waiters = []
+    assert judge(scene) == []
+
+
 def test_the_gil_is_held_over_a_wait() -> None:
     scene = Scene()
     main, ticker = scene.thread("MainThread", 7), scene.thread("ticker", 4)

@@ -176,10 +176,14 @@ class Capture(Entity, kw_only=True):
 
 
 class Gil(Entity, kw_only=True):
-    """Thread ids of who holds the interpreter's lock and who wants it."""
+    """Thread ids of who holds the interpreter's lock and who wants it.
+
+    kept_s: for how many seconds, at least, the holder has kept it, while it ran and others wanted it
+    """
 
     holder: str | None = None
     waiters: list[str] = []
+    kept_s: float | None = None
 
 
 class Shutdown(Entity, kw_only=True):

@@ -30,12 +30,14 @@ class Gil(msgspec.Struct, frozen=True):
     """One lock. `interpreters`: the ids of those who share it; `words`: where those who wait may sleep, [start, end).
 
     holder: the PyThreadState that has it, None where nobody has; waiters: those who want it
+    switches: how often it has gone from one thread to another; None to 3.6, which do not keep that in a struct
     """
 
     interpreters: tuple[int, ...]
     words: tuple[Words, ...]
     holder: int | None
     waiters: tuple[PythonThread, ...] = ()
+    switches: int | None = None
 
     def has_word(self, address: int) -> bool:
         """Whether a futex word is a part of this lock."""
@@ -84,7 +86,8 @@ def _read_struct(interp: Interpreter, address: int, who: tuple[int, ...], thread
     conditions = [interp.at(address, "_gil_runtime_state", name) for name in CONDITIONS]
     outside = [(word, word + 1) for one in conditions for word in find_barriers(interp, one)]
     words = ((address, address + interp.layout.size("_gil_runtime_state")), *outside)
-    return Gil(who, words, holder or None, _find_waiters(threads, words))
+    switches = interp.number(address, "_gil_runtime_state", "switch_number")
+    return Gil(who, words, holder or None, _find_waiters(threads, words), switches)
 
 
 def _read_static(interp: Interpreter, threads: Sequence[PythonThread]) -> Gil:

@@ -28,6 +28,7 @@ from lastwords.cpython.refusals import explain_end, explain_gone, explain_refusa
 from lastwords.cpython.threads import PythonThread
 from lastwords.errors import TargetError
 from lastwords.examine.describe import describe_process, new_moment, new_report
+from lastwords.examine.gil_kept import watched_gil
 from lastwords.examine.greenlet_search import GreenletSearch, search_process
 from lastwords.examine.greenlet_stacks import add_greenlet_stacks
 from lastwords.examine.halts import add_halt
@@ -135,7 +136,9 @@ class Attached:
             unwinder = open_stacks(source, proc=self.proc)
             add_native_stacks(report, report.moments[0], source, threads, unwinder)
             add_greenlet_stacks(source, unwinder)
-        add_samples(report, self._open_now(), threads, self.pid, self.proc)
+        now = self._open_now()
+        with watched_gil(report, now, threads):
+            add_samples(report, now, threads, self.pid, self.proc)
         problems = [f"{gaps} pages that reading asked for were not captured"] if gaps else []
         problems += self._describe_closed()
         report.moments[0].capture.problems += problems

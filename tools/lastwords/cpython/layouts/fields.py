@@ -25,7 +25,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "signals.handlers",
         "asyncio_tasks_head",
     ),
-    "_gil_runtime_state": ("last_holder", "locked", "cond", "switch_cond"),
+    "_gil_runtime_state": ("last_holder", "locked", "switch_number", "cond", "switch_cond"),
     "PyThreadState": (
         "next",
         "interp",
