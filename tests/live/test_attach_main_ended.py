@@ -14,6 +14,7 @@ import lastwords
 from harness import PATIENCE, Target, wait_until
 from interpreters import Interpreter
 from lastwords.capture import procfs
+from lastwords.capture.python_processes import find_python_processes
 from lastwords.examine.core import read_core_report
 from lastwords.model import Report
 from stopping import states
@@ -78,3 +79,10 @@ def test_doctor(target: Target) -> None:
     told = subprocess.run(words, capture_output=True, text=True, check=False, timeout=PATIENCE).stdout
     assert re.search(rf"^ok +process +{target.pid} is ", told, flags=re.MULTILINE)
     assert re.search(r"^ok +attach +allowed", told, flags=re.MULTILINE), told
+
+
+@pytest.mark.interpreters(minors=("3.11",))
+def test_it_is_listed(target: Target) -> None:
+    (listed,) = [one for one in find_python_processes().processes if one.pid == target.pid]
+    assert (listed.implementation, listed.may_attach) == ("CPython", True)
+    assert listed.executable == procfs.read_link(max(procfs.read_tasks(target.pid)), "exe")

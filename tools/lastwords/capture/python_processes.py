@@ -79,18 +79,22 @@ def find_python_processes(proc: Path = PROC) -> Found:
 
 def _look(pid: int, ours: Tracer, known: _Files, proc: Path) -> PythonProcess | None:
     """The process, None if it is no Python. Raises PermissionError where that cannot be seen."""
-    argv = procfs.read_cmdline(pid, proc)
+    way, argv = pid, procfs.read_cmdline(pid, proc)
+    if not argv:
+        way = procfs.find_way_in(pid, proc)
+        argv = procfs.read_cmdline(way, proc) if way != pid else []
     if not argv:  # a kernel thread, a zombie
         return None
     try:
-        kind = known.find_python(pid)
+        kind = known.find_python(way)
         if kind is None:
             return None
     except PermissionError:
         if not NAMED_PYTHON.fullmatch(argv[0].rpartition("/")[2]):
             raise
         kind = _Kind(None, None)
-    return _describe(pid, argv, kind, ours, proc)
+    found = _describe(pid, argv, kind, ours, proc)
+    return found if way == pid else replace(found, executable=_executable(way, proc))
 
 
 def _describe(pid: int, argv: list[str], kind: _Kind, ours: Tracer, proc: Path) -> PythonProcess:
