@@ -39,8 +39,9 @@ POOL_FIX = (
     "timeout."
 )
 IO_FIX = (
-    "Whoever was to write there is gone, and the read does not end because this process itself still has the other end "
-    "open: close that here as soon as it was handed on (a pipe's after the fork, a Connection's after start())."
+    "Whoever was to write there is gone, or waits itself for who reads (for a lock in its hands, or its end). Where it "
+    "is gone, the read does not end because this process itself still has the other end open: close that here as soon "
+    "as it was handed on (a pipe's after the fork, a Connection's after start())."
 )
 LOOP_EXPLANATION = (
     "The event loop has no callback to call and no timer, and watches no descriptor but those by which its own process "
