@@ -94,7 +94,7 @@ def test_of_a_hub_that_polls_its_main_greenlet_is_told() -> None:
 def test_the_exit_waits_for_a_greenlet(is_between: bool) -> None:
     """gevent's threading._shutdown joins in its main greenlet, again and again for a moment."""
     scene = Greenlets()
-    scene.leaves("atexit")  # so it looks from the hub's stack
+    scene.leaves("threading._shutdown")
     scene.first.stack = [frame("gevent.thread", "join"), frame("gevent.monkey", "_shutdown")]
     scene.first.waits_for = WaitsFor(kind="join", target=scene.other.id, has_timeout=not is_between)
     scene.other.waits_for = WaitsFor(kind="event", detail="an Event to be set")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from lastwords.capture import elf
 from lastwords.capture.memory import ReadError
 from lastwords.cpython.code import OPTIMIZED, find_function_code
 from lastwords.cpython.exception import find_pending_traceback
-from lastwords.cpython.frame import read_frame_object, read_places
+from lastwords.cpython.frame import Place, read_frame_object, read_places
 from lastwords.cpython.interpreter import Interpreter
 from lastwords.cpython.main_thread import find_main_state
 from lastwords.cpython.modules import find_global, read_module
@@ -54,8 +55,10 @@ def read_finalizer(interp: Interpreter) -> int | None:
     return interp.pointer(pointer) if pointer is not None else None
 
 
-def read_step(interp: Interpreter) -> Step | None:
+def read_step(interp: Interpreter, places: Sequence[Place] | None = None) -> Step | None:
     """What the main thread does in the phase "shutdown"; None in another phase, and while it runs no Python there.
+
+    places: its frames, innermost first, where these are not the ones that its state shows: those of its main greenlet
 
     It waits in `threading._shutdown`, whose very code its outermost frame runs (from 3.9 on the callbacks of
     concurrent.futures run in it, too), or, being past that, it runs a callback of `atexit`. Raises ReadError.
@@ -63,7 +66,8 @@ def read_step(interp: Interpreter) -> Step | None:
     if read_phase(interp) != "shutdown":
         return None
     main = find_main_state(interp)
-    codes = [place.code for place in read_places(interp, main)] if main else []
+    places = (list(read_places(interp, main)) if main else []) if places is None else places
+    codes = [place.code for place in places]
     if not codes:
         return None
     if codes[-1] == _find_code(interp, "threading", "_shutdown"):

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from lastwords.diagnose.exits import CHILDREN, EXECUTOR, PROCESS_EXECUTOR, Exit, describe_activity, find_exits
 from lastwords.diagnose.wait_graph import describe_wait
-from lastwords.frames import is_patchers
 from lastwords.model import Finding, Report
 
 CODE = "exit-callback-blocked"
@@ -21,14 +20,9 @@ FIX = "Do at the end of main what may take long; give what is left in the callba
 def diagnose(report: Report) -> Iterator[Finding]:
     """One finding for each process that waits so, and of which no finding says better what it is."""
     for one in find_exits(report):
-        shutdown, ours = one.moment.shutdown, one.is_in(CHILDREN, EXECUTOR, PROCESS_EXECUTOR) or _joins_greenlets(one)
+        shutdown, ours = one.moment.shutdown, one.is_in(CHILDREN, EXECUTOR, PROCESS_EXECUTOR)
         if shutdown and shutdown.step == "atexit" and not ours and not one.chain.cycle:
             yield _make_finding(one)
-
-
-def _joins_greenlets(one: Exit) -> bool:
-    """gevent's own threading._shutdown: it has taken the place of the one that the interpreter's phase is told by."""
-    return any(frame.function == "_shutdown" and is_patchers(frame) for frame in one.main.stack)
 
 
 def _describe(one: Exit) -> str:

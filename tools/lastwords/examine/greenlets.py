@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lastwords.capture.memory import ReadError
+from lastwords.cpython.finalize import read_step
 from lastwords.cpython.threads import PythonThread
 from lastwords.cpython.types import Kind, read_kind, type_name
 from lastwords.examine.entities import Entities, tolerated
@@ -46,9 +47,20 @@ def add_greenlets(entities: Entities, source: Source, options: Options, threads:
         scene = Scene(entities, source, gevent, module)
         scene.pairs, scene.threads = pairs, threads
         add_greenlet_relations(scene)
+        _tell_step(scene)
         if options.native:
             source.greenlets.wanted = choose(module, pairs, each=options.native_each)
             touch(source.greenlets.wanted, source.captured.memory)
+
+
+def _tell_step(scene: Scene) -> None:
+    """What the main thread does on its way out, where it runs another greenlet meanwhile than the one that does it."""
+    shutdown, mains = scene.entities.moment.shutdown, {one.id for one in scene.entities.threads() if one.is_main}
+    for greenlet, found in scene.pairs:
+        is_apart = greenlet.is_main and greenlet.thread in mains and greenlet.state == "suspended"
+        if shutdown is not None and shutdown.phase == "shutdown" and is_apart:
+            with tolerated(scene.entities.moment, "the step of the shutdown"):
+                shutdown.step = read_step(scene.interp, scene.places(found))
 
 
 def _complete(module: Module, census: Census, owners: Owners) -> Census:
