@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from functools import cached_property
 
 from msgspec.structs import replace
 
@@ -28,6 +29,7 @@ from lastwords.greenlets.waits_library import find_library_wait
 from lastwords.greenlets.waits_links import read_linked, read_queued
 from lastwords.greenlets.waits_model import Wait, WaitKind
 from lastwords.greenlets.waits_objects import Candidates, Objects
+from lastwords.greenlets.waits_threads import read_thread_greenlets
 from lastwords.greenlets.waits_watchers import read_watcher
 
 SHAPE_FRAMES = 8
@@ -185,7 +187,13 @@ class Waits:
             return find_child_wait(self.interp, self.fields, self.classes, places, wait) or wait
         if wait.object is None or wait.object_kind not in ("lock", "semaphore"):
             return wait
-        return find_library_wait(self.interp, self.fields, self.functions, places, wait) or wait
+        found = find_library_wait(self.interp, self.fields, self.functions, places, wait) or wait
+        ended = self._threads.get(found.object or 0) if found.object_kind in ("thread", "lock") else None
+        return replace(found, kind="join", greenlet=ended, detail="the end of a thread") if ended else found
+
+    @cached_property
+    def _threads(self) -> dict[int, int]:
+        return read_thread_greenlets(self.interp)
 
     def _with_deadline(self, wait: Wait, greenlet: int, used: Sequence[int], loop: LoopState | None) -> Wait:
         """Until a timer throws a Timeout into it, or wakes its Waiter."""
