@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from lastwords.diagnose import diagnose
 from lastwords.diagnose.await_cycle import diagnose as diagnose_cycles
+from lastwords.diagnose.exits import describe_activity
 from lastwords.model import Certainty, Edge, Finding, Frame, Halt, Loop, Object, Report, Task, Thread, WaitsFor
 from sample_waits import APP, Scene, frame
 
@@ -359,3 +360,71 @@ def test_a_loop_that_sleeps_over_its_work() -> None:
     assert "lost-wakeup" not in {one.code for one in diagnose(scene.report)}
     scene.process.halt, loop.ready = None, 0
     assert "lost-wakeup" not in {one.code for one in diagnose(scene.report)}
+
+
+def cancelled(**fields: Any) -> TaskScene:
+    """A task that was told to end sleeps on, and another awaits it."""
+    scene = TaskScene()
+    scene.loop(scene.thread("MainThread", 8))
+    left, awaiting = scene.task("left", 7, loop="loop-MainThread", **{"cancelling": True, **fields}), scene.task("main")
+    left.waits_for = WaitsFor(kind="sleep", detail="asyncio.sleep", has_timeout=True)
+    scene.awaits(awaiting, left)
+    return scene
+
+
+def find_swallowed(scene: TaskScene) -> list[Finding]:
+    return [one for one in diagnose(scene.report) if one.code == "kill-swallowed"]
+
+
+def test_a_task_that_was_cancelled_and_goes_on() -> None:
+    [finding] = find_swallowed(cancelled())
+    assert finding.title == f"task left was told to end (cancel) and goes on at {APP}:7; main waits for its end"
+    assert finding.certainty == "likely"
+
+
+def test_at_the_end_of_asyncio_run_all_tasks_were_cancelled() -> None:
+    scene = cancelled(cancelling=False)
+    scene.report.edges.clear()
+    scene.report.tasks.pop()
+    scene.report.threads[0].stack = [frame("asyncio.runners", "_cancel_all_tasks")]
+    [finding] = find_swallowed(scene)
+    assert (finding.certainty, finding.title.partition("; ")[2]) == ("likely", "MainThread waits for its end")
+    scene.task("another", loop="loop-MainThread")
+    assert [one.certainty for one in find_swallowed(scene)] == ["possible"]
+
+
+def is_about_to_end(scene: TaskScene) -> None:
+    scene.report.tasks[0].state = "ready"
+
+
+def waits_for_its_child(scene: TaskScene) -> None:
+    scene.awaits(scene.report.tasks[0], scene.task("child"))
+
+
+def nobody_waits(scene: TaskScene) -> None:
+    scene.report.edges.clear()
+
+
+def was_not_cancelled(scene: TaskScene) -> None:
+    scene.report.tasks[0].cancelling = False
+
+
+@pytest.mark.parametrize("change", [is_about_to_end, waits_for_its_child, nobody_waits, was_not_cancelled])
+def test_a_task_of_which_nobody_waits_for_the_end_after_a_cancel(change: Any) -> None:
+    scene = cancelled()
+    change(scene)
+    assert not find_swallowed(scene)
+
+
+@pytest.mark.parametrize(
+    ("wait", "said"),
+    [
+        (WaitsFor(kind="io", detail="asyncio.StreamWriter.drain"), "waits in asyncio.StreamWriter.drain"),
+        (WaitsFor(kind="unknown", detail="awaits a future (Future)"), "awaits a future (Future)"),
+        (WaitsFor(kind="lock", detail="asyncio.Lock.acquire"), "waits: asyncio.Lock.acquire"),
+    ],
+)
+def test_what_a_task_does_in_words(wait: WaitsFor, said: str) -> None:
+    task = TaskScene().task("one")
+    task.waits_for = wait
+    assert describe_activity(task) == said

@@ -111,7 +111,9 @@ def describe_activity(actor: Actor) -> str:
     what = wait.detail or wait.kind.replace("_", " ")
     if wait.kind == "io" and wait.call and re.match(rf"{wait.call}\b", what):  # select, poll: their names are no verbs
         return f"waits in {what}"
-    is_told = wait.detail and (wait.kind in ("io", "process", "sleep") or what.startswith("waits "))
+    if wait.kind in ("io", "sleep") and what.startswith("asyncio."):
+        return f"waits in {what}"
+    is_told = wait.detail and (wait.kind in ("io", "process", "sleep") or what.startswith(("waits ", "awaits ")))
     return what if is_told else f"waits: {what}"
 
 
