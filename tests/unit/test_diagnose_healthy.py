@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lastwords.diagnose import diagnose
-from lastwords.model import Capture, Edge, Finding, Moment, Object
+from lastwords.model import Capture, Edge, Finding, Loop, Moment, Object, Task
 from sample_waits import Scene, frame
 
 
@@ -79,6 +79,22 @@ def test_the_first_line_has_a_verb(call: str, detail: str, said: str) -> None:
     scene = Scene()
     scene.waits(scene.thread("MainThread"), None, "io", detail=detail, call=call, serves=True)
     assert [one.title.partition(": ")[2] for one in diagnose(scene.report)] == [f"MainThread {said}"]
+
+
+def test_of_an_event_loop_it_is_told_for_how_many_tasks_it_waits() -> None:
+    scene = Scene()
+    main = scene.thread("MainThread")
+    scene.waits(main, None, "io", detail="epoll_wait on fd 3", call="epoll_wait", serves=True)
+    loop = Loop(id="loop", moment="moment-1", thread=main.id, ready=0, scheduled=2)
+    scene.report.loops.append(loop)
+    scene.report.tasks.append(Task(id="task", moment="moment-1", loop="loop", state="waiting"))
+    (finding,) = diagnose(scene.report)
+    assert finding.title.endswith(
+        "the event loop of MainThread waits, with 1 task and 2 timers: it waits in epoll_wait on fd 3"
+    )
+    assert [one.id for one in finding.subjects] == [main.id]
+    loop.thread = None  # it is another thread's
+    assert diagnose(scene.report)[0].title.endswith("tell: MainThread waits in epoll_wait on fd 3")
 
 
 def test_who_ran_a_moment_ago_goes_on() -> None:

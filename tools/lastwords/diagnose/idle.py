@@ -34,11 +34,12 @@ def diagnose(report: Report) -> Iterator[Finding]:
     fine = [end for end in ends if end is not None and _is_idle(graph, end)]
     if len(fine) == len(mains):
         shown = [graph.past_hub(end) for end in fine[:FEW]]
-        said = f"{graph.actors.name(shown[0].id)} {_activity(shown[0])}{_tell_others(len(fine) - 1)}"
+        said = f"{_say(graph, shown[0])}{_tell_others(len(fine) - 1)}"
         yield Finding(
             code=CODE,
             title=f"nothing is wrong that one look could tell: {said}",
             certainty="likely",
+            subjects=[graph.actors.subject(shown[0].id)],
             evidence=[_describe(graph, one) for one in shown],
             explanation=EXPLANATION,
         )
@@ -72,10 +73,20 @@ def _is_next(graph: WaitGraph, end: Actor) -> bool:
     return lock is not None and lock.kind == "process_lock" and is_in(end, "multiprocessing.queues", "get")
 
 
-def _activity(end: Actor) -> str:
-    at = stand(end, "")
-    where = f" {at.file}:{at.line}" if at.file and end.waits_for is None else ""
-    return f"{describe_activity(end)}{where}"
+def _say(graph: WaitGraph, end: Actor) -> str:
+    """What it does; of an event loop that polls, for how many tasks."""
+    name, at = graph.actors.name(end.id), stand(end, "")
+    loop = next((one for one in graph.report.loops if one.thread == end.id and not one.task and not one.ready), None)
+    if loop is None or end.waits_for is None or end.waits_for.kind != "io":
+        where = f" {at.file}:{at.line}" if at.file and end.waits_for is None else ""
+        return f"{name} {describe_activity(end)}{where}"
+    tasks = _count(sum(one.loop == loop.id for one in graph.report.tasks), "task")
+    timers = f" and {_count(loop.scheduled, 'timer')}" if loop.scheduled else ""
+    return f"the event loop of {name} waits, with {tasks}{timers}: it {describe_activity(end)}"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _describe(graph: WaitGraph, end: Actor) -> Evidence:
