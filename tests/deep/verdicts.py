@@ -23,6 +23,7 @@ LONG = 1.3  # seconds: diagnoses take a wait of one second for no passing one
 ACTORS = ("thread", "greenlet", "task")
 KINDS = {"threads": 4, "greenlets": 2, "mixed": 1, "tasks": 1}  # shares of the programs of an interpreter
 GEVENT = ("greenlets", "mixed")
+FIRST_WITH_TASKS = (3, 7)  # the first release whose tasks are read
 
 
 @dataclass
@@ -39,7 +40,7 @@ def measure_kinds(python: Interpreter, seed: int, count: int) -> MeasuredVerdict
     """About `count` programs of all kinds that the interpreter can run."""
     measured = MeasuredVerdicts(python.name)
     for kind, share in KINDS.items():
-        if kind != "tasks" or python.has("asyncio"):
+        if kind != "tasks" or (python.has("asyncio") and python.version[:2] >= FIRST_WITH_TASKS):
             seeds = range(seed, seed + max(count * share // sum(KINDS.values()), 1))
             found = measure(python.name, open_environment(python, kind), [(kind, one) for one in seeds])
             measured.programs += found.programs
