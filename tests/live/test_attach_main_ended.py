@@ -86,3 +86,11 @@ def test_it_is_listed(target: Target) -> None:
     (listed,) = [one for one in find_python_processes().processes if one.pid == target.pid]
     assert (listed.implementation, listed.may_attach) == ("CPython", True)
     assert listed.executable == procfs.read_link(max(procfs.read_tasks(target.pid)), "exe")
+
+
+@pytest.mark.interpreters(minors=("3.11",))
+def test_its_files_are_packed(target: Target, tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "lastwords", "snapshot", str(target.pid), "-o", str(tmp_path / "x"), "--bundle"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=PATIENCE)
+    assert done.returncode == 0, done.stderr
+    assert "not to be had" not in done.stderr

@@ -54,7 +54,7 @@ def command(  # noqa: PLR0913, PLR0917 (one for each option)
     taken = take_snapshot(pid, Options(locals=with_locals, interrupt=not no_interrupt), pause=not no_pause)
     with writing(path) as file:
         size = write_snapshot(taken.captured, taken.owner, taken.note, file, bundled=bundle)
-        missing = bundles.pack(pid, taken.captured.maps, taken.names, file) if bundle else []
+        missing = bundles.pack(taken.captured.pid or pid, taken.captured.maps, taken.names, file) if bundle else []
     written = path.stat().st_size if path and path.is_file() else size
     problems = taken.report.moments[0].capture.problems + [f"{one} is not to be had, and not packed" for one in missing]
     if verbosity() >= 0:
