@@ -266,3 +266,22 @@ def test_what_is_forgotten_is_read_again() -> None:
     recording.forget()
     assert recording.pages == {}
     assert shared.read(BASE, 8) == b"new data"
+
+
+def test_where_nothing_was_mapped_nothing_is_missing() -> None:
+    mapped = [(BASE + PAGE, PAGE), (BASE + 3 * PAGE, 2 * PAGE)]
+    for number, is_missed in enumerate([False, True, False, True, True, False]):
+        finished = CopiedMemory({}, mapped)
+        assert try_read(finished, BASE + number * PAGE + 8, 8) is None
+        assert list(finished.misses) == [BASE + number * PAGE] * is_missed
+
+
+def test_what_is_copied_along_needs_not_to_be_asked_for() -> None:
+    original = Holey()
+    recording = RecordingMemory(original)
+    recording.along = [(BASE + PAGE, 2 * PAGE), (BASE + 5 * PAGE, PAGE)]
+    assert recording.pages_along == {BASE + PAGE, BASE + 2 * PAGE, BASE + 5 * PAGE}
+    assert not original.reads
+    copy = Copy(recording.pages, original, recording.pages_along)
+    copy.read()
+    assert CopiedMemory(copy.pages).read(BASE + PAGE, 2 * PAGE) == original.data[PAGE : 3 * PAGE]

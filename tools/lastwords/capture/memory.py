@@ -190,6 +190,11 @@ class CachedMemory:
         self.memory = memory
         self._pages: dict[int, bytes | None] = {}
 
+    @property
+    def is_copy(self) -> bool:
+        """Whether all that is to be had is there, and nothing is ever fetched."""
+        return False
+
     def clear(self) -> None:
         """Forgets everything: the target has run."""
         self._pages.clear()

@@ -13,6 +13,7 @@ from lastwords.examine.entities import tolerated
 from lastwords.examine.greenlet_scene import Scene
 from lastwords.greenlets.holds import GreenHold, Holds
 from lastwords.greenlets.locks import GreenLock
+from lastwords.greenlets.walk import Walked
 from lastwords.model import Edge
 
 
@@ -28,6 +29,11 @@ class HoldsOfMoment:
         """One stack; `identity` is who has it in the report."""
         self.actors[number] = identity
         self.holds.look(number, places)
+
+    def look_at_walked(self, number: int, identity: str, walked: Walked) -> None:
+        """The stack of a suspended greenlet."""
+        self.actors[number] = identity
+        self.holds.look_at_walked(number, walked)
 
     def add(self, waited: Sequence[GreenLock]) -> None:
         """Into the report; `waited`: the locks that somebody waits for."""

@@ -22,6 +22,7 @@ from lastwords.greenlets.locks import GreenLock, Locks
 from lastwords.greenlets.loop_model import LoopState
 from lastwords.greenlets.module import Module
 from lastwords.greenlets.waits_classes import find_classes
+from lastwords.greenlets.walk import Walked
 from lastwords.model import Greenlet, Thread
 
 if TYPE_CHECKING:  # it calls us
@@ -99,11 +100,15 @@ class Scene:
         """Whether it is one of gevent's hubs."""
         return self.classes.get(found.kind) == "hub"
 
-    def places(self, found: GreenletState) -> list[Place]:
+    def walk(self, found: GreenletState) -> Walked:
         """The frames of a suspended greenlet, as far as they can be read."""
         walked = read_frames(self.module, found)
         self.problems += walked.error is not None
-        return walked.places
+        return walked
+
+    def places(self, found: GreenletState) -> list[Place]:
+        """The same, where each stands."""
+        return self.walk(found).places
 
     def name(self, places: Sequence[Place], address: int, kind: str) -> str | None:
         """What the program calls an object; of the first few of its kind alone: it takes a while."""

@@ -7,13 +7,15 @@ from contextlib import suppress
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
-from lastwords.capture.memory import Memory, ReadError
-from lastwords.capture.procfs import PROC, Mapping
+from lastwords.capture.memory import Memory, Range, ReadError
+from lastwords.capture.procfs import PROC, Mapping, read_maps
+from lastwords.capture.stop.copied import ALONG_LIMIT
 from lastwords.cpython import Interpreter
 from lastwords.greenlets.greenlet import GreenletState
 from lastwords.greenlets.module import FindImage, Module, find_module
-from lastwords.greenlets.pages import Areas, all_of, find_present
+from lastwords.greenlets.pages import Areas, all_of, find_present, is_own
 from lastwords.greenlets.recheck import Words, read_words, touch_changed
 from lastwords.greenlets.search import Found, find_greenlets
 from lastwords.greenlets.segments import read_suspended
@@ -21,6 +23,7 @@ from lastwords.greenlets.switch import Switch, find_switch
 from lastwords.model import Greenlet
 
 GREENLETS = "greenlets"  # what a snapshot's note calls them
+OWN_SIZE = 12 << 10  # bytes that a greenlet and its stacks take, or little more: they are two or three pages
 
 
 class Suspended(msgspec.Struct):
@@ -43,6 +46,7 @@ class GreenletSearch(msgspec.Struct):
     words: how the greenlets were then
     switch: where those that are suspended stand in C; None where that is not known
     wanted: whose C stacks are wanted, in the moment that was read last
+    is_whole: whether these are all that were found
     """
 
     find_image: FindImage
@@ -50,6 +54,14 @@ class GreenletSearch(msgspec.Struct):
     words: Words = {}
     switch: Switch | None = None
     wanted: Wanted | None = None
+    is_whole: bool = True
+
+    @property
+    def is_most(self) -> bool:
+        """Whether a process's memory is little else than its greenlets: all of it is copied as fast as they are."""
+        found = self.found
+        is_all = bool(found.addresses) and not found.swapped and not found.left
+        return is_all and found.searched <= OWN_SIZE * len(found.addresses)
 
     def note(self, interp: Interpreter) -> None:
         """Remembers how they are while the process runs."""
@@ -62,6 +74,22 @@ class GreenletSearch(msgspec.Struct):
         module = find_module(interp, self.find_image) if self.words else None
         if module is not None:
             touch_changed(module, self.words)
+
+
+def find_examples(search: GreenletSearch, pid: int, proc: Path = PROC) -> tuple[GreenletSearch, Sequence[Range]]:
+    """A few of the greenlets of a live process, and all of its own memory: what the others take is in there.
+
+    All greenlets, and nothing, where their memory is but a part of it, or too much.
+    """
+    if not search.is_most:
+        return search, ()
+    try:
+        areas = find_present(pid, read_maps(pid, proc), proc, is_own)
+    except OSError:
+        return search, ()
+    if areas.swapped or areas.size > ALONG_LIMIT:
+        return search, ()
+    return replace(search, found=replace(search.found, addresses=search.found.examples), is_whole=False), areas.ranges
 
 
 def choose(module: Module, pairs: Sequence[tuple[Greenlet, GreenletState]], *, each: bool) -> Wanted:

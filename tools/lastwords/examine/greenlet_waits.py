@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from lastwords.capture.kernel.facts import Facts
 from lastwords.capture.kernel.kernel_wait import KernelWait
 from lastwords.capture.kernel.serving import is_serving
 from lastwords.capture.memory import ReadError
-from lastwords.cpython.frame import Place
 from lastwords.cpython.locks import LockState
 from lastwords.cpython.types import type_name, type_of
 from lastwords.examine.entities import tolerated
@@ -21,6 +18,7 @@ from lastwords.greenlets.locks import GreenLock
 from lastwords.greenlets.waits import Waits
 from lastwords.greenlets.waits_links import read_number
 from lastwords.greenlets.waits_model import Wait
+from lastwords.greenlets.walk import Walked
 from lastwords.model import Edge, Greenlet, WaitsFor
 
 KINDS = {"result": "async_result"}
@@ -49,17 +47,17 @@ class _Relations:
         holds = HoldsOfMoment(self.scene)
         for greenlet, found in self.scene.pairs:
             if greenlet.state == "suspended" and not self.scene.is_hub(found):
-                places = self.scene.places(found)
-                self._add_wait(greenlet, found, places)
-                holds.look(found.address, greenlet.id, places)
+                walked = self.scene.walk(found)
+                self._add_wait(greenlet, found, walked)
+                holds.look_at_walked(found.address, greenlet.id, walked)
         for thread in self.scene.threads:
             holds.look(thread.tstate, self.scene.entities.state_id(thread), thread.places)
         holds.add(self.waited)
 
-    def _add_wait(self, greenlet: Greenlet, found: GreenletState, places: Sequence[Place]) -> None:
+    def _add_wait(self, greenlet: Greenlet, found: GreenletState, walked: Walked) -> None:
         try:
-            wait = self.waits.read(found, places, self.scene.hubs.get(greenlet.thread, 0))
-            target = self.scene.ids.get(wait.greenlet or 0) or self._add_object(wait, places)
+            wait = self.waits.read(found, walked, self.scene.hubs.get(greenlet.thread, 0))
+            target = self.scene.ids.get(wait.greenlet or 0) or self._add_object(wait, walked)
         except ReadError as error:
             greenlet.error = greenlet.error or f"what it waits for: {error}"
             return
@@ -78,19 +76,22 @@ class _Relations:
                     Edge(origin=origin, to=greenlet.id, kind="may_wake", certainty=wait.certainty, evidence=said)
                 )
 
-    def _add_object(self, wait: Wait, places: Sequence[Place]) -> str | None:
+    def _add_object(self, wait: Wait, walked: Walked) -> str | None:
         """What is waited for; of an RLock the lock below it, which is what somebody holds."""
         if wait.object is None:
             return None
         lock = self.scene.locks.find(wait.object) if wait.kind == "lock" else None
         if lock is not None:
             self.waited.append(lock)
-            return self.scene.add_lock(lock, places)
+            return self.scene.add_lock(lock, walked.places)
+        known = self.scene.entities.find_object(wait.object)
+        if known is not None:
+            return known
         kind = KINDS.get(wait.object_kind, wait.object_kind)
         name = type_name(self.scene.interp, type_of(self.scene.interp, wait.object))
         count = read_number(self.scene.fields, wait.object, "unfinished_tasks") if wait.object_kind == "queue" else None
         state = LockState(wait.object, kind, name, count=count)
-        return self.scene.entities.add_lock(state, lambda: self.scene.name(places, state.address, kind))
+        return self.scene.entities.add_lock(state, lambda: self.scene.name(walked.places, state.address, kind))
 
     def _describe(self, wait: Wait, target: str | None) -> WaitsFor:
         described = WaitsFor(

@@ -29,7 +29,7 @@ from lastwords.cpython.threads import PythonThread
 from lastwords.errors import TargetError
 from lastwords.examine.describe import describe_process, new_moment, new_report
 from lastwords.examine.gil_kept import watched_gil
-from lastwords.examine.greenlet_search import GreenletSearch, search_process
+from lastwords.examine.greenlet_search import GreenletSearch, find_examples, search_process
 from lastwords.examine.greenlet_stacks import add_greenlet_stacks
 from lastwords.examine.halts import add_halt
 from lastwords.examine.read import Options, Source, read_moment
@@ -94,6 +94,7 @@ class Attached:
         self._before: dict[int, Slept] = {}
         self._missed: set[int] = set()  # pages that an earlier try has lacked
         self._greenlets: GreenletSearch | None = None
+        self._looked_at: GreenletSearch | None = None  # those of them that the dry run reads
 
     def steps(self, pause: bool) -> Steps:
         """See capture_in_steps."""
@@ -169,13 +170,22 @@ class Attached:
         interp, self._moved = self._note_threads(memory)
         threads = [replace(one, stood_still=True) for one in threads]  # as they will be: what is read depends on it
         captured = Captured(self.pid, memory, self.maps, threads, this_machine(), "dry run")
-        _, found = self._report(Source(interp, captured, greenlets=self._greenlets))
+        self._looked_at = self._choose_greenlets(memory)
+        _, found = self._report(Source(interp, captured, greenlets=self._looked_at))
         for one in found if self.options.native else ():  # it takes pages that nobody else reads
             read_segments(interp, one.tstate)
         memory.read_many([(number, 1) for number in self._missed])  # what comes and goes, is often there again
-        if self._greenlets is not None:
+        if self._looked_at is not None:
             with noting(interp) as self._of_greenlets:
-                self._greenlets.note(interp)
+                self._looked_at.note(interp)
+
+    def _choose_greenlets(self, memory: Memory) -> GreenletSearch | None:
+        """All of them, or examples; what the others lead to beyond what is copied is a gap: then all are read."""
+        found = self._greenlets
+        if found is None or not isinstance(memory, RecordingMemory) or self._missed or self.options.locals:
+            return found
+        few, memory.along = find_examples(found, self.pid, self.proc)
+        return few
 
     def _note_threads(self, memory: Memory) -> tuple[Interpreter, Recheck]:
         """Where they stand; what was read of a list that changed meanwhile is read once more."""
@@ -190,9 +200,9 @@ class Attached:
     def _recheck(self, memory: CompletingMemory, _: object) -> None:
         assert self._moved is not None
         self._moved.touch(memory)
-        if self._greenlets is not None and memory.changed(self._of_greenlets):
+        if self._looked_at is not None and memory.changed(self._of_greenlets):
             self._moved.move_to(memory)
-            self._greenlets.touch(self._moved.interp)
+            self._looked_at.touch(self._moved.interp)
 
     def _open(self, memory: Memory) -> Interpreter:
         cache = SharedMemory(memory) if isinstance(memory, PagedMemory) else CachedMemory(memory)

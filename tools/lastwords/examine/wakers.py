@@ -19,7 +19,8 @@ def add_wakers(scene: Scene) -> None:
     waited = {greenlet.waits_for.target for greenlet, _ in scene.pairs if greenlet.waits_for}
     wanted = {one.address: one.id for one in scene.entities.report.objects if one.id in waited and one.address}
     suspended = [pair for pair in scene.pairs if pair[0].state == "suspended" and not scene.is_hub(pair[1])]
-    if not wanted or len(suspended) > GREENLETS_LIMIT:
+    is_whole = scene.source.greenlets is None or scene.source.greenlets.is_whole
+    if not wanted or len(suspended) > GREENLETS_LIMIT or not is_whole:
         return
     reaches = Reaches(scene.interp, scene.fields, scene.classes)
     for greenlet, found in suspended:

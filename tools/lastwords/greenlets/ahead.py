@@ -16,6 +16,8 @@ from lastwords.greenlets.module import Module
 def fetch_ahead(module: Module, addresses: Sequence[int]) -> None:
     """Have the module's memory, which remembers pages, fetch the greenlets, their states, and their first frames."""
     structs, layout = module.interp, module.layout
+    if structs.cache.is_copy:
+        return
     states = list(addresses)
     if module.is_split:
         states = _follow(module, addresses, layout.offset("PyGreenlet", "pimpl"))

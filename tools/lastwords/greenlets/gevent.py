@@ -6,7 +6,6 @@ Read from the greenlet's own fields; gevent's classes are told by identity, not 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import suppress
 
 from lastwords.capture.memory import ReadError
 from lastwords.cpython.attributes import find_dict
@@ -83,10 +82,12 @@ class Gevent:
             return 0, 0, 0
         if self._spawners_like is not None:  # the others are of the same class
             of_type, (start, size, unpack) = self._spawners_like
-            with suppress(ReadError):  # a smaller one, at the end of what there is
+            try:
                 found, code, back, line = unpack(self.interp.memory.read(address + start, size))
-                if found == of_type:
-                    return code, line, back
+            except ReadError:  # a smaller one, at the end of what there is
+                return self._read_first_spawner(address)
+            if found == of_type:
+                return code, line, back
         return self._read_first_spawner(address)
 
     def _read_first_spawner(self, address: int) -> tuple[int, int, int]:

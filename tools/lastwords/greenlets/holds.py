@@ -23,6 +23,7 @@ from lastwords.cpython.interpreter import Interpreter
 from lastwords.cpython.slots import find_slot
 from lastwords.cpython.waiting.waiting_functions import Waiting
 from lastwords.greenlets.locks import GreenLock, Locks
+from lastwords.greenlets.walk import Walked
 from lastwords.model import Certainty, Frame
 
 FRAMES_LIMIT = 200  # innermost ones of each stack
@@ -75,6 +76,7 @@ class Holds:
         self.native: dict[int, list[Place]] = {}
         self.problems = 0
         self._without: set[tuple[int, int]] = set()  # places in code where no `with` block is
+        self._plain: set[int] = set()  # numbers of stacks that are alike, and are in none
 
     def look(self, actor: int, places: Sequence[Place]) -> None:
         """Remembers what the frames of this stack are inside of."""
@@ -93,6 +95,15 @@ class Holds:
             for block in blocks:
                 self._look_at(actor, place, block, waited)
             self.places += [place] * bool(blocks)
+
+    def look_at_walked(self, actor: int, walked: Walked) -> None:
+        """The same; of those that stand alike in no `with` block only the first is looked at."""
+        if walked.alike.number in self._plain:
+            return
+        places = walked.places
+        self.look(actor, places)
+        if self._without.issuperset((place.code, place.lasti) for place in places[:FRAMES_LIMIT]):
+            self._plain.add(walked.alike.number)
 
     def _look_at(self, actor: int, place: Place, block: WithBlock, waited: Sequence[int]) -> None:
         try:

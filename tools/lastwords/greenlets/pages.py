@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -48,13 +48,22 @@ def has_objects(mapping: Mapping) -> bool:
     return is_anonymous and mapping.permissions.startswith("rw") and mapping.permissions.endswith("p")
 
 
-def find_present(pid: int, maps: Sequence[Mapping], proc: Path = PROC) -> Areas:
+def is_own(mapping: Mapping) -> bool:
+    """Whether what a program writes there is its own: beside its objects its stack, and the variables of libraries."""
+    is_file = mapping.path.startswith("/") and not mapping.path.startswith("/dev/")
+    is_private = mapping.permissions.startswith("rw") and mapping.permissions.endswith("p")
+    return has_objects(mapping) or (is_private and (is_file or mapping.path == "[stack]"))
+
+
+def find_present(
+    pid: int, maps: Sequence[Mapping], proc: Path = PROC, is_wanted: Callable[[Mapping], bool] = has_objects
+) -> Areas:
     """The pages of a live process that are in memory. Raises OSError where the kernel does not tell."""
     areas = Areas()
     seen = 0
     descriptor = os.open(proc / str(pid) / "pagemap", os.O_RDONLY | os.O_CLOEXEC)
     try:
-        for mapping in filter(has_objects, maps):
+        for mapping in filter(is_wanted, maps):
             seen += mapping.end - mapping.start
             if seen > VIRTUAL_LIMIT:
                 areas.left += mapping.end - mapping.start

@@ -12,7 +12,8 @@ one leads to them; types of a greenlet that were taken out of `tp_subclasses` (t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
 import msgspec
@@ -22,7 +23,7 @@ from lastwords.cpython.attributes import read_tuple
 from lastwords.cpython.dicts import read_items
 from lastwords.cpython.structs import DICT, LIST, POINTER, Structs
 from lastwords.cpython.text import read_length
-from lastwords.greenlets.greenlet import read_greenlet
+from lastwords.greenlets.greenlet import GreenletState, read_greenlet
 from lastwords.greenlets.module import Module
 from lastwords.greenlets.pages import Areas
 from lastwords.greenlets.words import find_words
@@ -31,12 +32,17 @@ TABLES = ("_ZTVN8greenlet12UserGreenletE", "_ZTVN8greenlet12MainGreenletE")
 TABLE_HEAD = 2 * POINTER  # of a C++ table of virtual functions: what objects point at is behind it
 TYPES_LIMIT = 10_000
 BATCH = 4096  # greenlets
+EXAMPLES = 16
 
 
 class Found(msgspec.Struct):
-    """Addresses of greenlets, and how many bytes were searched; not searched: swapped out, or beyond our limit."""
+    """Addresses of greenlets, and how many bytes were searched; not searched: swapped out, or beyond our limit.
+
+    examples: those of the greenlets that are to be looked at, where the others are like them
+    """
 
     addresses: list[int] = []
+    examples: list[int] = []
     searched: int = 0
     swapped: int = 0
     left: int = 0
@@ -49,15 +55,27 @@ def find_greenlets(module: Module, memory: Memory, areas: Areas) -> Found:
     addresses = _find_by_tables(module, memory, areas.ranges) if module.is_split else None
     if addresses is None:
         addresses = _find_by_types(module, memory, areas.ranges, find_types(module))
-    found.addresses = sorted({one for one in addresses if _is_greenlet(module, one)})
+    states = {one: state for one in addresses if (state := _read_or_none(module, one))}
+    found.addresses = sorted(states)
+    found.examples = list(_choose_examples(states[one] for one in found.addresses))
     return found
 
 
-def _is_greenlet(module: Module, address: int) -> bool:
+def _read_or_none(module: Module, address: int) -> GreenletState | None:
     try:
-        return bool(read_greenlet(module, address))
+        return read_greenlet(module, address)
     except ReadError:
-        return False
+        return None
+
+
+def _choose_examples(states: Iterable[GreenletState]) -> Iterator[int]:
+    """A few of each type that have as much of their C stacks saved: these mostly stand in the same functions."""
+    seen = Counter[tuple[int, str, int]]()
+    for one in states:
+        like = (one.kind, one.state, one.stack.saved)
+        seen[like] += 1
+        if seen[like] <= EXAMPLES:
+            yield one.address
 
 
 def _find_by_tables(module: Module, memory: Memory, ranges: Sequence[Range]) -> Iterator[int] | None:
@@ -90,36 +108,27 @@ def _learn_tables(module: Module, memory: Memory, ranges: Sequence[Range]) -> li
 
 
 def _read_owners(module: Module, states: Iterator[int]) -> Iterator[int]:
-    """What is read of them, and by who checks them, is fetched for many at once, and then forgotten."""
+    """What these say they belong to, if they are C++ objects of greenlets: nothing is checked.
+
+    What is read of them, and by who checks them, is fetched for many at once, and then forgotten.
+    """
+    structs = ("Greenlet",) if module.layout.has("Greenlet", "self") else ("UserGreenlet", "MainGreenlet")
+    offsets = {module.layout.offset(one, "self") for one in structs}
     cache, size = module.interp.cache, module.layout.size("PyGreenlet")
     while several := list(islice(states, BATCH)):
         cache.clear()
         cache.prefetch([(one, module.layout.size("UserGreenlet")) for one in several])
-        owners = [_owner_said(module, one) for one in several]
+        owners = [owner for one in several for offset in offsets if (owner := _read_word(module, one + offset))]
         cache.prefetch([(one, size) for one in owners])
-        yield from (_owner(module, one) for one in several)
+        yield from owners
 
 
-def _owner_said(module: Module, state: int) -> int:
-    """Without a check: 0 or anything where the state is none."""
-    struct = "Greenlet" if module.layout.has("Greenlet", "self") else "UserGreenlet"
+def _read_word(module: Module, address: int) -> int:
+    """0 where nothing is."""
     try:
-        return module.pointer(state, struct, "self")
+        return module.interp.pointer(address)
     except ReadError:
         return 0
-
-
-def _owner(module: Module, state: int) -> int:
-    """The greenlet that the C++ object at `state` says it belongs to; 0 where it is none."""
-    structs = ("Greenlet",) if module.layout.has("Greenlet", "self") else ("UserGreenlet", "MainGreenlet")
-    for struct in structs:
-        try:
-            address = module.pointer(state, struct, "self")
-            if module.is_greenlet(address) and module.pointer(address, "PyGreenlet", "pimpl") == state:
-                return address
-        except ReadError:
-            continue
-    return 0
 
 
 def _find_by_types(module: Module, memory: Memory, ranges: Sequence[Range], types: Sequence[int]) -> Iterator[int]:

@@ -15,7 +15,6 @@ from msgspec.structs import replace
 
 from lastwords.capture.memory import ReadError
 from lastwords.capture.procfs import Mapping as Mapped
-from lastwords.cpython.frame import Place
 from lastwords.cpython.interpreter import Interpreter
 from lastwords.cpython.types import type_of
 from lastwords.cpython.waiting.waiting_functions import Waiting, read_waiting_functions
@@ -31,6 +30,7 @@ from lastwords.greenlets.waits_model import Wait, WaitKind
 from lastwords.greenlets.waits_objects import Candidates, Objects
 from lastwords.greenlets.waits_threads import read_thread_greenlets
 from lastwords.greenlets.waits_watchers import read_watcher
+from lastwords.greenlets.walk import Walked
 
 SHAPE_FRAMES = 8
 EVENTS = {1: "read", 2: "written", 3: "read or written"}
@@ -63,18 +63,18 @@ class Waits:
         self.functions: dict[int, Waiting] = read_waiting_functions(interp)
         self._linked: dict[int, set[int]] = {}
 
-    def read(self, found: GreenletState, places: Sequence[Place], hub: int) -> Wait:
+    def read(self, found: GreenletState, walked: Walked, hub: int) -> Wait:
         """What the greenlet waits for; `unknown` where nothing says more than that it is suspended."""
-        shape = (found.kind, found.stack.saved, tuple((one.code, one.lasti) for one in places[:SHAPE_FRAMES]))
+        shape = (found.kind, found.stack.saved, walked.alike.stands[:SHAPE_FRAMES])
         loop = self.loops.get(hub)
         told = self._judge(found, self.objects.find_again(shape, found.stack), loop)
         if told is None or told[0].certainty != "certain" or told[0].kind == "unknown":
-            told = self._judge(found, self.objects.find(found.stack, places), loop)
+            told = self._judge(found, self.objects.find(found.stack, walked.places), loop)
             if told is not None:
                 self.objects.remember(shape, found.stack, told[1])
         if told is None:
             told = Wait(kind="unknown", detail="that somebody switches to it"), [found.address]
-        wait = self._with_library(told[0], places)
+        wait = self._with_library(told[0], walked)
         return self._with_deadline(wait, found.address, told[1], loop)
 
     def _judge(
@@ -82,11 +82,13 @@ class Waits:
     ) -> tuple[Wait, list[int]] | None:
         """The wait, and the objects that tell of it."""
         for address, kind in candidates.items():
-            with suppress(ReadError):
+            try:
                 if kind in LINKABLE and found.address in self._read_linked(address):
                     return self._tell_linked(address, kind, candidates), [address, *self._over(address, candidates)]
                 if kind == "waiter" and self.fields.read(address, "greenlet") == found.address:
                     return self._follow(address, candidates, loop) or self._tell_bare(address, found)
+            except ReadError:
+                continue
         return None
 
     def _read_linked(self, address: int) -> set[int]:
@@ -181,13 +183,13 @@ class Waits:
             return Wait(kind="event", detail=f"signal {source.number}")
         return Wait(kind="event", detail="what another thread is to send (an async watcher)")
 
-    def _with_library(self, wait: Wait, places: Sequence[Place]) -> Wait:
+    def _with_library(self, wait: Wait, walked: Walked) -> Wait:
         """Where something stands on an object of gevent's (`threading`, `queue`, Popen): what is waited for itself."""
         if wait.object_kind == "result":
-            return find_child_wait(self.interp, self.fields, self.classes, places, wait) or wait
+            return find_child_wait(self.interp, self.fields, self.classes, walked.places, wait) or wait
         if wait.object is None or wait.object_kind not in ("lock", "semaphore"):
             return wait
-        found = find_library_wait(self.interp, self.fields, self.functions, places, wait) or wait
+        found = find_library_wait(self.interp, self.fields, self.functions, walked.places, wait) or wait
         ended = self._threads.get(found.object or 0) if found.object_kind in ("thread", "lock") else None
         return replace(found, kind="join", greenlet=ended, detail="the end of a thread") if ended else found
 

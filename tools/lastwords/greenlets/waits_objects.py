@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
 
 from lastwords.capture.memory import ReadError
 from lastwords.capture.procfs import Mapping
@@ -71,8 +70,10 @@ class Objects:
             return {}
         words: list[int] = []
         for at in places:
-            with suppress(ReadError):
+            try:
                 words.append(self.interp.pointer(stack.find(stack.start + at)))
+            except ReadError:
+                continue
         return self._keep(words)
 
     def remember(self, shape: Shape, stack: SavedStack, wanted: Iterable[int]) -> None:
@@ -104,11 +105,13 @@ class Objects:
             self.interp.cache.prefetch([(one, HEAD) for one in addresses])
         found: Candidates = {}
         for address in addresses:
-            with suppress(ReadError):
+            try:
                 references, of_type = self.interp.numbers(address, "PyObject", "ob_refcnt", "ob_type")
-                kind = self.classes.get(of_type)
-                if kind and 0 < references < REFERENCES_LIMIT:
-                    found[address] = kind
+            except ReadError:
+                continue
+            kind = self.classes.get(of_type)
+            if kind and 0 < references < REFERENCES_LIMIT:
+                found[address] = kind
         return found
 
     def _is_writable(self, address: int) -> bool:

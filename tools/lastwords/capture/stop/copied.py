@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import ctypes
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from operator import itemgetter
 
 from lastwords.capture.memory import (
     ADDRESS_LIMIT,
@@ -28,6 +30,7 @@ from lastwords.capture.memory import (
 Pages = dict[int, bytes | memoryview | None]  # by the address of each; None: it could not be read
 
 PAGES_LIMIT = 262_144  # 1 GB: a hundred thousand greenlets
+ALONG_LIMIT = PAGES_LIMIT * PAGE // 8 * 7  # bytes
 MISSES_LIMIT = 10_000
 RUN_LIMIT = 64  # pages in one range
 PIECE = 256  # bytes
@@ -86,12 +89,15 @@ class RecordingMemory(PagedMemory):
 
     `overflow` counts pages above PAGES_LIMIT, which are not to be had. What is beside a page is read with it, as it is
     often asked for next; but only what was asked for is in `pages`, to be read again while threads stand still.
+
+    along: ranges of whole pages that are to be copied then, too, without having been asked for
     """
 
     def __init__(self, memory: Memory) -> None:
         super().__init__({})
         self.memory = memory
         self.overflow = 0
+        self.along: Sequence[Range] = ()
         self._beside: Pages = {}
 
     def fetch(self, numbers: Sequence[int]) -> None:
@@ -105,6 +111,11 @@ class RecordingMemory(PagedMemory):
             unknown = [one for one in range(start, start + AHEAD, PAGE) if one not in self._beside]
         self._beside.update(copy_pages(self.memory, unknown))
         self.pages.update((number, self._beside.pop(number)) for number in wanted)
+
+    @property
+    def pages_along(self) -> set[int]:
+        """The pages of `along`."""
+        return {number for start, size in self.along for number in range(start, start + size, PAGE)}
 
     def forget(self) -> None:
         """All that was read, to begin again."""
@@ -147,11 +158,13 @@ class CompletingMemory(PagedMemory):
 class CopiedMemory(PagedMemory):
     """The pages alone. `misses` are the addresses of those that were read and are not there.
 
+    `mapped`: where the process had memory, by rising address, if that is known; elsewhere nothing is missing
     `used`: what was asked for, by addresses of pieces of PIECE bytes
     """
 
-    def __init__(self, pages: Pages) -> None:
+    def __init__(self, pages: Pages, mapped: Sequence[Range] | None = None) -> None:
         super().__init__(pages)
+        self.mapped = mapped
         self.misses: dict[int, None] = {}
         self.used: set[int] = set()
 
@@ -179,11 +192,17 @@ class CopiedMemory(PagedMemory):
     def explain(self, address: int, size: int) -> ReadError:
         """See PagedMemory. Counts a page that nobody had asked for; one that could not be read then is no miss."""
         missing = [number for number in _pages_of(address, size) if number not in self.pages]
-        if not missing:
+        if not missing or not all(self._is_mapped(number) for number in missing):
             return unreadable(address, size, "no memory there")
         if len(self.misses) < MISSES_LIMIT:
             self.misses.update(dict.fromkeys(missing[:MISSES_LIMIT]))
         return unreadable(address, size, "not captured")
+
+    def _is_mapped(self, number: int) -> bool:
+        if self.mapped is None:
+            return True
+        at = bisect_right(self.mapped, number, key=itemgetter(0)) - 1
+        return at >= 0 and number < sum(self.mapped[at])
 
 
 class Copy:

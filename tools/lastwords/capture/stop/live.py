@@ -203,10 +203,11 @@ class _Target(msgspec.Struct):
         held = _describe_stop(moment)
         if moment.left_alone is not None:
             held += f", {moment.left_alone} of {len(moment.threads)} threads left in their system calls"
+        maps = procfs.parse_maps(moment.maps)
         return Captured(
             pid=self.pid,
-            memory=CopiedMemory(moment.pages),
-            maps=procfs.parse_maps(moment.maps),
+            memory=CopiedMemory(moment.pages, [(one.start, one.end - one.start) for one in maps]),
+            maps=maps,
             threads=moment.threads,
             architecture=this_machine(),
             method=f"{held}, {way}",
@@ -250,6 +251,7 @@ def _read_moving(target: _Target, dry_run: Look, reason: str | None) -> _Moment:
     threads = read_kernel_threads(target.pid, target.proc, target.memory)
     recording = RecordingMemory(target.memory)
     dry_run(recording, threads)
+    recording.fetch([one for one in recording.pages_along if one not in recording.pages])
     maps = procfs.read_text(target.pid, "maps", target.proc)
     stacks = Stacks(procfs.parse_maps(maps), threads, target.memory)
     stacks.read(target.memory, threads, lambda: maps, recording.pages)
@@ -267,7 +269,7 @@ def _read_held(target: _Target, holder: Holder, dry_run: Look, recheck: Recheck)
     threads = read_kernel_threads(target.pid, target.proc, target.memory)
     recording = RecordingMemory(target.memory)
     dry_run(recording, threads)
-    prepared = _prepare(target, threads, recording.pages)
+    prepared = _prepare(target, threads, recording)
     holder.wait_until_ready()
     yield
     with no_collection():
@@ -289,11 +291,11 @@ def _read_held(target: _Target, holder: Holder, dry_run: Look, recheck: Recheck)
     return moment
 
 
-def _prepare(target: _Target, threads: Sequence[KernelThread], recorded: Pages) -> _Prepared:
+def _prepare(target: _Target, threads: Sequence[KernelThread], recording: RecordingMemory) -> _Prepared:
     """Where the threads stand, most of them still will."""
     stacks = Stacks(procfs.read_maps(target.pid, target.proc), threads, target.memory)
-    copy = Copy(recorded, target.memory, stacks.expect(threads))
-    return _Prepared(copy, stacks, recorded, {one.tid: one.name for one in threads})
+    copy = Copy(recording.pages, target.memory, stacks.expect(threads) | recording.pages_along)
+    return _Prepared(copy, stacks, recording.pages, {one.tid: one.name for one in threads})
 
 
 def _copy(target: _Target, holder: Holder, prepared: _Prepared, recheck: Recheck) -> _Copied:

@@ -16,6 +16,11 @@ class SharedMemory(CachedMemory):
         self._paged, self._kept = memory, memory.pages
         self._is_copy = isinstance(memory, CopiedMemory)
 
+    @property
+    def is_copy(self) -> bool:
+        """See CachedMemory."""
+        return self._is_copy
+
     def read(self, address: int, size: int) -> bytes:
         """See Memory."""
         start = address & (PAGE - 1)
