@@ -56,8 +56,8 @@ class Scene:
 
     def lock(self, name: str, kind: str = "lock", **fields: Any) -> Object:
         """A lock that is taken."""
-        known: dict[str, Any] = {"locked": True, "address": 0x7F00, **fields}
-        one = Object(id=f"o-{name}", moment="moment-1", kind=kind, name=name, **known)
+        known: dict[str, Any] = {"locked": True, "address": 0x7F00, "moment": "moment-1", **fields}
+        one = Object(id=f"o-{name}", kind=kind, name=name, **known)
         self.report.objects.append(one)
         return one
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from lastwords.diagnose import diagnose
-from lastwords.model import Capture, Finding, Halt, Moment, Process, Thread
+from lastwords.examine.shared import link_shared
+from lastwords.model import Capture, Finding, Frame, Halt, Moment, Process, Thread
 from sample_waits import Scene, frame
 
 PARENT, CHILD = 7, 8
@@ -80,6 +81,41 @@ def test_an_event_of_processes_may_be_set_by_all_who_share_it(sharers: list[int]
     scene.waits(scene.thread("MainThread"), event, "event", detail="Event.wait")
     add_child(scene)
     assert ("thread-stranded" in dict(judge(scene))) is expected
+
+
+def test_processes_that_wait_for_each_others_words() -> None:
+    """The child has both ends open, so that nobody is the only one who could write to it."""
+    scene = Scene()
+    main = scene.thread("MainThread", 3)
+    scene.waits(main, None, detail="reads from fd 3", call="read", pid=CHILD, pids=[CHILD])
+    child = add_child(scene).waits_for
+    assert child is not None
+    child.pid, child.pids, child.serves = None, [PARENT, CHILD], None
+    assert judge(scene) == [("thread-stranded", "likely")]
+    assert "begin" in first(scene).fix
+    child.pids = None
+    assert judge(scene) == []
+
+
+def test_the_lock_that_a_fork_found_taken_is_the_parents() -> None:
+    scene = Scene()
+    child, main = add_child(scene), scene.thread("MainThread", 3)
+    scene.report.processes[1].forked = True
+    edges = []
+    for one, moment in ((main, "moment-1"), (child, "moment-2")):
+        lock = scene.lock(f"of {one.name}", "process_lock", shared="1:2+0x0", sharers=[], moment=moment)
+        scene.holds(one, lock, 4, "likely")
+        edges.append(scene.report.edges[-1])
+    link_shared(scene.report)
+    assert {(edge.origin, edge.to) for edge in scene.report.edges if edge.kind == "holds"} == {
+        (main.id, "o-of MainThread"),
+        (main.id, "o-of child"),
+    }
+    assert (main.holds, child.holds) == (["o-of MainThread"], [])
+    assert edges[0].at is not None
+    scene.report.edges, edges[1].at = [*edges], Frame(kind="python", file=edges[0].at.file, line=9)
+    link_shared(scene.report)  # one that it took itself, in another line
+    assert len(scene.report.edges) == 4
 
 
 def test_a_semaphore_of_processes_that_is_used_up_is_no_orphaned_lock() -> None:

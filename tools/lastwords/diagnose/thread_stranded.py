@@ -43,6 +43,10 @@ IO_FIX = (
     "is gone, the read does not end because this process itself still has the other end open: close that here as soon "
     "as it was handed on (a pipe's after the fork, a Connection's after start())."
 )
+ANSWER_FIX = (
+    "Each of these processes waits for another to write first. Let one begin, and let each close the ends that it only "
+    "inherited, so that a read ends when the other side is gone."
+)
 LOOP_EXPLANATION = (
     "The event loop has no callback to call and no timer, and watches no descriptor but those by which its own process "
     "wakes it; no other thread is left that could. Its tasks wait for each other, or for what nobody does any more."
@@ -87,6 +91,7 @@ def find_stranded(report: Report) -> Iterator[Stranded]:
         waits = [thread.waits_for for thread in one.threads if thread.waits_for is not None]
         is_told = any(_is_told(wait, graph, process) for wait in waits) or _is_among_themselves(report, one.threads)
         is_told |= any(thread.may_hold for thread in one.threads)  # it may be a cycle; that they all wait is enough
+        is_told |= bool(one.others) and _is_answer_awaited(graph, one.threads[0])
         if process is not None and is_told and told.isdisjoint(one.others):
             told.add(process.pid)
             yield one
@@ -124,6 +129,13 @@ def _find_needed(graph: WaitGraph, pid: int, threads: list[Thread]) -> frozenset
             return None
         needed |= found
     return frozenset(needed)
+
+
+def _is_answer_awaited(graph: WaitGraph, main: Thread) -> bool:
+    """From a process that waits so, too: where each is the only one who could write, that is `lock-cycle`."""
+    wait = main.waits_for
+    is_asked = wait is not None and wait.kind == "io" and wait.serves is not True
+    return is_asked and not graph.chain(main.id).cycle
 
 
 def _who_ends(graph: WaitGraph, pid: int, wait: WaitsFor) -> set[int] | None:
@@ -213,14 +225,16 @@ def _make_finding(graph: WaitGraph, one: Stranded, end: Thread, tasks: list[Task
             Evidence(text="no signal but SIGINT has a handler"),
         ],
         explanation=LOOP_EXPLANATION if tasks else EXPLANATION,
-        fix=LOOP_FIX if tasks else _find_fix(first),
+        fix=LOOP_FIX if tasks else _find_fix(one, first),
     )
 
 
-def _find_fix(first: Actor) -> str:
+def _find_fix(one: Stranded, first: Actor) -> str:
     if is_in(first, *POOL):
         return POOL_FIX
-    return IO_FIX if first.waits_for is not None and first.waits_for.kind == "io" else FIX
+    if first.waits_for is None or first.waits_for.kind != "io":
+        return FIX
+    return ANSWER_FIX if one.others else IO_FIX
 
 
 def _tell_rest(graph: WaitGraph, one: Stranded, first: Actor) -> str:

@@ -13,12 +13,15 @@ from lastwords.cpython.frame import Place
 from lastwords.cpython.gil import read_gil
 from lastwords.cpython.holding.holds import Hold, find_holds
 from lastwords.cpython.holding.unknown_takes import find_unknown_take
-from lastwords.cpython.locks import read_lock
+from lastwords.cpython.locks import LockState, find_attributes, read_lock
 from lastwords.cpython.names import find_name
+from lastwords.cpython.text import read_text
 from lastwords.cpython.threads import PythonThread
 from lastwords.cpython.waiting.waits import Wait, read_waits
 from lastwords.examine.entities import Entities, tolerated
 from lastwords.model import Edge, Gil, Thread, WaitsFor
+
+NAME_LIMIT = 200  # characters
 
 
 def add_relations(
@@ -69,7 +72,7 @@ def _add_wait(entities: Entities, interp: Interpreter, thread: Thread, wait: Wai
     target = entities.find_thread(wait.target) if is_for_thread else None
     if target is None and wait.object:
         lock = read_lock(interp, wait.object)
-        target = entities.add_lock(lock, lambda: find_name(interp, places, lock.address)) if lock else None
+        target = entities.add_lock(lock, lambda: _find_name(interp, places, lock)) if lock else None
     thread.waits_for = WaitsFor(
         kind=wait.kind,
         target=target,
@@ -91,10 +94,16 @@ def _add_wait(entities: Entities, interp: Interpreter, thread: Thread, wait: Wai
         shutdown.waits_for = target
 
 
+def _find_name(interp: Interpreter, places: Sequence[Place], lock: LockState) -> str | None:
+    """Of the lock of a module the module's, whatever importlib calls it."""
+    name = find_attributes(interp, lock.address).get("name") if lock.kind == "module_lock" else None
+    return read_text(interp, name, NAME_LIMIT) if name else find_name(interp, places, lock.address)
+
+
 def _add_hold(entities: Entities, interp: Interpreter, thread: Thread, hold: Hold) -> None:
     lock = read_lock(interp, hold.lock)
     if lock is not None:
-        target = entities.add_lock(lock, lambda: find_name(interp, hold.thread.places, lock.address))
+        target = entities.add_lock(lock, lambda: _find_name(interp, hold.thread.places, lock))
         thread.holds.append(target)
         at = read_frame(interp, hold.place.code, hold.took) if hold.place else None
         entities.add_edge(

@@ -16,7 +16,7 @@ from lastwords.cpython import Interpreter
 from lastwords.cpython.locks import read_lock
 from lastwords.cpython.waiting.parking import find_mapping
 from lastwords.examine.entities import Entities, tolerated
-from lastwords.model import Certainty, Object, Report
+from lastwords.model import Certainty, Edge, Object, Report
 
 KINDS = "process_"  # on _multiprocessing.SemLock: its sem_t is in a file of /dev/shm, mapped by all who have the lock
 
@@ -57,7 +57,31 @@ def link_shared(report: Report) -> None:
         if one.shared is not None:
             same.setdefault(one.shared, []).append(one)
     by_id = {one.id: one for group in same.values() for one in group}
+    _drop_copies(report, by_id)
     for edge in [edge for edge in report.edges if edge.kind == "holds" and edge.to in by_id]:
         certainty: Certainty = "possible" if edge.certainty == "possible" else "likely"
         others = [one for one in same[by_id[edge.to].shared or ""] if one.id != edge.to]
         report.edges += [replace(edge, to=one.id, certainty=certainty) for one in others]
+
+
+def _drop_copies(report: Report, shared: dict[str, Object]) -> None:
+    """A fork copies the frames of who forks, and his `with` blocks with them: the lock is his, not the child's."""
+    processes = {one.id: one for one in report.processes}
+    of_moment = {one.id: processes[one.process] for one in report.moments}
+    holds = [
+        (of_moment[shared[one.to].moment], one) for one in report.edges if one.kind == "holds" and one.to in shared
+    ]
+    taken = {(process.pid, shared[one.to].shared, _line(one)) for process, one in holds}
+    copies = [
+        one
+        for process, one in holds
+        if process.forked and (process.ppid, shared[one.to].shared, _line(one)) in taken and one.at is not None
+    ]
+    report.edges = [one for one in report.edges if not any(one is copy for copy in copies)]
+    dropped = {(one.origin, one.to) for one in copies}
+    for thread in report.threads:
+        thread.holds = [one for one in thread.holds if (thread.id, one) not in dropped]
+
+
+def _line(hold: Edge) -> tuple[str | None, int | None]:
+    return (hold.at.file, hold.at.line) if hold.at else (None, None)
