@@ -458,8 +458,8 @@ class Caught(Entity, kw_only=True):
     knew: of one that ended a thread, the locks, events and queues to which its frames led
     words: what the C code that dropped it says it was doing: the text (3.8 to 3.12) or the format (3.13) that it passed
     on, a constant of its source
-    gone: the globals named by the code that raised it which had become None: its module, or the interpreter, was being
-    taken apart
+    gone: the globals (and what modules among them have), named by the code that raised it, that had become None: its
+    module, or the interpreter, was being taken apart
     hook: `sys.excepthook`, where this came of that hook itself, as it was to tell of another exception
     """
 

@@ -37,8 +37,9 @@ def find_pages() -> dict[str, Path]:
 
 
 def _check(code: str, pages: dict[str, Path]) -> str:
-    if code in pages:
-        return code
+    written = code.lower().replace("_", "-")
+    if written in pages:
+        return written
     near = difflib.get_close_matches(code, pages, n=1)
     hint = f"; the nearest is {near[0]}" if near else ""
     raise UsageError(f"no such finding: {code}{hint}", f"lastwords explain {near[0]}" if near else "lastwords explain")

@@ -43,7 +43,7 @@ def command(file: str, outputs: Outputs, native: Native) -> int | None:
 
 def read_report(file: str) -> Report:
     """The report in a file, or on stdin for `-`. Raises SetupError (unreadable), TargetError (not a report of ours)."""
-    return decode(_read(file), file)
+    return decode(_read(file), "stdin" if file == "-" else file)
 
 
 def _read(file: str) -> bytes:

@@ -14,7 +14,7 @@ from lastwords.cpython.frame import Place, read_frame_object
 from lastwords.cpython.holding.expressions import read_globals, read_names
 from lastwords.cpython.interpreter import Interpreter
 from lastwords.cpython.locks import find_attributes
-from lastwords.cpython.modules import read_module_name
+from lastwords.cpython.modules import module_globals, read_module_name
 from lastwords.cpython.slots import read_slots
 from lastwords.cpython.text import read_name
 from lastwords.cpython.types import type_name, type_of
@@ -56,6 +56,17 @@ def _gone(interp: Interpreter, place: Place, phase: Phase) -> Named:
     for name, address in _globals(interp, place):
         if address and is_none(interp, address):
             yield name, address
+        elif address and (inside := module_globals(interp, address)):
+            yield from _gone_inside(interp, place, name, inside)
+
+
+def _gone_inside(interp: Interpreter, place: Place, module: str, inside: int) -> Named:
+    """What the code names and the module, which it names too, has had: `os.path` is None when os is taken apart."""
+    for one in read_names(interp, place.code):
+        name = read_name(interp, one, NAME_LIMIT)
+        address = find_item(interp, inside, name)
+        if address and is_none(interp, address):
+            yield f"{module}.{name}", address
 
 
 def _follow(interp: Interpreter, traceback: int) -> Iterator[Place]:

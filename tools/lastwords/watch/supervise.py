@@ -244,7 +244,7 @@ class Supervisor:
         standing = read_standing(self.session, stop)
         caught.stack, caught.error = standing.frames, caught.error or standing.error
         judge_by_c_stack(caught)
-        if interpreter is not None and caught.how == "thread" and not caught.python_stack:
+        if interpreter is not None and caught.how == "thread" and not (caught.python_stack or caught.words):
             self._add_started(interpreter, stop, caught)
         self._add_moment(standing, caught, interpreter, started)
 
