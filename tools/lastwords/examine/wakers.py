@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from lastwords.capture.memory import ReadError
 from lastwords.cpython.holding.with_blocks import read_bound
 from lastwords.examine.greenlet_scene import Scene
 from lastwords.greenlets.greenlet import GreenletState
 from lastwords.greenlets.reaches import Reaches
-from lastwords.greenlets.waits_links import read_links
+from lastwords.greenlets.waits_links import read_links, read_own_words
 from lastwords.model import Edge, Greenlet
 
 WAITERS = ("waiter", "greenlet")
@@ -41,10 +43,11 @@ def _waits_for(greenlet: Greenlet, identity: str) -> bool:
 
 def _read_end(scene: Scene, found: GreenletState) -> list[int]:
     """What gevent calls at its end (`link`), but for those that only wait for that. Raises nothing."""
-    try:
-        links = read_links(scene.fields, found.address) if scene.classes.get(found.kind) == "greenlet" else []
-        bound = {one: read_bound(scene.interp, one) for one in links}
-        kinds = {one: scene.interp.number(to, "PyObject", "ob_type") if to else 0 for one, to in bound.items()}
-    except ReadError:
-        return []
-    return [one for one in links if bound[one] not in scene.ids and scene.classes.get(kinds[one]) not in WAITERS]
+    called: list[int] = []
+    with suppress(ReadError):
+        for link in read_links(scene.fields, found.address) if scene.classes.get(found.kind) == "greenlet" else []:
+            to = read_bound(scene.interp, link)
+            kind = scene.classes.get(scene.interp.number(to, "PyObject", "ob_type")) if to else None
+            if to not in scene.ids and kind not in WAITERS:
+                called += [link, *read_own_words(scene.fields, link)]  # a SpawnedLink's `callback` may have no name
+    return called
