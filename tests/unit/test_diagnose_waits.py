@@ -159,6 +159,17 @@ def test_a_lock_that_no_frame_holds_is_orphaned_only_likely_and_only_after_a_whi
     assert judge(scene) == []
 
 
+def test_a_child_that_has_begun_threads_may_have_lost_the_holder_itself() -> None:
+    scene = Scene(forked=True)
+    main, lock = scene.thread("MainThread", 8), scene.lock("lock")
+    scene.waits(main, lock)
+    left = "MainThread waits for lock lock, which is taken, and its holder was left behind by a fork"
+    assert first(scene).title == left
+    scene.waits(scene.thread("since"), scene.lock("never", "event"))
+    orphan = next(one for one in diagnose(scene.report) if one.code == "fork-held-lock")
+    assert orphan.title == f"{left}, or has ended since"
+
+
 def test_a_lock_is_not_orphaned_where_somebody_has_taken_one_that_is_not_known() -> None:
     scene = Scene()
     main, worker = scene.thread("MainThread"), scene.thread("worker", may_hold=Frame(kind="python", line=3))

@@ -23,6 +23,7 @@ FORK_EXPLANATION = (
     "The process was forked while another thread held the lock. The child has a copy of the lock, taken, and only "
     "the thread that forked: the one that would give it back exists in the parent alone."
 )
+SINCE = " Or a thread that the child has begun since has ended with the lock in its hands."
 FIX = "Take locks with `with`, so that an exception gives them back; and end threads and processes by asking them to."
 FORK_FIX = (
     "Start children before threads, or by multiprocessing's spawn or forkserver; or execute another program right "
@@ -106,9 +107,10 @@ def _make_finding(graph: WaitGraph, one: Orphan) -> Finding:
     lock, process, edges = one.lock, one.process, one.edges
     name, waiters = graph.actors.name(lock.id), [graph.actors.name(edge.origin) for edge in edges]
     left = "its holder was left behind by a fork" if process.forked else "nobody who is left holds it"
+    has_doubt = bool(process.forked) and not lock.owner_ident and _has_had_threads(graph.report, lock)
     return Finding(
         code=FORK_CODE if process.forked else CODE,
-        title=f"{waiters[0]} waits for {name}, which is taken, and {left}",
+        title=f"{waiters[0]} waits for {name}, which is taken, and {left}{', or has ended since' if has_doubt else ''}",
         certainty=one.certainty,
         process=process.id,
         subjects=[graph.actors.subject(one) for one in (edges[0].origin, lock.id)],
@@ -118,9 +120,15 @@ def _make_finding(graph: WaitGraph, one: Orphan) -> Finding:
             *_describe_fork(process),
             *describe_others(graph, {edge.origin for edge in edges}),
         ],
-        explanation=FORK_EXPLANATION if process.forked else EXPLANATION,
+        explanation=(FORK_EXPLANATION if process.forked else EXPLANATION) + (SINCE if has_doubt else ""),
         fix=FORK_FIX if process.forked else FIX,
     )
+
+
+def _has_had_threads(report: Report, lock: Object) -> bool:
+    """Whether the process has, or had, more threads than the one that a fork leaves."""
+    here = [one for one in report.threads if one.moment == lock.moment and one.alive is not False]
+    return len(here) > 1 or any(one.ended for one in report.threading if one.moment == lock.moment)
 
 
 def _describe_waits(graph: WaitGraph, lock: Object, edges: list[Edge]) -> Iterator[Evidence]:
