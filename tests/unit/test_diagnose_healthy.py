@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lastwords.diagnose import diagnose
-from lastwords.model import Capture, Edge, Finding, Loop, Moment, Object, Task
+from lastwords.model import Capture, Edge, Finding, Loop, Moment, Object, Task, Thread
 from sample_waits import Scene, frame
 
 
@@ -40,6 +40,24 @@ def test_a_lock_of_processes_that_another_holds_leads_to_that_one() -> None:
     scene.waits(holder, None, "io", serves=True, call="read")
     scene.report.edges.append(Edge(origin=holder.id, to=lock.id, kind="holds", certainty="likely"))
     assert "fork-held-lock" not in judge(scene)
+
+
+def workers_of_a_queue() -> tuple[Scene, Thread]:
+    """Two threads, as the processes of a pool: one has its turn to get, and the other waits for its own."""
+    scene, inside = Scene(), frame("multiprocessing.queues", "get")
+    lock = scene.lock("Queue._rlock", "process_lock", shared="1:2+0x0", sharers=[8, 9])
+    gets = scene.thread("gets", 1, inside)
+    scene.waits(gets, None, "io", serves=True, detail="reads from fd 3, a pipe", call="read")
+    scene.waits(scene.thread("MainThread", 1, inside), lock)
+    scene.holds(gets, lock)
+    return scene, gets
+
+
+def test_workers_that_wait_for_their_turn_to_get_from_a_queue() -> None:
+    scene, gets = workers_of_a_queue()
+    assert judge(scene) == ["healthy"]
+    gets.stack.pop()  # it reads something else with the lock in its hands
+    assert judge(scene) == ["waits-on-holder"]
 
 
 def supervisor(**wait: object) -> list[Finding]:

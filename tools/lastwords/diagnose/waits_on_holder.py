@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from lastwords.diagnose.actors import Actor, stand
+from lastwords.diagnose.actors import Actor, is_in, stand
 from lastwords.diagnose.orphaned_lock import find_orphans
-from lastwords.diagnose.wait_graph import CERTAINTIES, Chain, WaitGraph, describe_steps, graph_of, is_lock
+from lastwords.diagnose.wait_graph import CERTAINTIES, Chain, Step, WaitGraph, describe_steps, graph_of, is_lock
 from lastwords.model import Certainty, Finding, Report, Task, Thread, WaitsFor
 
 CODE = "waits-on-holder"
+GETS = ("multiprocessing.queues", "get")
 LONG = 1.0  # seconds that both must have slept: a lock that is about to change hands is none of our business
 
 EXPLANATION = (
@@ -33,8 +34,14 @@ def diagnose(report: Report) -> Iterator[Finding]:
             continue
         behind = sorted(graph.waiting_for({end.id}), key=lambda one: not getattr(one, "is_main", False))
         chain = graph.chain(behind[0].id) if behind else Chain((), end.id)
-        if any(is_lock(graph, step) for step in chain.steps) and _is_long(behind[0]):
+        locks = [step for step in chain.steps if is_lock(graph, step)]
+        if locks and _is_long(behind[0]) and not _is_a_queues(locks, end):
             yield _make_finding(graph, chain, end, wait)
+
+
+def _is_a_queues(locks: list[Step], end: Actor) -> bool:
+    """Whether all wait for their turn to get from a queue of processes, and `end` has it: so its workers idle."""
+    return all(is_in(one, *GETS) for one in (end, *(step.waiter for step in locks)))
 
 
 def _is_long(actor: Actor) -> bool:
