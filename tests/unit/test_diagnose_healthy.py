@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lastwords.diagnose import diagnose
-from lastwords.model import Capture, Edge, Finding, Loop, Moment, Object, Task, Thread
+from lastwords.model import Capture, Edge, Finding, Loop, Moment, Object, Process, Python, Task, Thread
 from sample_waits import Scene, frame
 
 
@@ -97,6 +97,30 @@ def test_the_first_line_has_a_verb(call: str, detail: str, said: str) -> None:
     scene = Scene()
     scene.waits(scene.thread("MainThread"), None, "io", detail=detail, call=call, serves=True)
     assert [one.title.partition(": ")[2] for one in diagnose(scene.report)] == [f"MainThread {said}"]
+
+
+def test_the_main_thread_of_a_daemon_waits_for_a_signals_handler() -> None:
+    scene = Scene(signals_caught=["SIGINT", "SIGTERM"], signals_handled=["SIGINT", "SIGTERM"])
+    main = scene.thread("MainThread")
+    scene.waits(main, scene.lock("stop", "event", locked=None), "event")
+    assert judge(scene) == ["healthy"]
+    scene.process.signals_handled = ["SIGINT"]
+    assert "healthy" not in judge(scene)
+    scene.process.signals_handled = ["SIGTERM"]
+    main.waits_for.kind = "queue"  # type: ignore[union-attr]
+    assert "healthy" not in judge(scene)
+
+
+def test_a_child_that_is_no_python_is_not_judged() -> None:
+    scene = Scene(python=Python())
+    scene.waits(scene.thread("MainThread"), None, "sleep", has_timeout=True)
+    scene.report.processes.append(Process(id="process-8", pid=8, ppid=7))
+    scene.report.moments.append(Moment(id="m-8", process="process-8", reason="attach", capture=Capture(method="test")))
+    child = Thread(id="t-cat", moment="m-8", name="cat", state="sleeping", idle_s=60.0)
+    scene.report.threads.append(child)
+    assert judge(scene) == ["healthy"]
+    scene.report.processes[1].python = Python()  # its main thread is missing
+    assert judge(scene) == []
 
 
 def test_of_an_event_loop_it_is_told_for_how_many_tasks_it_waits() -> None:

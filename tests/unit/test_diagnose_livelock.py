@@ -41,6 +41,15 @@ def test_one_other_that_waits_for_a_time_could() -> None:
     assert "livelock" not in dict(codes(scene))
 
 
+def test_a_condition_of_the_library_waits_so_for_a_time() -> None:
+    scene = livelock()
+    edge = next(one for one in scene.report.edges if one.kind == "references")
+    edge.at = Frame(kind="python", function="wait", file="/usr/lib/python3.11/threading.py", line=321)
+    assert "livelock" not in dict(codes(scene))
+    edge.at.file = "/srv/locks.py"
+    assert "livelock" in dict(codes(scene))
+
+
 def test_it_has_the_lock_itself() -> None:
     scene = livelock()
     scene.holds(visitor(scene), scene.report.objects[0])

@@ -8,12 +8,12 @@ from lastwords.diagnose.actors import Actor, is_in, stand
 from lastwords.diagnose.exits import describe_activity
 from lastwords.diagnose.healthy import CODE
 from lastwords.diagnose.wait_graph import WaitGraph, graph_of
-from lastwords.model import Evidence, Finding, Report, Thread
+from lastwords.model import Evidence, Finding, Report, Thread, WaitsFor
 
 EXPLANATION = (
     "At the moment that was read, each main thread, or the one that it waits for, ran, waited for a time that will "
-    "come, or waited as servers do: for a connection, a request, a key. What came before and what will come is not "
-    "known."
+    "come, or waited as servers do: for a connection, a request, a key, a signal. What came before and what will come is "
+    "not known."
 )
 FEW = 4
 IDLE = ("gil", "sleep")
@@ -28,6 +28,7 @@ def diagnose(report: Report) -> Iterator[Finding]:
     if any(one.exit or one.halt for one in report.processes):  # a core of what a signal ended; what nobody lets run
         return
     seen = {thread.moment for thread in mains}  # of a process of a tree that has ended meanwhile there are no threads
+    seen |= _find_foreign(report)
     if not mains or not all(thread.moment in seen or _has_run(thread) for thread in report.threads):
         return
     ends = [graph.actors.by_id.get(graph.chain(main.id).end) for main in mains]
@@ -45,6 +46,13 @@ def diagnose(report: Report) -> Iterator[Finding]:
         )
 
 
+def _find_foreign(report: Report) -> set[str]:
+    """The moments of a tree's processes that are not Python: theirs is another matter."""
+    foreign = {one.id for one in report.processes if one.python is None}
+    running = {one.moment for one in report.threads if one.interpreter is not None}
+    return {one.id for one in report.moments if one.process in foreign and one.id not in running}
+
+
 def _tell_others(count: int) -> str:
     if count < 2:
         return ", and the other program is fine, too" if count else ""
@@ -59,7 +67,7 @@ def _is_idle(graph: WaitGraph, end: Actor) -> bool:
         return False
     if wait is None or wait.kind in IDLE or wait.has_timeout:
         return True
-    return wait.serves is True or wait.call in SIGNALS or _is_next(graph, end)
+    return wait.serves is True or wait.call in SIGNALS or _is_next(graph, end) or _waits_for_handler(graph, end, wait)
 
 
 def _has_run(thread: Thread) -> bool:
@@ -71,6 +79,13 @@ def _is_next(graph: WaitGraph, end: Actor) -> bool:
     wait = end.waits_for
     lock = graph.actors.objects.get(wait.target or "") if wait else None
     return lock is not None and lock.kind == "process_lock" and is_in(end, "multiprocessing.queues", "get")
+
+
+def _waits_for_handler(graph: WaitGraph, end: Actor, wait: WaitsFor) -> bool:
+    """Whether it is the main thread of a daemon, which sleeps on an event until a signal's handler sets that."""
+    process = graph.actors.process(end.id)
+    handled = set(process.signals_handled or ()) if process else set()
+    return wait.kind == "event" and getattr(end, "is_main", False) is True and bool(handled - {"SIGINT"})
 
 
 def _say(graph: WaitGraph, end: Actor) -> str:

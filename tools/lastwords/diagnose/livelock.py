@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from lastwords.diagnose.actors import stand
+from lastwords.diagnose.actors import is_library, stand
 from lastwords.diagnose.wait_graph import WaitGraph, graph_of
 from lastwords.model import Edge, Evidence, Finding, Object, Report, Thread
 
@@ -33,7 +33,7 @@ def diagnose(report: Report) -> Iterator[Finding]:
     for edge in report.edges:
         thread, lock = graph.actors.by_id.get(edge.origin), graph.actors.objects.get(edge.to)
         if edge.kind == "references" and isinstance(thread, Thread) and lock is not None and lock.kind != "pool":
-            is_tried = looks[thread.id] >= LOOKS and _is_in_vain(graph, thread, lock)
+            is_tried = looks[thread.id] >= LOOKS and _is_in_vain(graph, thread, lock) and not _is_librarys(edge)
             if is_tried and _all_wait(graph, threads[thread.moment], thread):
                 others = [one for one in threads[thread.moment] if one is not thread]
                 yield _make_finding(graph, edge, thread, lock, others)
@@ -43,6 +43,11 @@ def _is_in_vain(graph: WaitGraph, thread: Thread, lock: Object) -> bool:
     holds = graph.holds.get(lock.id, [])  # what is only likely: that its acquire() has succeeded
     is_own = any(hold.origin == thread.id and hold.certainty == "certain" for hold in holds)
     return lock.locked is True and thread.waits_for is None and not is_own
+
+
+def _is_librarys(edge: Edge) -> bool:
+    """Whether no code of the program tries, but the library's: a Condition waits for a time so, too."""
+    return edge.at is not None and is_library(edge.at)
 
 
 def _all_wait(graph: WaitGraph, threads: list[Thread], thread: Thread) -> bool:
