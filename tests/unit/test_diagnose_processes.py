@@ -56,6 +56,16 @@ def test_a_pool_whose_workers_all_wait_for_more_has_lost_the_work() -> None:
     assert "thread-stranded" not in dict(judge(scene))
 
 
+def test_who_starts_new_workers_gives_nobody_a_result() -> None:
+    scene, _ = pool()
+    add_child(scene)
+    keeper = scene.thread("keeper", 5, frame("multiprocessing.pool", "_handle_workers"))
+    scene.waits(keeper, None, "sleep", has_timeout=True)
+    assert judge(scene) == [("thread-stranded", "likely")]
+    keeper.stack.pop()  # somebody else who sleeps
+    assert "thread-stranded" not in dict(judge(scene))
+
+
 @pytest.mark.parametrize("change", ["timeout", "handler", "unknown", "stranger", "lock"])
 def test_something_may_still_come_of_the_other_process(change: str) -> None:
     scene, results = pool()

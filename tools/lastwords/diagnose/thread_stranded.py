@@ -31,7 +31,7 @@ FIX = (
     "it in `finally`, wait for the worker's end as well (concurrent.futures hands exceptions over), or wait with a "
     "timeout."
 )
-POOL = ("multiprocessing.pool", "wait")
+POOL, POOL_KEEPER = ("multiprocessing.pool", "wait"), ("multiprocessing.pool", "_handle_workers")
 POOL_FIX = (
     "A worker that ends in the middle of its work (it was killed, or called sys.exit) takes that work along: "
     "multiprocessing.Pool starts another one, and the result never comes; nor does it where a result or an exception "
@@ -124,11 +124,18 @@ def _find_needed(graph: WaitGraph, pid: int, threads: list[Thread]) -> frozenset
     """The processes that could end one of these waits; None where anything else could, or a time."""
     needed: set[int] = set()
     for one in threads:
+        if _is_keeper(one):
+            continue
         found = _who_ends(graph, pid, one.waits_for) if one.waits_for and one.consistent is not False else None
         if found is None:
             return None
         needed |= found
     return frozenset(needed)
+
+
+def _is_keeper(one: Thread) -> bool:
+    """To 3.7 it looks ten times a second whether a pool's worker has ended; that gives nobody a result."""
+    return one.waits_for is not None and one.waits_for.kind == "sleep" and is_in(one, *POOL_KEEPER)
 
 
 def _is_answer_awaited(graph: WaitGraph, main: Thread) -> bool:

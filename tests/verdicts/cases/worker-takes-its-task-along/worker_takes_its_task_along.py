@@ -8,6 +8,5 @@ def leave(code):
 
 
 if __name__ == "__main__":
-    context = multiprocessing.get_context("fork")
-    pool = context.Pool(2)
+    pool = multiprocessing.Pool(2)
     pool.apply(leave, (3,))  # <-
