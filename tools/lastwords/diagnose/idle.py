@@ -12,8 +12,8 @@ from lastwords.model import Evidence, Finding, Report, Thread, WaitsFor
 
 EXPLANATION = (
     "At the moment that was read, each main thread, or the one that it waits for, ran, waited for a time that will "
-    "come, or waited as servers do: for a connection, a request, a key, a signal. What came before and what will come is "
-    "not known."
+    "come, or waited as servers do: for a connection, a request, a key, a signal. What came before and what will come "
+    "is not known."
 )
 FEW = 4
 IDLE = ("gil", "sleep")
