@@ -95,6 +95,7 @@ class Attached:
         self._missed: set[int] = set()  # pages that an earlier try has lacked
         self._greenlets: GreenletSearch | None = None
         self._looked_at: GreenletSearch | None = None  # those of them that the dry run reads
+        self._may_choose = not options.locals  # them by example
 
     def steps(self, pause: bool) -> Steps:
         """See capture_in_steps."""
@@ -128,6 +129,7 @@ class Attached:
             if not gaps or tries == 1 or (copied and copied.is_full):
                 break
             self._missed.update(copied.misses if copied else ())
+            self._may_choose &= tries > 2  # not the last time
             captured = self.finish(self.steps(pause))
         for thread in report.threads:
             thread.idle_s = slept.get(thread.tid or 0)
@@ -180,9 +182,9 @@ class Attached:
                 self._looked_at.note(interp)
 
     def _choose_greenlets(self, memory: Memory) -> GreenletSearch | None:
-        """All of them, or examples; what the others lead to beyond what is copied is a gap: then all are read."""
+        """All of them, or examples; what the others lead to beyond what is copied is a gap."""
         found = self._greenlets
-        if found is None or not isinstance(memory, RecordingMemory) or self._missed or self.options.locals:
+        if found is None or not isinstance(memory, RecordingMemory) or not self._may_choose:
             return found
         few, memory.along = find_examples(found, self.pid, self.proc)
         return few
