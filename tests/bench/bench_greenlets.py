@@ -1,7 +1,8 @@
 """What a look at thousands of greenlets costs: `make bench`. Each waits nine Python frames deep; nothing is asserted.
 
     wall, CPU       of the whole command (the text report), seconds
-    stood still     the longest time between two ticks of a thread of the target meanwhile, ms; beside it without a tool
+    stood still     the longest time between two ticks of a thread of the target meanwhile, ms (and without a tool);
+                    it begins to tick after the above: a thread that runs is looked at for 250 ms more
     stopped, copied what lastwords itself says of its stop
     format_run_info the target formats its greenlets itself, by gevent; it does nothing else meanwhile
 
@@ -60,8 +61,11 @@ def measure(count: int, megabytes: int, runs: int, scratch: Path) -> Row:
     command: list[str | Path] = [python, TARGETS / "bench_greenlets.py", str(count), longest, str(megabytes)]
     with running(command) as target:
         target.wait_for("ready", SECONDS)
-        attached = [_stood_still(longest, lambda: text.run(target.pid, scratch)) for _ in range(runs)]
-        idle = [_stood_still(longest, lambda: NOTHING.run(target.pid, scratch))[1] for _ in range(runs)]
+        attached = [text.run(target.pid, scratch) for _ in range(runs)]
+        target.send_line("tick")
+        target.wait_for("ticking")
+        still = [_stood_still(longest, lambda: text.run(target.pid, scratch)) for _ in range(runs)]
+        idle = [_stood_still(longest, lambda: NOTHING.run(target.pid, scratch)) for _ in range(runs)]
         lastwords.run(target.pid, scratch)
         report = json.loads((scratch / "report.json").read_bytes())
         spied = [spy.run(target.pid, scratch) for _ in range(runs)]
@@ -69,23 +73,23 @@ def measure(count: int, megabytes: int, runs: int, scratch: Path) -> Row:
     capture = report["moments"][0]["capture"]
     return Row(
         name=f"{count:,}" + (f", heap of {megabytes:,} MB" if megabytes else ""),
-        attach=_median([cost for cost, _ in attached]),
-        still=statistics.median(still for _, still in attached),
+        attach=_median(attached),
+        still=statistics.median(still),
         idle=statistics.median(idle),
         stopped=(capture["pause_ms"] or 0) / 1000,
         copied=capture["bytes"] / 1e6,
         spy=_median(spied),
         inside=inside,
-        is_complete=len(report["greenlets"]) >= count and not any(cost.is_incomplete for cost, _ in attached),
+        is_complete=len(report["greenlets"]) >= count and not any(cost.is_incomplete for cost in attached),
     )
 
 
-def _stood_still(longest: Path, run: Callable[[], Cost]) -> tuple[Cost, float]:
-    """What a run costs, and the longest time between two ticks of the target meanwhile, in seconds."""
+def _stood_still(longest: Path, run: Callable[[], Cost]) -> float:
+    """The longest time between two ticks of the target while something runs, in seconds."""
     with longest.open("r+b") as file:
         file.write(bytes(8))
-    cost = run()
-    return cost, float(struct.unpack("d", longest.read_bytes())[0])
+    run()
+    return float(struct.unpack("d", longest.read_bytes())[0])
 
 
 def _median(costs: list[Cost]) -> Cost:

@@ -1,8 +1,10 @@
 """As many greenlets as it is told, each waiting nine Python frames deep; "ready" when all of them do.
 
-With a file as second argument a thread beside them ticks and keeps there how long it stood still, as bench_threads.py
-does. With a third argument it has a heap of that many megabytes more. "dump" on stdin: it formats all greenlets itself,
-by gevent, and says how many seconds that took.
+With a third argument it has a heap of that many megabytes more. What it is told on stdin:
+
+    dump  it formats all greenlets itself, by gevent, and says how many seconds that took
+    tick  from now on a thread beside them ticks and keeps in a file, the second argument, how long it stood still, as
+          bench_threads.py does
 """
 
 import os
@@ -33,22 +35,32 @@ def make_heap(megabytes):
     return [[bytes(bytearray(os.urandom(900))) for _ in range(1024)] for _ in range(megabytes)]
 
 
+def dump():
+    begun = time.time()
+    lines = format_run_info()
+    return "dumped %r %d" % (time.time() - begun, len(lines))
+
+
+def start_ticking():
+    ticking = threading.Thread(target=tick, args=(sys.argv[2],))
+    ticking.daemon = True
+    ticking.start()
+    return "ticking"
+
+
 def answer():
-    while sys.stdin.readline().strip() == "dump":
-        begun = time.time()
-        lines = format_run_info()
-        sys.stdout.write("dumped %r %d\n" % (time.time() - begun, len(lines)))
+    orders = {"dump": dump, "tick": start_ticking}
+    order = sys.stdin.readline().strip()
+    while order in orders:
+        sys.stdout.write(orders[order]() + "\n")
         sys.stdout.flush()
+        order = sys.stdin.readline().strip()
 
 
 if __name__ == "__main__":
     heap = make_heap(int(sys.argv[3]) if len(sys.argv) > 3 else 0)
     tasks = [gevent.spawn(task) for _ in range(int(sys.argv[1]))]
     gevent.sleep(0)
-    if len(sys.argv) > 2:
-        ticking = threading.Thread(target=tick, args=(sys.argv[2],))
-        ticking.daemon = True
-        ticking.start()
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     answer()
