@@ -60,6 +60,13 @@ def test_locks_that_nobody_will_release() -> None:
     assert {one.name for one in finding.subjects} == {"left", "right"}
 
 
+def test_an_orphaned_lock_is_told_once() -> None:
+    scene = Greenlets()
+    scene.other.waits_for, scene.hub.counts = WaitsFor(kind="sleep", has_timeout=True), {"timers": 1}
+    scene.waits(scene.first, scene.lock("guard", "rlock", owner_ident=0x600))
+    assert [one.code for one in diagnose(scene.report)] == ["orphaned-lock"]
+
+
 def knows_a_lock(scene: Greenlets) -> None:
     scene.report.edges.append(Edge(origin="g-beat", to="o-a", kind="may_wake", certainty="possible"))
 

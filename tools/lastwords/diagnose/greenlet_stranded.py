@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from lastwords.diagnose.actors import is_library, stand
 from lastwords.diagnose.exits import describe_activity
 from lastwords.diagnose.hubs import name_greenlet
+from lastwords.diagnose.orphaned_lock import find_orphans
 from lastwords.diagnose.thread_stranded import NO_HELP
 from lastwords.diagnose.wait_graph import WaitGraph, graph_of
 from lastwords.frames import is_patchers
@@ -53,7 +54,8 @@ def _find_stranded(report: Report, graph: WaitGraph, hub: Hub) -> Iterator[Green
     others = [one for one in report.greenlets if one.thread == hub.thread and one.id != hub.greenlet]
     if all(_is_parked(one) for one in others if one.state != "dead"):
         left = _without_helpers(report, {one.id: one for one in others if _is_waiting(one)})
-        yield from (one for one in left if _is_told(one) and graph.step(one.id) is None)
+        told = {one.lock.id for one in find_orphans(graph)}  # orphaned-lock
+        yield from (one for one in left if _is_told(one, told) and graph.step(one.id) is None)
 
 
 def _is_waiting(one: Greenlet) -> bool:
@@ -63,12 +65,12 @@ def _is_waiting(one: Greenlet) -> bool:
     return _is_told(one) or is_join
 
 
-def _is_told(one: Greenlet) -> bool:
-    """Whether somebody would have to tell it to go on, for certain."""
+def _is_told(one: Greenlet, but: Collection[str] = ()) -> bool:
+    """Whether somebody would have to tell it to go on, for certain, by another object than these."""
     wait = one.waits_for
-    return bool(
-        wait and wait.kind in (*TOLD, "lock") and not wait.has_timeout and wait.certainty == "certain" and wait.target
-    )
+    if wait is None or wait.has_timeout or wait.certainty != "certain" or wait.target is None:
+        return False
+    return wait.kind in (*TOLD, "lock") and wait.target not in but
 
 
 def _without_helpers(report: Report, found: dict[str, Greenlet]) -> Iterator[Greenlet]:
