@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from lastwords.diagnose import diagnose
-from lastwords.model import Edge, Frame, Halt, How, Report, Sample, WaitsFor
+from lastwords.model import Capture, Edge, Frame, Halt, How, Moment, Process, Report, Sample, WaitsFor
 from sample_greenlets import Greenlets, caught
 from sample_waits import APP, frame
 
@@ -347,3 +347,37 @@ def test_loop_exit() -> None:
 
 def test_an_exception_of_that_name_elsewhere_is_none() -> None:
     assert "greenlet-stranded" not in [code for code, _ in codes(caught("app.LoopExit"))]
+
+
+def beside_a_pipe() -> Greenlets:
+    """The main greenlet waits for a child's end, which writes into a pipe of its parent's."""
+    scene = Greenlets()
+    scene.report.greenlets.remove(scene.other)
+    scene.report.processes.append(Process(id="process-8", pid=8, ppid=7))
+    moment = Moment(id="moment-2", process="process-8", reason="attach", capture=Capture(method="test"))
+    scene.report.moments.append(moment)
+    child = scene.thread("child", 9, moment="moment-2")
+    child.is_main = scene.main.is_main = True
+    child.waits_for = WaitsFor(kind="io", target="process-7", detail="writes to fd 1", call="write", pid=7)
+    scene.first.waits_for = WaitsFor(kind="process", target="process-8", detail="waits for the end of process 8", pid=8)
+    for origin, to in (("t-child", "process-7"), ("g-main", "process-8")):
+        scene.report.edges.append(Edge(origin=origin, to=to, kind="waits", certainty="certain"))
+    return scene
+
+
+def test_a_cycle_through_a_child_leads_past_the_hub() -> None:
+    finding = diagnose(beside_a_pipe().report)[0]
+    assert (finding.code, finding.certainty) == ("lock-cycle", "certain")
+    assert {one.kind for one in finding.subjects[:2]} == {"greenlet", "thread"}
+
+
+def test_another_greenlet_could_read_the_pipe() -> None:
+    scene = beside_a_pipe()
+    scene.add("reader").waits_for = WaitsFor(kind="sleep", has_timeout=True)
+    assert dict(codes(scene.report))["lock-cycle"] == "likely"
+
+
+def test_a_child_that_does_not_write() -> None:
+    scene = beside_a_pipe()
+    scene.report.edges = [one for one in scene.report.edges if one.origin != "t-child"]
+    assert "lock-cycle" not in dict(codes(scene.report))
