@@ -207,7 +207,7 @@ def test_pytest_xdist(interpreter: Interpreter, tmp_path: Path) -> None:
 
 @pytest.mark.interpreters("symbols", minors=("3.11",))
 def test_where_none_can_be_stopped(family: Target, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*, interrupt: bool) -> None:
+    def fail(*, interrupt: bool, vectors: bool) -> None:
         raise NotHeldError("no process can be started")
 
     monkeypatch.setattr(live, "Holder", fail)

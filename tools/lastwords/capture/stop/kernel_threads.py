@@ -117,7 +117,7 @@ def _look(pid: int, tid: int, proc: Path) -> Seen | None:
         name, state = procfs.read_task_stat(pid, tid, proc)
     except OSError:  # it has ended
         return None
-    if state in procfs.ENDED:  # a main thread that ended before others
+    if state in procfs.ENDED and tid != pid:  # a main thread that ended before others: see find_way_in
         return None
     try:
         call = procfs.read_task_call(pid, tid, proc)
