@@ -7,6 +7,6 @@ def work(jobs):
 
 
 if __name__ == "__main__":
-    fork = multiprocessing.get_context("fork") if hasattr(multiprocessing, "get_context") else multiprocessing
-    jobs = fork.Queue()
-    fork.Process(target=work, args=(jobs,)).start()
+    context = multiprocessing.get_context("fork") if hasattr(multiprocessing, "get_context") else multiprocessing
+    jobs = context.Queue()
+    context.Process(target=work, args=(jobs,)).start()
