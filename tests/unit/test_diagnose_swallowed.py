@@ -176,3 +176,9 @@ def test_a_fatal_error_says_what_python_said() -> None:
 def test_a_package_s_file_is_told_with_its_directory() -> None:
     [finding] = judge(caught(traceback=[python("work", "/usr/lib/python3.13/ctypes/__init__.py", 510)]))
     assert "ValueError at ctypes/__init__.py:510" in finding.title
+
+
+def test_a_function_of_cython_that_cannot_raise_is_named_not_the_one_that_prints_for_it() -> None:
+    stack = native("PyErr_WriteUnraisable", "__Pyx_WriteUnraisable", "__pyx_f_5quiet_half", "_PyEval_EvalFrameDefault")
+    one = caught("ZeroDivisionError", stack, [], object=Value(type="str", repr="'quiet.half'"))
+    assert judge(one)[0].title == "ZeroDivisionError (1), in 'quiet.half', was swallowed by __pyx_f_5quiet_half"

@@ -29,6 +29,8 @@ FUNNELS = frozenset(
         "PyErr_DisplayException",
         "_PyErr_DisplayException",
         "handle_thread_shutdown_exception",
+        "__Pyx_WriteUnraisable",  # of modules made by Cython
+        "_my_PyErr_WriteUnraisable",  # of cffi
     ]
 )
 EVALS = frozenset(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from lastwords.model import Edge, Greenlet, Hub, Report
-from lastwords.report.threads import describe_object, format_time, thread_name
+from lastwords.report.threads import describe_object, format_time, say_wait, thread_name
 
 STATES = {
     "polling": "in its loop",
@@ -61,7 +61,7 @@ class Words:
         if wait is None:
             return None
         if wait.target is None or wait.kind in ("process", "io"):
-            said = f"waits: {wait.detail}" if wait.detail else f"waits ({wait.kind})"
+            said = say_wait(wait)
         else:
             end = "the end of " if wait.kind == "join" else "the " if wait.target in self._objects else ""
             said = f"waits for {end}{self._name_any(wait.target)}"

@@ -160,10 +160,17 @@ def describe_wait(report: Report, thread: Thread) -> str:
     return ", ".join(filter(None, facts))
 
 
+def say_wait(wait: WaitsFor) -> str:
+    """What the detail says of a wait, or its kind."""
+    if not wait.detail:
+        return f"waits ({wait.kind.replace('_', ' ')})"
+    return wait.detail if wait.detail.startswith("waits ") else f"waits: {wait.detail}"
+
+
 def _awaited(report: Report, wait: WaitsFor) -> str:
     target = describe_target(report, wait.target) if wait.kind not in ("process", "io") else ""  # detail names it
     if not target:
-        return f"waits: {wait.detail}" if wait.detail else f"waits ({wait.kind.replace('_', ' ')})"
+        return say_wait(wait)
     what = f"waits for the {'join of ' if wait.kind == 'join' else ''}{target}"
     says_more = wait.detail is not None and ": " in wait.detail and wait.kind != "join"
     return f"{what} ({wait.detail})" if says_more else what
