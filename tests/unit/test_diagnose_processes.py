@@ -56,6 +56,15 @@ def test_a_pool_whose_workers_all_wait_for_more_has_lost_the_work() -> None:
     assert "thread-stranded" not in dict(judge(scene))
 
 
+def test_processes_that_ran_while_they_were_read_may_never_have_waited_all_at_once() -> None:
+    scene, _ = pool()
+    child = add_child(scene)
+    scene.report.window_ms = 500.0
+    assert judge(scene) == [("thread-stranded", "likely")]
+    child.idle_s = 0.4
+    assert "thread-stranded" not in dict(judge(scene))
+
+
 def test_who_starts_new_workers_gives_nobody_a_result() -> None:
     scene, _ = pool()
     add_child(scene)
