@@ -12,6 +12,7 @@ from contextlib import suppress
 import msgspec
 
 from lastwords.capture.memory import ReadError
+from lastwords.cpython.attributes import read_attributes
 from lastwords.cpython.bytecode import once
 from lastwords.cpython.code import read_frame
 from lastwords.cpython.dicts import read_items
@@ -121,6 +122,8 @@ class Takers:
         for value in filter(None, dict.fromkeys((*values, *stack.live, *stack.uncertain))):
             with suppress(ReadError):  # what is no longer in use may be anything
                 yield from self._in_generator(find_generator_place(self.interp, value), [RESUMED])
+                for _, one in read_attributes(self.interp, value)[:VALUES_LIMIT]:
+                    yield from self._in_generator(find_generator_place(self.interp, one), [RESUMED])
 
     def _interrupted(self, thread: PythonThread, at: int, place: Place) -> Iterator[Taker]:
         """A signal handler, say, runs further in, since the frame was in a call of C that takes a lock."""
