@@ -83,7 +83,8 @@ def _make_finding(graph: WaitGraph, killer: Greenlet, victim: Greenlet, certaint
 
 def _find_tasks(report: Report, graph: WaitGraph) -> Iterator[tuple[Actor, Task, Certainty]]:
     """Those that go on, with who waits for that: a task, or asyncio.run at its end, which has told all to end."""
-    awaited = {edge.to: graph.actors.by_id[edge.origin] for edge in report.edges if edge.kind == "waits"}
+    actors = graph.actors.by_id
+    awaited = {one.to: actors[one.origin] for one in report.edges if one.kind == "waits" and one.origin in actors}
     ends = {loop.id: thread for loop in report.loops if (thread := _find_end(graph, loop.thread)) is not None}
     for task in report.tasks:
         waiter = awaited.get(task.id) or ends.get(task.loop or "")
