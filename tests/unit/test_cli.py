@@ -138,6 +138,11 @@ def test_quiet_says_nothing_when_there_is_nothing(
     assert capsys.readouterr().out != ""
 
 
+def test_explain_takes_a_code_however_it_is_written(capsys: Output) -> None:
+    assert main(["explain", "Hook_Failed"]) == 0
+    assert capsys.readouterr().out.startswith("# hook-failed\n")
+
+
 def test_explain_has_a_page_for_every_code(capsys: Output) -> None:
     assert main(["explain"]) == 0
     codes = capsys.readouterr().out.split()
