@@ -122,3 +122,38 @@ def test_a_fork_is_no_server_because_its_parent_is(how: str, is_server: bool | N
     pid, child = map(int, parent.stdout.readline().split())
     assert awaits(child, pid) is is_server
     parent.communicate("\n" * 2)
+
+
+BETWEEN = """import subprocess, sys
+child = subprocess.Popen([sys.executable, '-c', 'input()'], pass_fds=[int(sys.argv[1])])
+print(child.pid, flush=True)
+input()
+child.kill()
+child.wait()
+"""
+
+
+@pytest.mark.parametrize("is_above", [True, False])
+def test_a_pipe_from_further_above(is_above: bool, stack: ExitStack) -> None:
+    """As between a pool and its workers, whose parent is multiprocessing's fork server; else from a stranger."""
+    reader, writer = os.pipe()
+    stack.callback(os.close, reader)
+    command = [sys.executable, "-c", BETWEEN, str(reader)]
+    between = stack.enter_context(
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=[reader], text=True)
+    )
+    if not is_above:
+        stranger = [sys.executable, "-c", "print('ready', flush=True); input()"]
+        other = stack.enter_context(
+            subprocess.Popen(stranger, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=[writer], text=True)
+        )
+        assert other.stdout is not None
+        other.stdout.readline()
+        stack.callback(other.communicate, "\n")
+        os.close(writer)
+    else:
+        stack.callback(os.close, writer)
+    assert between.stdout is not None
+    worker = int(between.stdout.readline())
+    assert is_serving(KernelWait("io", "read", "", fds=(reader,)), Facts(worker)) is is_above
+    between.communicate("\n")

@@ -21,6 +21,7 @@ from lastwords.capture.kernel.peers import OpenFiles, describe_process, format_a
 from lastwords.capture.kernel.sockets import Sockets
 from lastwords.capture.procfs import PROC
 
+ANCESTORS_LIMIT = 20
 CHILDREN_LIMIT = 10_000
 STATES = {
     "R": "running", "S": "sleeping", "D": "in an uninterruptible sleep", "T": "stopped", "t": "stopped by a tracer",
@@ -150,10 +151,14 @@ class Facts:
         ]
 
     @cached_property
-    def parent(self) -> int | None:
-        """The pid of its parent."""
-        found = self._read_stat(self.pid)
-        return found[1] if found else None
+    def ancestors(self) -> list[int]:
+        """The pids of its parent, of that one's parent, and so on."""
+        found: list[int] = []
+        stat = self._read_stat(self.pid)
+        while stat and stat[1] and len(found) < ANCESTORS_LIMIT:
+            found.append(stat[1])
+            stat = self._read_stat(stat[1])
+        return found
 
     def child(self, pid: int) -> Child | None:
         """The child with this pid."""

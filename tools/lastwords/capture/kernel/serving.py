@@ -84,8 +84,11 @@ def _is_asked(fd: int, facts: Facts) -> bool | None:
 
 
 def _comes_from_above(fd: int, facts: Facts) -> bool | None:
-    """A pipe to which its parent writes, or the process itself, or nobody that we may see."""
+    """A pipe to which one above it writes, or the process itself, or nobody that we may see.
+
+    Not its parent alone: between workers and who starts them may be multiprocessing's fork server.
+    """
     other = facts.other_end(fd)
     if other is None or not other.is_complete:
         return None
-    return not other.pids or not {facts.pid, facts.parent}.isdisjoint(other.pids)
+    return not other.pids or not {facts.pid, *facts.ancestors}.isdisjoint(other.pids)
