@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from itertools import count
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -68,6 +69,7 @@ def explained(pid: int, proc: Path) -> Iterator[None]:
 
 
 TRIES = 3
+PASSING_SECONDS = 1.0  # for which the main thread is looked for where it waits
 
 
 class Attached:
@@ -119,17 +121,20 @@ class Attached:
         return captured
 
     def report(self, captured: Captured, pause: bool) -> Report:
-        """The report of this moment; of a second or third one, where a process that changes quickly left gaps."""
-        for tries in range(TRIES, 0, -1):
+        """The report of this moment; of a later one, where a process that changes quickly left gaps, or was passing."""
+        began = time.monotonic()
+        for number in count(1):
             slept = find_undisturbed(self._before, self._slept())
             source = self._source(captured)
             report, threads = self._report(source)
             copied = captured.memory if isinstance(captured.memory, CopiedMemory) else None
             gaps = len(copied.misses) if copied else 0
-            if not gaps or tries == 1 or (copied and copied.is_full):
+            is_short = bool(gaps) and number < TRIES
+            is_late = time.monotonic() - began > PASSING_SECONDS
+            if not (is_short or (is_passing(report) and not is_late)) or (copied and copied.is_full):
                 break
             self._missed.update(copied.misses if copied else ())
-            self._may_choose &= tries > 2  # not the last time
+            self._may_choose &= number < TRIES - 1  # not the last time
             captured = self.finish(self.steps(pause))
         for thread in report.threads:
             thread.idle_s = slept.get(thread.tid or 0)
@@ -226,3 +231,10 @@ class Attached:
         report.processes.append(process)
         report.moments.append(moment)
         return report, read_moment(report, moment, source, self.options)
+
+
+def is_passing(report: Report) -> bool:
+    """Whether the main thread is on its way out, but was met between two waits: gevent's exit waits in short turns."""
+    shutdown, mains = report.moments[0].shutdown, [one for one in report.threads if one.is_main]
+    is_ending = shutdown is not None and shutdown.phase == "shutdown"
+    return is_ending and any(one.waits_for is None or one.consistent is False for one in mains)
