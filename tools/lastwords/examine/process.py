@@ -68,8 +68,8 @@ def explained(pid: int, proc: Path) -> Iterator[None]:
         raise explain_end(pid, proc) or error from error
 
 
-TRIES = 3
-PASSING_SECONDS = 1.0  # for which the main thread is looked for where it waits
+TRIES = 3  # at least, and for so many seconds
+TRYING_SECONDS = 1.0
 
 
 class Attached:
@@ -129,9 +129,8 @@ class Attached:
             report, threads = self._report(source)
             copied = captured.memory if isinstance(captured.memory, CopiedMemory) else None
             gaps = len(copied.misses) if copied else 0
-            is_short = bool(gaps) and number < TRIES
-            is_late = time.monotonic() - began > PASSING_SECONDS
-            if not (is_short or (is_passing(report) and not is_late)) or (copied and copied.is_full):
+            is_late = number >= TRIES and time.monotonic() - began > TRYING_SECONDS
+            if not (gaps or is_passing(report)) or is_late or (copied and copied.is_full):
                 break
             self._missed.update(copied.misses if copied else ())
             self._may_choose &= number < TRIES - 1  # not the last time
