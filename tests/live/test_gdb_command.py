@@ -192,7 +192,7 @@ def check_greenlets(said: str) -> None:
     assert "The hub of MainThread: in its loop" in words
     assert re.search(r"\b[1-9]\d* timers \(the first in ", words)
     assert "waits for the semaphore" in words
-    assert re.search(r"waits to read from fd \d+|waits: waits for fd \d+ to be read", words)
+    assert re.search(r"waits to read from fd \d+|waits for fd \d+ to be read", words)
     assert re.search(r"holds the semaphore .*? \(certain\): .*?__exit__", words)
     _, once, each = said.split("Greenlets: ")
     assert " greenlets like this" in once

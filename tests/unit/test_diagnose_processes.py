@@ -159,6 +159,15 @@ def test_a_pipe_whose_other_end_is_open_in_its_own_process_alone() -> None:
     assert judge(scene) == [("healthy", "likely")]
 
 
+def test_who_reads_its_own_pipe_with_a_lock_in_hand_is_a_holder() -> None:
+    scene = Scene()
+    main, reader, lock = scene.thread("MainThread"), scene.thread("reader", 5), scene.lock("lock")
+    scene.holds(reader, lock)
+    scene.waits(main, lock)
+    scene.waits(reader, None, detail="reads from fd 3, a pipe", call="read", serves=True, pid=PARENT, pids=[PARENT])
+    assert judge(scene) == [("waits-on-holder", "certain")]
+
+
 def test_the_exit_waits_for_an_executor_of_processes() -> None:
     scene = Scene()
     manager = scene.thread("manager", 5)

@@ -9,7 +9,7 @@ import msgspec
 from lastwords.diagnose.actors import Actor, is_in, stand
 from lastwords.diagnose.await_cycle import is_of_tasks
 from lastwords.diagnose.exits import describe_activity
-from lastwords.diagnose.wait_graph import WaitGraph, graph_of
+from lastwords.diagnose.wait_graph import WaitGraph, graph_of, is_lock
 from lastwords.model import Certainty, Evidence, Finding, Moment, Process, Report, Task, Thread, WaitsFor
 
 CODE = "thread-stranded"
@@ -88,8 +88,8 @@ def find_stranded(report: Report) -> Iterator[Stranded]:
     told: set[int] = set()
     for one in found:
         process = graph.actors.process(one.threads[0].id)
-        waits = [thread.waits_for for thread in one.threads if thread.waits_for is not None]
-        is_told = any(_is_told(wait, graph, process) for wait in waits) or _is_among_themselves(report, one.threads)
+        is_told = any(_is_told(thread, graph, process) for thread in one.threads)
+        is_told |= _is_among_themselves(report, one.threads)
         is_told |= any(thread.may_hold for thread in one.threads)  # it may be a cycle; that they all wait is enough
         is_told |= bool(one.others) and _is_answer_awaited(graph, one.threads[0])
         if process is not None and is_told and told.isdisjoint(one.others):
@@ -176,15 +176,25 @@ def _is_for_interrupt_alone(process: Process) -> bool:
     return process.signals_handled == ["SIGINT"]
 
 
-def _is_told(wait: WaitsFor, graph: WaitGraph, process: Process | None) -> bool:
+def _is_told(thread: Thread, graph: WaitGraph, process: Process | None) -> bool:
     """Whether somebody would have to tell it to go on. A lock has a holder, or had one: lock-cycle, orphaned-lock.
 
-    Of descriptors, one that serves to wake it: what it asked of itself is `waits-for-io`.
+    Of descriptors, one that serves to wake it: what it asked of itself is `waits-for-io`, and who reads with a lock in
+    hand that others wait for is `waits-on-holder`.
     """
-    found = graph.actors.objects.get(wait.target or "")
+    wait = thread.waits_for
+    if wait is None:
+        return False
     if wait.kind == "io":
-        return wait.serves is True and process is not None and wait.pid == process.pid
+        is_own = wait.serves is True and process is not None and wait.pid == process.pid
+        return is_own and not _is_waited_for_by_lock(graph, thread)
+    found = graph.actors.objects.get(wait.target or "")
     return wait.kind in TOLD or (wait.kind == "lock" and found is not None and found.kind.endswith("semaphore"))
+
+
+def _is_waited_for_by_lock(graph: WaitGraph, thread: Thread) -> bool:
+    waiting = graph.waiting_for({thread.id})
+    return any(is_lock(graph, step) for one in waiting for step in graph.chain(one.id).steps)
 
 
 def _is_among_themselves(report: Report, threads: list[Thread]) -> bool:
