@@ -228,8 +228,8 @@ class Asked(Facts):
         return [Child(77, "Z", 7, ("a", "b"))]
 
     @cached_property
-    def parent(self) -> int | None:
-        return 99
+    def ancestors(self) -> list[int]:
+        return [99, 1]
 
     def describe_process(self, pid: int) -> str:
         return f"the process {pid}"
@@ -257,7 +257,7 @@ def ask(facts: Facts) -> list[object]:
     return [
         facts.descriptor(3), facts.all_descriptors(), facts.other_end(3), facts.describe(4), facts.describe_process(8),
         facts.is_there(5), facts.is_there(6), facts.clock_start(1), facts.group_of(7), facts.outer_pid(7),
-        facts.lock_blockers(3, "FLOCK"), facts.sharers(3), facts.children, facts.parent,
+        facts.lock_blockers(3, "FLOCK"), facts.sharers(3), facts.children, facts.ancestors,
         facts.was_accepted(3), facts.was_accepted(4),
     ]  # fmt: skip
 

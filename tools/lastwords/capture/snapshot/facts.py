@@ -30,7 +30,7 @@ class Answers(msgspec.Struct):
     lock_blockers: dict[int, dict[str, list[FileLock]]] = {}
     sharers: dict[int, list[int]] = {}
     accepted: dict[int, bool] = {}
-    parent: int | None = None
+    ancestors: list[int] = []
     clocks: dict[int, float | None] = {}
 
 
@@ -49,8 +49,8 @@ class RecordingFacts(Facts):
             self.other_end(fd)
             self.was_accepted(fd)
         self.group_of(self.pid)
-        if self.parent is not None:
-            self.describe_process(self.parent)
+        for pid in self.ancestors[:1]:
+            self.describe_process(pid)
         for one in self.children:
             self.describe_process(one.pid)
 
@@ -88,9 +88,9 @@ class RecordingFacts(Facts):
         return self.answers.children
 
     @cached_property
-    def parent(self) -> int | None:  # noqa: D102
-        self.answers.parent = self._facts.parent
-        return self.answers.parent
+    def ancestors(self) -> list[int]:  # noqa: D102
+        self.answers.ancestors = self._facts.ancestors
+        return self.answers.ancestors
 
     def lock_blockers(self, fd: int, kind: str) -> list[FileLock]:  # noqa: D102
         found = self._facts.lock_blockers(fd, kind)
@@ -143,8 +143,8 @@ class RecordedFacts(Facts):
         return self.answers.children
 
     @cached_property
-    def parent(self) -> int | None:  # noqa: D102
-        return self.answers.parent
+    def ancestors(self) -> list[int]:  # noqa: D102
+        return self.answers.ancestors
 
     def lock_blockers(self, fd: int, kind: str) -> list[FileLock]:  # noqa: D102
         return self.answers.lock_blockers.get(fd, {}).get(kind, [])
