@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from itertools import islice
 
 import msgspec
 
@@ -35,6 +36,7 @@ SEMAPHORES = ("semaphore", "process_semaphore")  # of which several may have a u
 TAKEN = ("lock", "process_lock", *SEMAPHORES)  # of these a frame is all that tells who has them
 NESTING_LIMIT = 8  # generators in generators
 WAITS_LIMIT = 64  # calls of Condition.wait in one stack: signal handlers may make a second
+ASIDE_LIMIT = 1_000  # frames whose variables are looked through for generators
 VALUES_LIMIT = 256  # of one frame, or module, that may be generators
 RESUMED = "whoever has the generator may let it go on"
 ELSEWHERE = "the generator may have been begun elsewhere"
@@ -78,6 +80,7 @@ class Takers:
         self.problems = [f"the stack of thread {_name(one)} was read in part" for one in threads if one.error]
         self._frames = {place.frame for place in self.places}
         self._generators: set[int] = set()
+        self._aside: set[int] = set()  # what variables name, and was looked at
         self._known: dict[int, LockState | None] = {}
         self._waits = {(ident, lock.address) for ident, one in waits if (lock := self._find(one)) is not None}
         code = find_wait_code(interp)
@@ -107,8 +110,9 @@ class Takers:
         """Where somebody waits for a lock that no frame has: at the generators that the frames' variables name."""
         waited = {lock.address for _, one in self._waits if (lock := self._find(one)) and lock.locked}
         missing = {one for one in waited if self.locks[one].kind in TAKEN} - self._taken
-        for thread, at, place in ((one, at, place) for one in threads for at, place in enumerate(one.places)):
-            found = self._in_variables(place) if missing else ()
+        frames = ((one, at, place) for one in threads for at, place in enumerate(one.places))
+        for thread, at, place in islice(frames, ASIDE_LIMIT if missing else 0):
+            found = self._in_variables(place)
             with suppress(ReadError):
                 self.found += [Taker(thread, at, *one) for one in found if one[2].address in missing]
 
@@ -119,7 +123,9 @@ class Takers:
         variables, own = self.interp.numbers(place.frame, struct, "f_globals", "f_locals")
         if variables == own:  # the frame of a module
             values += [value for _, value in read_items(self.interp, variables, VALUES_LIMIT)]
-        for value in filter(None, dict.fromkeys((*values, *stack.live, *stack.uncertain))):
+        unseen = [one for one in dict.fromkeys((*values, *stack.live, *stack.uncertain)) if one not in self._aside]
+        self._aside.update(unseen)
+        for value in filter(None, unseen):
             with suppress(ReadError):  # what is no longer in use may be anything
                 yield from self._in_generator(find_generator_place(self.interp, value), [RESUMED])
                 for _, one in read_attributes(self.interp, value)[:VALUES_LIMIT]:
