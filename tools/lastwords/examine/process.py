@@ -236,4 +236,4 @@ def is_passing(report: Report) -> bool:
     """Whether the main thread is on its way out, but was met between two waits: gevent's exit waits in short turns."""
     shutdown, mains = report.moments[0].shutdown, [one for one in report.threads if one.is_main]
     is_ending = shutdown is not None and shutdown.phase == "shutdown"
-    return is_ending and any(one.waits_for is None or one.consistent is False for one in mains)
+    return is_ending and any(one.state == "running" or one.consistent is False for one in mains)

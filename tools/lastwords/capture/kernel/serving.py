@@ -89,6 +89,6 @@ def _comes_from_above(fd: int, facts: Facts) -> bool | None:
     Not its parent alone: between workers and who starts them may be multiprocessing's fork server.
     """
     other = facts.other_end(fd)
-    if other is None or not (other.pids or other.is_complete):
-        return None
-    return not other.pids or not {facts.pid, *facts.ancestors}.isdisjoint(other.pids)
+    if other is not None and not {facts.pid, *facts.ancestors}.isdisjoint(other.pids):
+        return True
+    return not other.pids if other is not None and other.is_complete else None  # else the one above may be unseen

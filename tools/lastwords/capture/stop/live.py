@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypedDict, Unpack
 
 import msgspec
 from msgspec.structs import replace
@@ -91,36 +91,24 @@ class _Moment(msgspec.Struct):
     left_alone: int | None = None
 
 
-def capture_process(  # noqa: PLR0913 (one for each of what is asked)
-    pid: int,
-    dry_run: Look,
-    recheck: Recheck,
-    *,
-    pause: bool = True,
-    interrupt: bool = True,
-    vectors: bool = False,
-    proc: Path = PROC,
-) -> Captured:
-    """The memory and the threads of one moment of a live process.
-
-    `dry_run` reads everything that will be wanted, while the target runs. Then the threads are held still, the same
-    pages are read again in one go, and `recheck` reads what may have moved; what it needs more is added, until
-    RECHECK_SECONDS are over. `Captured.memory` is that copy alone. `pause=False` holds nothing: the pages are those
-    of the dry run, and `stood_still` says of each thread whether it is certain that it did not run meanwhile.
-    `interrupt=False` leaves every thread alone that is in a system call, and holds only those that run.
-    `vectors`: also their floating-point and vector registers, which no reader asks for.
-
-    Raises ProcessGoneError, PermissionError or ReadError where it cannot be read at all, TargetError where it ended or
-    executed another program meanwhile; and what the two raise. In each case the target is let go.
-    """
-    steps = capture_in_steps(pid, dry_run, recheck, pause=pause, interrupt=interrupt, vectors=vectors, proc=proc)
-    return finish(steps)
-
-
 Steps = Generator[None, None, Captured]
 
 
-def capture_in_steps(  # noqa: PLR0913
+class Way(TypedDict, total=False):
+    """How a moment is captured: see capture_in_steps."""
+
+    pause: bool
+    interrupt: bool
+    vectors: bool
+    proc: Path
+
+
+def capture_process(pid: int, dry_run: Look, recheck: Recheck, **way: Unpack[Way]) -> Captured:
+    """The memory and the threads of one moment of a live process: `capture_in_steps`, to their end."""
+    return finish(capture_in_steps(pid, dry_run, recheck, **way))
+
+
+def capture_in_steps(  # noqa: PLR0913 (one for each of what is asked)
     pid: int,
     dry_run: Look,
     recheck: Recheck,
@@ -130,7 +118,19 @@ def capture_in_steps(  # noqa: PLR0913
     vectors: bool = False,
     proc: Path = PROC,
 ) -> Steps:
-    """The same in two steps, for several processes at nearly one moment: it yields where only what is quick is left."""
+    """The memory and the threads of one moment of a live process.
+
+    `dry_run` reads everything that will be wanted, while the target runs. Then the threads are held still, the same
+    pages are read again in one go, and `recheck` reads what may have moved; what it needs more is added, until
+    RECHECK_SECONDS are over. `Captured.memory` is that copy alone. `pause=False` holds nothing: the pages are those
+    of the dry run, and `stood_still` says of each thread whether it is certain that it did not run meanwhile.
+    `interrupt=False` leaves every thread alone that is in a system call, and holds only those that run.
+    `vectors`: also their floating-point and vector registers, which no reader asks for.
+
+    In two steps, for several processes at nearly one moment: it yields where only what is quick is left. Raises
+    ProcessGoneError, PermissionError or ReadError where it cannot be read at all, TargetError where it ended or
+    executed another program meanwhile; and what the two raise. In each case the target is let go.
+    """
     with _open(pid, proc) as target:
         reason = target.reason_not_to_hold() if pause else None
         if not pause or reason:
