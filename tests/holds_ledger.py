@@ -6,12 +6,12 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import SimpleNamespace
 
 from harness import Target, wait_until
 from lastwords import cpython
 from lastwords.cpython.holding.holds import Hold, find_holds
 from lastwords.cpython.threads import read_threads
+from lastwords.cpython.waiting.waits import Wait
 
 SELECT = "23 "  # 2.7 waits for a time by sleeping again and again
 Pair = tuple[int, int]
@@ -69,7 +69,7 @@ def read_holds(target: Target, ledger: Ledger) -> list[Hold]:
     """What is read from outside, of threads that wait for what they say."""
     wait_until_all_sleep(target.pid)
     interp = cpython.open_process(target.pid)
-    waits = [SimpleNamespace(ident=ident, object=lock, chain=()) for ident, lock in ledger.waits]
+    waits = [Wait(None, ident, "lock", object=lock) for ident, lock in ledger.waits]
     return find_holds(interp, read_threads(interp, []), waits)
 
 

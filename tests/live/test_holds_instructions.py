@@ -20,7 +20,7 @@ from lastwords.cpython.holding.generators import find_generator_place
 from lastwords.cpython.interpreter import Interpreter
 from lastwords.cpython.opcodes import load_opcodes
 from lastwords.cpython.threads import read_threads
-from lastwords.cpython.value_stack import read_value_stack, read_whole_stack
+from lastwords.cpython.value_stack import read_value_stack, read_whole_frame
 
 Start = Callable[..., Target]
 Facts = dict[str, Any]
@@ -58,10 +58,9 @@ def check_stacks(interp: Interpreter, facts: Facts) -> None:
     """What is written down is whole; else nothing is said to be in use that is not."""
     places = read_threads(interp, [])[0].places
     caller = places[1]
-    stack = read_whole_stack(interp, caller)
     is_written = not interp.has("PyFrameObject", "f_stacktop") and not interp.has("PyFrameObject", "f_stackdepth")
     assert is_within(facts["objects"], read_value_stack(interp, caller)) == is_written
-    assert is_within(facts["objects"], [*stack.live, *stack.uncertain])
+    assert is_within(facts["objects"], read_whole_frame(interp, caller))
     suspended = find_generator_place(interp, facts["generator"])
     assert isinstance(suspended, Place)
     assert is_within(facts["objects"], read_value_stack(interp, suspended))

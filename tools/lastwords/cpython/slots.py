@@ -37,7 +37,7 @@ def read_slots(interp: Structs, place: Place, *, with_cells: bool = True) -> lis
     """
     found: dict[str, int] = {}
     names = read_slot_names(interp, place.code)
-    for name, word in zip(names, interp.pointers(_first_slot(interp, place.frame), len(names)), strict=True):
+    for name, word in zip(names, interp.pointers(find_first_slot(interp, place.frame), len(names)), strict=True):
         if with_cells or not name.in_cell:
             found[name.text] = _follow(interp, word, name.in_cell)
     return list(found.items())
@@ -81,7 +81,8 @@ def _texts(structs: Structs, code: int, field: str) -> list[str]:
     return names
 
 
-def _first_slot(structs: Structs, frame: int) -> int:
+def find_first_slot(structs: Structs, frame: int) -> int:
+    """Where a frame's slots begin. Raises ReadError."""
     if structs.has("_PyInterpreterFrame", "localsplus"):
         return structs.at(frame, "_PyInterpreterFrame", "localsplus")
     return structs.at(frame, "PyFrameObject", "f_localsplus")

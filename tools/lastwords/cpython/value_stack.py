@@ -12,18 +12,12 @@ from typing import NamedTuple
 
 from lastwords.cpython.bytecode import find_handler, read_handlers
 from lastwords.cpython.frame import Place
+from lastwords.cpython.slots import find_first_slot
 from lastwords.cpython.structs import POINTER, Structs
 
 STACK_LIMIT = 1 << 12
 BLOCKS_LIMIT = 20  # CO_MAXBLOCKS of Include/code.h
 TAGGED_INT = 3  # the low bits of a _PyStackRef that is no pointer (pycore_stackref.h, 3.14)
-
-
-class ValueStack(NamedTuple):
-    """Addresses of objects, bottom first: those that are in use, and those above that may be. 0 where there is none."""
-
-    live: list[int]
-    uncertain: list[int]
 
 
 class Block(NamedTuple):
@@ -39,13 +33,15 @@ def read_value_stack(interp: Structs, place: Place) -> list[int]:
     return [address for word in words if (address := _object(interp, word))]
 
 
-def read_whole_stack(interp: Structs, place: Place) -> ValueStack:
-    """The slots of a frame's evaluation stack, in use or not. Raises ReadError."""
+def read_whole_frame(interp: Structs, place: Place) -> list[int]:
+    """The objects in a frame's variables, cells among them, and on its evaluation stack, in use or not any more.
+
+    Raises ReadError.
+    """
+    start, bottom = find_first_slot(interp, place.frame), _bottom(interp, place)
     size = interp.number(place.code, "PyCodeObject", "co_stacksize")
-    words = interp.pointers(_bottom(interp, place), min(size, STACK_LIMIT))
-    values = [_object(interp, word) for word in words]
-    depth = read_depth(interp, place)
-    return ValueStack(values[:depth], values[depth:])
+    words = interp.pointers(start, min(max(bottom - start, 0) // POINTER + size, STACK_LIMIT))
+    return [address for word in dict.fromkeys(words) if (address := _object(interp, word))]
 
 
 def read_depth(interp: Structs, place: Place) -> int:

@@ -8,7 +8,7 @@ from lastwords.cpython.dicts import find_item
 from lastwords.cpython.frame import Place, read_object, read_record
 from lastwords.cpython.interpreter import Interpreter
 from lastwords.cpython.structs import Structs
-from lastwords.cpython.types import type_of
+from lastwords.cpython.types import Kind, type_of
 
 MANAGERS = ("_GeneratorContextManager", "GeneratorContextManager")  # contextlib's, 2.7's
 
@@ -33,8 +33,16 @@ def is_generator_manager(interp: Interpreter, address: int) -> bool:
 
 def find_generator_place(structs: Structs, generator: int) -> Place | None:
     """Where a generator stands; None where it has not begun or has ended, and for others. Raises ReadError."""
-    if not type_of(structs, generator).is_static("generator"):
-        return None
+    return read_generator_place(structs, generator) if is_generator(type_of(structs, generator)) else None
+
+
+def is_generator(kind: Kind) -> bool:
+    """Whether objects of this type are generators."""
+    return kind.is_static("generator")
+
+
+def read_generator_place(structs: Structs, generator: int) -> Place | None:
+    """Where a generator stands; None where it has not begun or has ended. Raises ReadError."""
     if structs.has("PyGenObject", "gi_iframe"):
         return read_record(structs, structs.at(generator, "PyGenObject", "gi_iframe"))[0]
     frame = structs.number(generator, "PyGenObject", "gi_frame")

@@ -12,7 +12,6 @@ in the code of this program that may mean this lock. `lock.acquire()` leaves not
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Protocol
 
 import msgspec
 
@@ -20,26 +19,13 @@ from lastwords.capture.memory import ReadError
 from lastwords.cpython.code import read_frame
 from lastwords.cpython.frame import Place
 from lastwords.cpython.holding.releases import Giver, Givers
-from lastwords.cpython.holding.takers import Taker, Takers
+from lastwords.cpython.holding.takers import Taker, Takers, Waiting
 from lastwords.cpython.interpreter import Interpreter
 from lastwords.cpython.threads import PythonThread
 from lastwords.model import Certainty
 
 OWNED = ("rlock", "module_lock")  # they keep their owner's ident
 MAY_HAVE_RUN = "the thread may have run while it was read"
-
-
-class Waiting(Protocol):
-    """What is needed of a wait (waits.Wait): the ident of who waits, the addresses of what for and of what is below."""
-
-    @property
-    def ident(self) -> int | None: ...  # noqa: D102
-
-    @property
-    def object(self) -> int | None: ...  # noqa: D102
-
-    @property
-    def chain(self) -> tuple[int, ...]: ...  # noqa: D102
 
 
 class Hold(msgspec.Struct, frozen=True):
@@ -62,8 +48,7 @@ def find_holds(interp: Interpreter, threads: Sequence[PythonThread], waits: Sequ
 
     Raises ReadError where nothing can be told.
     """
-    waited = [(wait.ident, one) for wait in waits for one in {wait.object, *wait.chain} if wait.ident and one]
-    takers = Takers(interp, threads, waited)
+    takers = Takers(interp, threads, waits)
     holds: dict[tuple[int, int], Hold] = {}
     for hold in (*_find_owned(takers, threads), *_judge(interp, takers)):
         holds.setdefault((hold.thread.tstate, hold.lock), hold)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
+from typing import Protocol
 
 import msgspec
 
@@ -20,7 +21,12 @@ from lastwords.cpython.dicts import read_items
 from lastwords.cpython.frame import Place
 from lastwords.cpython.holding.exit_stacks import find_entered
 from lastwords.cpython.holding.expressions import evaluate, find_expression
-from lastwords.cpython.holding.generators import find_generator_place, find_manager_place
+from lastwords.cpython.holding.generators import (
+    find_generator_place,
+    find_manager_place,
+    is_generator,
+    read_generator_place,
+)
 from lastwords.cpython.holding.interrupted import Interrupted
 from lastwords.cpython.holding.lock_calls import GIVING, TAKING, LockCall, find_lock_calls
 from lastwords.cpython.holding.program_code import find_wait_code
@@ -28,9 +34,10 @@ from lastwords.cpython.holding.releases import find_lock
 from lastwords.cpython.holding.with_blocks import WithBlock, find_with_blocks
 from lastwords.cpython.interpreter import Interpreter
 from lastwords.cpython.locks import LockState, read_lock
-from lastwords.cpython.slots import find_slot, read_slots
+from lastwords.cpython.slots import find_slot
 from lastwords.cpython.threads import PythonThread
-from lastwords.cpython.value_stack import read_value_stack, read_whole_stack
+from lastwords.cpython.types import type_of
+from lastwords.cpython.value_stack import read_value_stack, read_whole_frame
 
 SEMAPHORES = ("semaphore", "process_semaphore")  # of which several may have a unit
 TAKEN = ("lock", "process_lock", *SEMAPHORES)  # of these a frame is all that tells who has them
@@ -62,27 +69,43 @@ class Taker(msgspec.Struct):
     doubts: list[str] = []
 
 
+class Waiting(Protocol):
+    """What is needed of a wait (waits.Wait): the ident of who waits, the addresses of what for and of what is below."""
+
+    @property
+    def kind(self) -> str: ...  # noqa: D102
+
+    @property
+    def ident(self) -> int | None: ...  # noqa: D102
+
+    @property
+    def object(self) -> int | None: ...  # noqa: D102
+
+    @property
+    def chain(self) -> tuple[int, ...]: ...  # noqa: D102
+
+
 class Takers:
     """All frames of all threads, looked through once.
 
-    waits: (ident of a thread, the lock that it waits for)
     found: the frames that have taken a lock that is not free
     locks: all locks that were met, by their addresses
     places: the frames, those of suspended generators, too
     problems: what could not be read, so that a taker may be missing
     """
 
-    def __init__(self, interp: Interpreter, threads: Sequence[PythonThread], waits: Iterable[tuple[int, int]]) -> None:
+    def __init__(self, interp: Interpreter, threads: Sequence[PythonThread], waits: Sequence[Waiting]) -> None:
         self.interp = interp
         self.found: list[Taker] = []
         self.locks: dict[int, LockState] = {}
         self.places = [place for thread in threads for place in thread.places]
         self.problems = [f"the stack of thread {_name(one)} was read in part" for one in threads if one.error]
         self._frames = {place.frame for place in self.places}
+        self._frame_struct = "_PyInterpreterFrame" if interp.has("_PyInterpreterFrame") else "PyFrameObject"
         self._generators: set[int] = set()
         self._aside: set[int] = set()  # what variables name, and was looked at
         self._known: dict[int, LockState | None] = {}
-        self._waits = {(ident, lock.address) for ident, one in waits if (lock := self._find(one)) is not None}
+        self._waits = set(self._list_waits(waits))
         code = find_wait_code(interp)
         self._in_calls = Interrupted(interp)
         interrupted: list[Taker] = []
@@ -92,7 +115,14 @@ class Takers:
                 self._look(thread, at, place, [one for index, one in waiting if index < at])
                 interrupted += self._interrupted(thread, at, place) if at else []
         self.found += [one for one in interrupted if one.lock.address not in self._taken]
-        self._look_aside(threads)
+        self._look_aside(threads, [one.object for one in waits if one.kind == "lock" and one.object])
+
+    def _list_waits(self, waits: Sequence[Waiting]) -> Iterator[tuple[int, int]]:
+        """(ident of a thread, the address of a lock that it waits for)."""
+        for wait in waits:
+            for one in {wait.object, *wait.chain}:
+                if wait.ident and one and (lock := self._find(one)):
+                    yield wait.ident, lock.address
 
     @property
     def _taken(self) -> set[int]:
@@ -106,30 +136,37 @@ class Takers:
             except ReadError as error:
                 self.problems.append(f"a frame of thread {_name(thread)} was not read: {error}")
 
-    def _look_aside(self, threads: Sequence[PythonThread]) -> None:
+    def _look_aside(self, threads: Sequence[PythonThread], wanted: Iterable[int]) -> None:
         """Where somebody waits for a lock that no frame has: at the generators that the frames' variables name."""
-        waited = {lock.address for _, one in self._waits if (lock := self._find(one)) and lock.locked}
-        missing = {one for one in waited if self.locks[one].kind in TAKEN} - self._taken
+        waited = {lock.address for one in wanted if (lock := self._find(one)) and lock.locked and lock.kind in TAKEN}
+        missing = waited - self._taken
         frames = ((one, at, place) for one in threads for at, place in enumerate(one.places))
         for thread, at, place in islice(frames, ASIDE_LIMIT if missing else 0):
-            found = self._in_variables(place)
             with suppress(ReadError):
+                found = self._in_variables(place)
                 self.found += [Taker(thread, at, *one) for one in found if one[2].address in missing]
 
     def _in_variables(self, place: Place) -> Iterator[Found]:
-        values = [value for _, value in read_slots(self.interp, place)]
-        stack = read_whole_stack(self.interp, place)
-        struct = "_PyInterpreterFrame" if self.interp.has("_PyInterpreterFrame") else "PyFrameObject"
-        variables, own = self.interp.numbers(place.frame, struct, "f_globals", "f_locals")
+        values = read_whole_frame(self.interp, place)
+        variables, own = self.interp.numbers(place.frame, self._frame_struct, "f_globals", "f_locals")
         if variables == own:  # the frame of a module
             values += [value for _, value in read_items(self.interp, variables, VALUES_LIMIT)]
-        unseen = [one for one in dict.fromkeys((*values, *stack.live, *stack.uncertain)) if one not in self._aside]
+        unseen = [one for one in values if one not in self._aside]
         self._aside.update(unseen)
-        for value in filter(None, unseen):
+        for value in unseen:
             with suppress(ReadError):  # what is no longer in use may be anything
-                yield from self._in_generator(find_generator_place(self.interp, value), [RESUMED])
-                for _, one in read_attributes(self.interp, value)[:VALUES_LIMIT]:
-                    yield from self._in_generator(find_generator_place(self.interp, one), [RESUMED])
+                for one in self._list_generators(value):
+                    yield from self._in_generator(read_generator_place(self.interp, one), [RESUMED])
+
+    def _list_generators(self, value: int) -> list[int]:
+        """The value itself; or what it has, if it is a cell or an instance of a class that is written in Python."""
+        kind = type_of(self.interp, value)
+        values = [value]
+        if kind.is_static("cell"):
+            values = [self.interp.number(value, "PyCellObject", "ob_ref")]
+        elif kind.is_heap or kind.is_static("instance"):
+            values = [one for _, one in read_attributes(self.interp, value)[:VALUES_LIMIT]]
+        return [one for one in values if one and is_generator(type_of(self.interp, one))]
 
     def _interrupted(self, thread: PythonThread, at: int, place: Place) -> Iterator[Taker]:
         """A signal handler, say, runs further in, since the frame was in a call of C that takes a lock."""
