@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from functools import partial
 from itertools import count
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
@@ -30,16 +31,18 @@ from lastwords.cpython.threads import PythonThread
 from lastwords.errors import TargetError
 from lastwords.examine.describe import describe_process, new_moment, new_report
 from lastwords.examine.gil_kept import watched_gil
-from lastwords.examine.greenlet_search import GreenletSearch, find_examples, search_process
-from lastwords.examine.greenlet_stacks import add_greenlet_stacks
 from lastwords.examine.halts import add_halt
-from lastwords.examine.read import Options, Source, read_moment
+from lastwords.examine.read import Options, Source, has_greenlet, read_moment
 from lastwords.examine.recheck import Recheck, noting
 from lastwords.examine.samples import add_samples
 from lastwords.examine.signals import add_signals
 from lastwords.examine.stacks import add_native_stacks, open_stacks
 from lastwords.model import Report
 from lastwords.native.segments import read_segments
+from lastwords.native.unwind import Unwinder
+
+if TYPE_CHECKING:  # few processes have greenlets, and loading what reads them takes 5 ms
+    from lastwords.examine.greenlet_search import GreenletSearch
 
 
 def attach_process(pid: int, options: Options, *, pause: bool = True, proc: Path = procfs.PROC) -> Report:
@@ -142,7 +145,7 @@ class Attached:
         if self.options.native:  # of this moment alone, and what that reads is no gap: see capture/stop/stacks.py
             unwinder = open_stacks(source, proc=self.proc)
             add_native_stacks(report, report.moments[0], source, threads, unwinder)
-            add_greenlet_stacks(source, unwinder)
+            self._add_greenlet_stacks(source, unwinder)
         now = self._open_now()
         with watched_gil(report, now, threads):
             add_samples(report, now, threads, self.pid, self.proc)
@@ -151,6 +154,13 @@ class Attached:
         report.moments[0].capture.problems += problems
         report.moments[0].capture.complete &= not problems
         return report
+
+    @staticmethod
+    def _add_greenlet_stacks(source: Source, unwinder: Unwinder) -> None:
+        if source.greenlets is not None:
+            from lastwords.examine.greenlet_stacks import add_greenlet_stacks  # noqa: PLC0415
+
+            add_greenlet_stacks(source, unwinder)
 
     def _describe_closed(self) -> Iterator[str]:
         """Of a container's root without the capability to read other users' files."""
@@ -162,12 +172,17 @@ class Attached:
         facts = read_facts(self.pid, self.proc, self.open_files)
         return Source(self._open(captured.memory), captured, facts, self._greenlets)
 
-    def _search(self) -> GreenletSearch:
+    def _search(self) -> GreenletSearch | None:
         """While it runs, and not through the memory that records: what is searched is not needed again."""
         memory = open_process_memory(self.pid, self.image.start)
+        interp = self._open(memory)
+        if not has_greenlet(interp):
+            return None
+        from lastwords.examine.greenlet_search import search_process  # noqa: PLC0415 (see above)
+
         maps = procfs.read_maps(self.pid, self.proc)
         find = partial(elf.find_image_at, self.pid, maps, proc=self.proc)
-        return search_process(self._open(memory), memory, maps, find, self.proc)
+        return search_process(interp, memory, maps, find, self.proc)
 
     def _slept(self) -> dict[int, Slept]:
         return read_slept(self.pid, procfs.read_tasks(self.pid, self.proc), self.proc)
@@ -190,6 +205,8 @@ class Attached:
         found = self._greenlets
         if found is None or not isinstance(memory, RecordingMemory) or not self._may_choose:
             return found
+        from lastwords.examine.greenlet_search import find_examples  # noqa: PLC0415
+
         few, memory.along = find_examples(found, self.pid, self.proc)
         return few
 

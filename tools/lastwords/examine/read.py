@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from lastwords.capture.captured import Captured
 from lastwords.capture.kernel.facts import Facts
+from lastwords.capture.memory import ReadError
 from lastwords.cpython import Interpreter, read_modules, read_phase, read_threading
 from lastwords.cpython.finalize import read_step
 from lastwords.cpython.modules import find_global, read_module
@@ -15,15 +17,16 @@ from lastwords.cpython.pytest_tests import read_current_test, read_starting_test
 from lastwords.cpython.text import read_text
 from lastwords.cpython.threads import PythonThread, read_threads
 from lastwords.examine.entities import Entities, tolerated
-from lastwords.examine.greenlet_search import GreenletSearch
 from lastwords.examine.patches import add_patches
 from lastwords.examine.pools import add_pools
 from lastwords.examine.relations import add_relations
 from lastwords.examine.shared import add_sharers
 from lastwords.examine.signals import read_handled, read_noted
 from lastwords.examine.threads import make_bare_thread, make_thread
-from lastwords.greenlets.module import find_module
 from lastwords.model import Moment, Process, Report, Shutdown
+
+if TYPE_CHECKING:
+    from lastwords.examine.greenlet_search import GreenletSearch
 
 LIBRARIES = ("gevent", "greenlet", "eventlet", "gunicorn", "celery", "uwsgi")
 
@@ -116,11 +119,19 @@ def _add_greenlets(entities: Entities, source: Source, options: Options, threads
     if source.greenlets is None:
         return
     with tolerated(entities.moment, "greenlets"):
-        if find_module(source.interp, source.greenlets.find_image) is None:
+        if not has_greenlet(source.interp):
             return
         from lastwords.examine.greenlets import add_greenlets  # noqa: PLC0415
 
         add_greenlets(entities, source, options, threads)
+
+
+def has_greenlet(interp: Interpreter) -> bool:
+    """Whether the program has imported greenlet; so, too, where that cannot be read."""
+    try:
+        return read_module(interp, "greenlet") is not None
+    except ReadError:
+        return True
 
 
 def _add_tasks(entities: Entities, source: Source, options: Options, threads: Sequence[PythonThread]) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Literal
 
 import click
+import msgspec
 
 from lastwords.model import Frame
 from lastwords.report.clean import clean
@@ -18,8 +18,7 @@ LONGEST_VALUE = 300
 FEW_FRAMES = 8
 
 
-@dataclass(frozen=True)
-class Page:
+class Page(msgspec.Struct, frozen=True):
     """How text is laid out. `details` asks for what is else left out; `native` says which C frames to show.
 
     each: tell one by one what is alike
