@@ -18,16 +18,20 @@ from lastwords import cpython
 from lastwords.capture import procfs
 from lastwords.capture.architectures import this_machine
 from lastwords.capture.captured import KernelThread, StackPointer
+from lastwords.capture.kernel.scheduler import read_slept
 from lastwords.capture.memory import CachedMemory, Memory, ReadError
 from lastwords.capture.stop.holding import Holder
 from lastwords.capture.stop.live import HOLD_SECONDS
 from lastwords.capture.stop.stopper import BUSY_SECONDS
 from lastwords.cpython.interpreter import find_image, open_image
 from lastwords.errors import TargetError
+from lastwords.examine import Options
+from lastwords.examine.process import Attached
 from lastwords.model import Frame
 from stopping import calls, capture, look_nowhere, states, tracer
 
 Start = Callable[..., Target]
+LONG = 1.0
 few = pytest.mark.interpreters(minors=("2.7", "3.12", "3.15"))
 
 
@@ -310,3 +314,20 @@ def test_nothing_is_left_behind() -> None:
 
 def read_children() -> list[str]:
     return Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+
+
+@pytest.mark.skipif(not Path("/proc/self/sched").exists(), reason="this kernel keeps no /proc/PID/sched")
+def test_another_try_is_no_turn_of_a_thread_that_sleeps() -> None:
+    """What is captured again is told to have slept as long as before; on a busy machine not each time."""
+    with running([sys.executable, "-c", "import time; print('ready', flush=True); time.sleep(600)"]) as target:
+        target.wait_for("ready")
+        wait_until(lambda: states(target.pid) == {"S"}, "it sleeps")
+        assert any(min(look_twice(target.pid)) >= LONG for _ in range(20))
+
+
+def look_twice(pid: int) -> tuple[float, float]:
+    """How long a thread has slept, which has done so for a second, by a look and one right after it."""
+    wait_until(lambda: (read_slept(pid, [pid])[pid].seconds or 0.0) >= LONG, "it has slept for a while")
+    attached = Attached(pid, Options(), procfs.PROC)
+    first, again = (attached.capture(pause=True).threads[0].idle_s or 0.0 for _ in range(2))
+    return first, again

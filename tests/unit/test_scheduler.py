@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lastwords.capture.kernel.scheduler import Slept, find_undisturbed, read_slept
+from lastwords.capture.kernel.scheduler import Slept, carry_over, find_undisturbed, read_slept
 
 SLACK = 0.02  # seconds: the account of who runs is brought up to date by the clock's interrupt
 ACCOUNT = Path("/proc/self/sched")
@@ -86,3 +86,11 @@ def test_what_ran_meanwhile_has_slept_for_no_time() -> None:
     before = {1: Slept(10, 5.0), 2: Slept(10, 5.0), 3: Slept(10, 5.0), 4: Slept(10, 5.0), 5: Slept(10)}
     after = {1: Slept(10, 5.1), 2: Slept(12, 0.0), 3: Slept(13, 0.0), 5: Slept(10, 1.0)}
     assert find_undisturbed(before, after) == {1: 5.0, 2: 5.0, 3: 0.0}
+
+
+def test_an_earlier_capture_is_not_counted_as_a_turn_of_the_thread() -> None:
+    before = {1: Slept(10, 5.0), 2: Slept(10, 5.0), 3: Slept(10, 5.0), 4: Slept(10)}
+    now = {1: Slept(10, 5.1), 2: Slept(12, 0.1), 3: Slept(13, 0.2), 4: Slept(12, 0.3), 6: Slept(1, 0.4)}
+    carried = {1: Slept(10, 5.1), 2: Slept(12, 5.0), 3: Slept(13, 0.2), 4: Slept(12, 0.3), 6: Slept(1, 0.4)}
+    assert carry_over(before, now) == carried
+    assert carry_over({}, now) == now

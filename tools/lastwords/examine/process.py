@@ -18,7 +18,7 @@ from lastwords.capture.captured import Captured, KernelThread
 from lastwords.capture.elf import Image
 from lastwords.capture.kernel.facts import read_facts
 from lastwords.capture.kernel.peers import OpenFiles
-from lastwords.capture.kernel.scheduler import Slept, find_undisturbed, read_slept
+from lastwords.capture.kernel.scheduler import Slept, carry_over, find_undisturbed, read_slept
 from lastwords.capture.machine.tried import try_files
 from lastwords.capture.memory import CachedMemory, Memory, ReadError, UncachedMemory, open_process_memory
 from lastwords.capture.stop.copied import CompletingMemory, CopiedMemory, PagedMemory, Parts, RecordingMemory
@@ -104,7 +104,7 @@ class Attached:
 
     def steps(self, pause: bool) -> Steps:
         """See capture_in_steps."""
-        self._before = self._slept()
+        self._before = carry_over(self._before, self._slept())
         self._greenlets = self._search()
         interrupt = self.options.interrupt
         return capture_in_steps(

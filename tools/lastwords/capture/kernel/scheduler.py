@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from lastwords.capture.procfs import PROC, read_file
 
@@ -43,6 +44,15 @@ def find_undisturbed(before: Mapping[int, Slept], after: Mapping[int, Slept]) ->
         tid: seconds if after[tid].switches - before[tid].switches <= OURS else 0.0
         for tid, seconds in known
         if seconds is not None
+    }
+
+
+def carry_over(before: Mapping[int, Slept], now: Mapping[int, Slept]) -> dict[int, Slept]:
+    """As it is `now`, after a capture: what nothing but that has woken has slept since before it."""
+    rested = find_undisturbed(before, now)
+    return {
+        tid: replace(one, seconds=max(rested[tid], one.seconds or 0.0)) if tid in rested else one
+        for tid, one in now.items()
     }
 
 
