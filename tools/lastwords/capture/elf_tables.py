@@ -117,9 +117,8 @@ class ElfTables:
     def relocations(self, kind: int) -> Iterator[int]:
         """The addresses that the loader fills in that way."""
         table = self.data(self.sections.get(".rela.dyn"))
-        for at in find_all(table, struct.pack("<I", kind)):
-            if at % RELOCATION.size == 8:  # the low half of r_info
-                yield int(RELOCATION.unpack_from(table, at - 8)[0])
+        for at in find_entries(table, RELOCATION.size, 8, kind):  # the low half of r_info
+            yield int(RELOCATION.unpack_from(table, at)[0])
 
     def notes(self) -> Iterator[tuple[bytes, int, bytes]]:
         """All notes: see read_notes."""
@@ -170,13 +169,24 @@ def find_all(data: bytes, wanted: bytes) -> Iterator[int]:
         at = data.find(wanted, at + 1)
 
 
+def find_entries(table: bytes, size: int, offset: int, wanted: int) -> Iterator[int]:
+    """Where those entries of a table are, of `size` bytes each, that have the number `wanted` in four at `offset`.
+
+    The first of the four is looked for in all entries at once: a search for zeros among zeros would take long.
+    """
+    number = struct.pack("<I", wanted)
+    for index in find_all(table[offset::size], number[:1]):
+        at = index * size
+        if table[at + offset : at + offset + 4] == number and at + size <= len(table):
+            yield at
+
+
 def _find_symbol(table: bytes, name: int) -> int | None:
     """The value of the first defined symbol whose name is at that offset."""
-    for at in find_all(table, struct.pack("<I", name)):
-        if at % SYMBOL.size == 0:
-            _, info, _, section, value, _ = SYMBOL.unpack_from(table, at)
-            if is_defined(info, section):
-                return int(value)
+    for at in find_entries(table, SYMBOL.size, 0, name):
+        _, info, _, section, value, _ = SYMBOL.unpack_from(table, at)
+        if is_defined(info, section):
+            return int(value)
     return None
 
 
