@@ -2,7 +2,7 @@
 
     wall, CPU       of the whole command (the text report), seconds
     stood still     the longest time between two ticks of a thread of the target meanwhile, ms (and without a tool);
-                    it begins to tick after the above: a thread that runs is looked at for 250 ms more
+                    it begins to tick after the above: a thread that runs is looked at for up to 250 ms more
     stopped, copied what lastwords itself says of its stop
     format_run_info the target formats its greenlets itself, by gevent; it does nothing else meanwhile
 
