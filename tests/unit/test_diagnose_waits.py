@@ -464,6 +464,18 @@ def test_a_parent_and_a_child_wait_for_each_other() -> None:
     assert judge(scene)[0] == ("lock-cycle", "likely")
 
 
+def test_a_coroutine_that_waits_for_good_blocks_its_loop_from_the_first_moment() -> None:
+    scene = Scene(signals_caught=["SIGINT"])
+    loop = [frame("asyncio.events", "_run"), frame("asyncio.base_events", "_run_once")]
+    main, saving = scene.thread("MainThread", 9, *loop), scene.thread("saving", 3)
+    main.idle_s = 0.01
+    scene.waits(main, None, "join", detail="Thread.join: saving")
+    scene.waits(saving, scene.lock("stop", "event", locked=None), "event")
+    assert judge(scene)[0] == ("loop-blocked", "certain")
+    scene.waits(saving, scene.lock("stop", "event", locked=None), "event", has_timeout=True)
+    assert judge(scene) == []
+
+
 def test_a_callback_of_the_event_loop_that_waits() -> None:
     scene = Scene()
     loop = [frame("asyncio.events", "_run"), frame("asyncio.base_events", "_run_once")]

@@ -7,6 +7,7 @@ from itertools import pairwise
 
 from lastwords.diagnose.actors import actor_name, stand
 from lastwords.diagnose.exits import describe_activity
+from lastwords.diagnose.thread_stranded import find_stranded
 from lastwords.diagnose.wait_graph import WaitGraph, graph_of
 from lastwords.model import Evidence, Finding, Frame, Loop, Report, Task, Thread
 
@@ -40,12 +41,17 @@ def diagnose(report: Report) -> Iterator[Finding]:
 
 
 def _is_stuck(graph: WaitGraph, thread: Thread, loop: Loop | None) -> bool:
-    """Waiting for longer than a moment; or running, while what should have been called is late."""
+    """Waiting for longer than a moment, or for good; or running, while what should have been called is late."""
     if graph.is_halted(thread):  # then everything is
         return False
     if thread.waits_for is not None:
-        return (thread.idle_s or 0.0) >= LONG
+        return (thread.idle_s or 0.0) >= LONG or _is_for_good(graph.report, thread)
     return loop is not None and (loop.overdue_s or 0.0) >= LATE
+
+
+def _is_for_good(report: Report, thread: Thread) -> bool:
+    """Whether nobody is left who could end the wait, however short it was until now."""
+    return any(thread.id == other.id for one in find_stranded(report) for other in one.threads)
 
 
 def _is_in_task(thread: Thread, task: Task) -> bool:
