@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from msgspec.structs import astuple
 
 from harness import Target
 from holds_ledger import wait_until_all_sleep
@@ -51,7 +52,7 @@ def check_code(interp: Interpreter, facts: Facts) -> None:
         assert all(theirs in (None, ours.argument) for ours, (_, _, theirs) in pairs)  # 3.10 leaves rests in the others
         assert [one.end for one in found[:-1]] == [one.start for one in found[1:]]
         if interp.has("PyCodeObject", "co_exceptiontable"):
-            assert [list(one) for one in read_handlers(interp, code)] == handlers
+            assert [list(astuple(one)) for one in read_handlers(interp, code)] == handlers
 
 
 def check_stacks(interp: Interpreter, facts: Facts) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cached_property
-from typing import NamedTuple
+
+import msgspec
 
 from lastwords.capture.memory import ReadError
 from lastwords.cpython.attributes import read_tuple
@@ -55,7 +56,7 @@ FUNCTIONS = {
 }
 
 
-class Function(NamedTuple):
+class Function(msgspec.Struct, frozen=True):
     """A function of asyncio; `of_class` is what an instance of its class is (see CLASSES), "" for a plain function."""
 
     name: str

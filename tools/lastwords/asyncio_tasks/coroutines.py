@@ -7,7 +7,8 @@ evaluation stack.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+
+import msgspec
 
 from lastwords.capture.memory import ReadError
 from lastwords.cpython.bytecode import find_instruction, read_instructions
@@ -28,7 +29,7 @@ EMPTY = 3  # slots above what is awaited, at most, that hold no object
 RESUME_LOCATION, AFTER_YIELD_FROM = 3, 2  # of RESUME's argument, from 3.11 on; 3 is after an await
 
 
-class Chain(NamedTuple):
+class Chain(msgspec.Struct, frozen=True):
     """places: innermost first; begun: whether the outermost has run.
 
     running: whether it runs in a thread, of whose frames these are a part

@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+
+import msgspec
 
 from lastwords.asyncio_tasks.classes import Asyncio
 from lastwords.asyncio_tasks.futures import is_future
@@ -21,7 +22,7 @@ CALLBACKS_LIMIT = 64
 WAITING_LIMIT = 1000  # futures in the queues of pools
 
 
-class Wrapped(NamedTuple):
+class Wrapped(msgspec.Struct, frozen=True):
     """A concurrent future, and the worker that works for it; None while it is in its pool's queue."""
 
     future: int

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import msgspec
 
@@ -46,7 +45,7 @@ class KernelThread(msgspec.Struct, frozen=True):
     inner_tid: int | None = None
 
 
-class StackPointer(NamedTuple):
+class StackPointer(msgspec.Struct, frozen=True):
     """Where the stack of a thread is: its stack pointer and `pthread_self()`, each None where that is not known."""
 
     tid: int

@@ -8,9 +8,10 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import click
+import msgspec
 
 from lastwords.cli.commands import help_settings
 from lastwords.cli.output import print_result, verbosity_options
@@ -62,13 +63,13 @@ def command(target: str | None, executable: str | None, commands: bool, serve: b
     return _open(_describe_process(int(target)) if target.isdecimal() else _describe_core(target, executable), script)
 
 
-class _Target(NamedTuple):
+class _Target(msgspec.Struct, frozen=True):
     """What gdb is to open: by which command, in words, its program; `kept` is open as long as gdb needs it."""
 
     opening: str
     name: str
     program: str | None = None
-    environ: dict[str, str] = {}  # noqa: RUF012 - nobody changes it
+    environ: dict[str, str] = {}
     pid: int | None = None
     kept: object = None
 

@@ -8,7 +8,9 @@ they are the end of the code object itself, where the interpreter writes over th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple, TypeVar, cast
+from typing import TypeVar, cast
+
+import msgspec
 
 from lastwords.capture.memory import ReadError
 from lastwords.cpython.opcodes import Opcodes, load_opcodes
@@ -19,12 +21,13 @@ CODE_LIMIT = 1 << 18  # bytes of one function: generated ones are the longest
 NESTING_LIMIT = 100  # the compiler allows 20 blocks, with three handlers each at most
 TABLE_LIMIT = 1 << 18
 STARTS, CONTINUES, VALUE = 0x80, 0x40, 0x3F  # of a byte of an exception table: six bits of a number each
+ENTRY = 4  # numbers
 
 
 Of = TypeVar("Of")
 
 
-class Instruction(NamedTuple):
+class Instruction(msgspec.Struct, frozen=True):
     """From byte `start` up to `end`, with what is cached behind it. `name` is of what the compiler wrote."""
 
     start: int
@@ -33,7 +36,7 @@ class Instruction(NamedTuple):
     argument: int
 
 
-class Handler(NamedTuple):
+class Handler(msgspec.Struct, frozen=True):
     """An exception in bytes [start, end) leaves `depth` values on the stack and goes on at byte `target`."""
 
     start: int
@@ -143,7 +146,7 @@ def decode_handlers(table: bytes) -> Iterator[Handler]:
             numbers.append(0)
         numbers[-1] = (numbers[-1] << 6 | byte & VALUE) & 0xFFFF_FFFF
         is_open = bool(byte & CONTINUES)
-        if len(numbers) == len(Handler._fields) and not is_open:
+        if len(numbers) == ENTRY and not is_open:
             start, length, target, depth = numbers
             yield Handler(start * CODE_UNIT, (start + length) * CODE_UNIT, target * CODE_UNIT, depth >> 1)
             numbers = []

@@ -7,7 +7,8 @@ To 3.10 frames are objects that hang off `tstate->frame`. From 3.11 they are rec
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+
+import msgspec
 
 from lastwords.capture.memory import ReadError
 from lastwords.cpython.code import is_code, read_frame
@@ -20,7 +21,7 @@ FRAMES_LIMIT = 20_000
 SIGN = 1 << 31  # of f_lasti, an int
 
 
-class Place(NamedTuple):
+class Place(msgspec.Struct, frozen=True):
     """Where a frame stands: its address, its code object, and the byte of its current instruction."""
 
     frame: int

@@ -7,7 +7,7 @@ Module and class bodies keep their names in `f_locals`: see locals.py.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import msgspec
 
 from lastwords.capture.memory import ReadError
 from lastwords.cpython.attributes import read_tuple
@@ -23,7 +23,7 @@ CELL, FREE = 0x40, 0x80  # co_localspluskinds: CO_FAST_CELL, CO_FAST_FREE
 TAGGED_INT = 3  # the low bits of a _PyStackRef that is no pointer (pycore_stackref.h, 3.14)
 
 
-class Name(NamedTuple):
+class Name(msgspec.Struct, frozen=True):
     """The name of a slot. `in_cell`: the slot refers to the value's cell."""
 
     text: str

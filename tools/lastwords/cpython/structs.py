@@ -11,7 +11,8 @@ from collections.abc import Callable
 from functools import cached_property
 from itertools import pairwise
 from operator import itemgetter
-from typing import NamedTuple
+
+import msgspec
 
 from lastwords.capture.memory import Memory, ReadError
 from lastwords.cpython.layouts import Field, Layout
@@ -29,7 +30,7 @@ INT, LONG, LIST, TUPLE, BYTES, UNICODE, DICT, EXCEPTION, TYPE = (1 << bit for bi
 Group = tuple[int, int, Callable[[bytes], tuple[int, ...]]]  # where its first field starts, bytes of all, how to unpack
 
 
-class Start(NamedTuple):
+class Start(msgspec.Struct, frozen=True):
     """Addresses of the first instruction of a code object, and of the first that a tracer sees."""
 
     first: int

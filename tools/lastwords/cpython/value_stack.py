@@ -8,7 +8,7 @@ exception would leave. Above that, slots may hold what was there before.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import msgspec
 
 from lastwords.cpython.bytecode import find_handler, read_handlers
 from lastwords.cpython.frame import Place
@@ -20,7 +20,7 @@ BLOCKS_LIMIT = 20  # CO_MAXBLOCKS of Include/code.h
 TAGGED_INT = 3  # the low bits of a _PyStackRef that is no pointer (pycore_stackref.h, 3.14)
 
 
-class Block(NamedTuple):
+class Block(msgspec.Struct, frozen=True):
     """A block that a frame is in, to 3.10: the byte of its handler, and how much of the stack is below it."""
 
     handler: int

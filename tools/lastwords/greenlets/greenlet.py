@@ -6,7 +6,7 @@ To greenlet 1 all is in the PyGreenlet, and `run_info` of one that was started i
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import msgspec
 
@@ -24,7 +24,7 @@ STATE = ("stack_start", "stack_stop", "stack_copy", "stack_saved", "top_frame")
 State = Literal["running", "suspended", "unstarted", "dead"]
 
 
-class SavedStack(NamedTuple):
+class SavedStack(msgspec.Struct, frozen=True):
     """The C stack of a greenlet is [start, stop); its first `saved` bytes are at `copy`, the others in place."""
 
     start: int
@@ -158,8 +158,9 @@ def read_frames(module: Module, found: GreenletState) -> Walked:
     """
     known = module.walked.get(found.address)
     if known is None:
-        start, _, copy, saved = found.stack
-        known = module.walked[found.address] = module.walker.walk(found.top_frame, (start, start + saved, copy))
+        saved = found.stack
+        part = saved.start, saved.start + saved.saved, saved.copy
+        known = module.walked[found.address] = module.walker.walk(found.top_frame, part)
     return known
 
 

@@ -8,7 +8,8 @@ its code, its instruction, its globals, and which one it names as the next.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+
+import msgspec
 
 from lastwords.capture.memory import ReadError
 from lastwords.cpython.frame import FRAMES_LIMIT, SIGN, Place, find_start
@@ -25,7 +26,7 @@ Stand = tuple[int, int, int]  # what tells a frame's name and line: its code obj
 Overlay = tuple[int, int, int]  # where a saved stack belongs, [start, end), and where it is now
 
 
-class Link(NamedTuple):
+class Link(msgspec.Struct, frozen=True):
     """One of the chain: a frame, or what C code put between, without a `stand`. `words`: of a record, its RECORD."""
 
     at: int
@@ -33,14 +34,14 @@ class Link(NamedTuple):
     words: tuple[int, ...] = ()
 
 
-class Alike(NamedTuple):
+class Alike(msgspec.Struct, frozen=True):
     """What those that stand alike have in common: their frames, innermost first; a number that no others have."""
 
     number: int
     stands: tuple[Stand, ...]
 
 
-class Walked(NamedTuple):
+class Walked(msgspec.Struct, frozen=True):
     """A greenlet's frames, as far as they could be read. `below`: how far each is below `first`, the address of one."""
 
     first: int

@@ -18,7 +18,9 @@ import sys
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
+
+import msgspec
 
 from lastwords.capture.architectures import RESTART_CALL, Architecture
 from lastwords.capture.stop import stopper
@@ -49,7 +51,7 @@ class NotHeldError(Exception):
     """The threads could not be held still, and run on; the message says why."""
 
 
-class Stopped(NamedTuple):
+class Stopped(msgspec.Struct, frozen=True):
     """A thread that stands still: its status as waitid(2) tells it, and its registers as NT_PRSTATUS has them."""
 
     tid: int
@@ -63,7 +65,7 @@ class Stopped(NamedTuple):
         return None if not self.status >> 8 or number == signal.SIGTRAP else number
 
 
-class Gone(NamedTuple):
+class Gone(msgspec.Struct, frozen=True):
     """Seconds that threads stood still, whether they did until now, and vector registers of those that did, by tid."""
 
     seconds: float

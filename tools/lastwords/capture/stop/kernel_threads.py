@@ -68,11 +68,11 @@ def find_stacks(stopped: Iterable[Stopped], others: Iterable[Seen]) -> list[Stac
     names = architecture.registers
     sp, ident = names.index(architecture.stack_pointer), names.index(architecture.thread_pointer)
     found = []
-    for tid, _, registers in stopped:
-        if len(registers) == 8 * len(names):
-            words = struct.unpack(f"<{len(names)}Q", registers)
-            found.append(StackPointer(tid, words[sp], words[ident] or None))
-    return found + [StackPointer(one.tid, one.call.sp, None) for one in others if one.call]
+    for one in stopped:
+        if len(one.registers) == 8 * len(names):
+            words = struct.unpack(f"<{len(names)}Q", one.registers)
+            found.append(StackPointer(one.tid, words[sp], words[ident] or None))
+    return found + [StackPointer(other.tid, other.call.sp, None) for other in others if other.call]
 
 
 def read_names(pid: int, tids: Iterable[int], proc: Path = PROC) -> dict[int, str | None]:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple, TypedDict, Unpack
+from typing import TypedDict, Unpack
 
 import msgspec
 from msgspec.structs import replace
@@ -53,7 +53,7 @@ SAID_LIMIT = 10  # threads of which each has a problem of its own
 TRIES = 2  # where a thread ran that was not to be interrupted
 
 
-class _Prepared(NamedTuple):
+class _Prepared(msgspec.Struct, frozen=True):
     """What is made ready before the stop; `recorded`: pages of the dry run; `names` of threads by tid."""
 
     copy: Copy
@@ -62,7 +62,7 @@ class _Prepared(NamedTuple):
     names: dict[int, str | None]
 
 
-class _Copied(NamedTuple):
+class _Copied(msgspec.Struct, frozen=True):
     """What was read while threads stood still, and not looked at yet.
 
     others: threads that were left alone; still: those of them that stood still all the same
@@ -300,18 +300,20 @@ def _prepare(target: _Target, threads: Sequence[KernelThread], recording: Record
 
 def _copy(target: _Target, holder: Holder, prepared: _Prepared, recheck: Recheck) -> _Copied:
     """The pages as they are now, and what `recheck` reads more."""
-    copy, stacks, recorded, names = prepared
     alone = holder.hold(target.pid, this_machine(), HOLD_SECONDS)
     target.check()
     steps = target.steps(alone)
-    copy.read()
+    prepared.copy.read()
     maps = target.read_maps()
     others = look_at(target.pid, alone, target.proc)
     stopped = holder.stopped()
     places = find_stacks(stopped, others)
-    stacks.read(target.memory, places, lambda: maps, copy.pages)
-    names.update(read_names(target.pid, (one.tid for one in stopped if one.tid not in names), target.proc))
-    completing = CompletingMemory(copy.pages, target.memory, time.monotonic() + RECHECK_SECONDS, recorded)
+    prepared.stacks.read(target.memory, places, lambda: maps, prepared.copy.pages)
+    unnamed = [one.tid for one in stopped if one.tid not in prepared.names]
+    prepared.names.update(read_names(target.pid, unnamed, target.proc))
+    completing = CompletingMemory(
+        prepared.copy.pages, target.memory, time.monotonic() + RECHECK_SECONDS, prepared.recorded
+    )
     problems = []
     try:
         recheck(completing, places)
@@ -320,7 +322,7 @@ def _copy(target: _Target, holder: Holder, prepared: _Prepared, recheck: Recheck
     if completing.is_late:
         problems.append(f"what moved since the dry run took more than {RECHECK_SECONDS:g} s, and was left")
     still = find_still(steps, target.steps(alone))
-    return _Copied(copy.pages, maps, stopped, others, still, problems)
+    return _Copied(prepared.copy.pages, maps, stopped, others, still, problems)
 
 
 def _describe(target: _Target, copied: _Copied, prepared: _Prepared) -> _Moment:

@@ -6,7 +6,10 @@ Which object one means is read from a frame that stands in the code, or, for a g
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
+
+import msgspec
+from msgspec.structs import replace
 
 from lastwords.capture.memory import ReadError
 from lastwords.cpython.attributes import read_tuple
@@ -34,7 +37,7 @@ CONSTANTS, SMALL_INTS = ("LOAD_CONST",), ("LOAD_SMALL_INT",)
 SUBSCRIPTS, OPERATION, NB_SUBSCR = ("BINARY_SUBSCR",), "BINARY_OP", 26  # from 3.14 on it is one of the operations
 
 
-class Constant(NamedTuple):
+class Constant(msgspec.Struct, frozen=True):
     """A constant by which an item is named: the object at `address`, or, without one, a small number."""
 
     address: int
@@ -44,7 +47,7 @@ class Constant(NamedTuple):
 Key: TypeAlias = "Expression | Constant"
 
 
-class Expression(NamedTuple):
+class Expression(msgspec.Struct, frozen=True):
     """A name, global or local, and the attributes and items behind it."""
 
     name: str
@@ -107,7 +110,7 @@ def _parse_key(structs: Structs, code: int, left: list[Instruction], limit: int)
         return Constant(0, left.pop().argument)
     found = _parse(structs, code, left, limit)
     if found is not None and last is not None and last.name in PAIRS and "STORE" not in last.name:
-        left.append(last._replace(name=LOCALS[0], argument=last.argument >> PAIR_SHIFT))
+        left.append(replace(last, name=LOCALS[0], argument=last.argument >> PAIR_SHIFT))
     return found
 
 

@@ -6,7 +6,8 @@ A method that is only named (`callback(lock.release)`) counts as a call: whoever
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+
+import msgspec
 
 from lastwords.cpython.bytecode import Instruction, once, read_instructions
 from lastwords.cpython.holding.expressions import (
@@ -26,7 +27,7 @@ NAMING = (*ATTRIBUTES, "LOAD_SUPER_ATTR")
 NAME_LIMIT = 1 << 10
 
 
-class LockCall(NamedTuple):
+class LockCall(msgspec.Struct, frozen=True):
     """`method` of what `receiver` says (None: of something else), named at byte `start`, called up to byte `end`."""
 
     method: str

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import cached_property
-from typing import NamedTuple
+
+import msgspec
 
 from lastwords.capture.memory import ReadError
 from lastwords.cpython.frame import Place
@@ -22,7 +23,7 @@ from lastwords.cpython.text import read_name
 LOCKS_LIMIT = 8  # a Condition over a Condition over ... a lock
 
 
-class Giver(NamedTuple):
+class Giver(msgspec.Struct, frozen=True):
     """A call in a code object, which runs in these globals, that may give back a lock."""
 
     code: int

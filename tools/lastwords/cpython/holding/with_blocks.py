@@ -8,7 +8,8 @@ block itself says, so that nothing that was left on the stack is taken for it.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+
+import msgspec
 
 from lastwords.capture.memory import ReadError
 from lastwords.cpython.bytecode import (
@@ -31,7 +32,7 @@ ENTERS_LIMIT = 6
 NOPS_LIMIT = 4
 
 
-class WithBlock(NamedTuple):
+class WithBlock(msgspec.Struct, frozen=True):
     """`manager`: the object whose `__exit__` is on the stack; `enters_at`: the byte where its expression has ended."""
 
     manager: int

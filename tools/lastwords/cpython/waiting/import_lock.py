@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+
+import msgspec
 
 from lastwords.capture.memory import ReadError
 from lastwords.cpython.attributes import read_tuple
@@ -19,7 +20,7 @@ CODE_SIZE = 64  # bytes of a function that are looked at
 LOAD_ARGUMENT, LOAD = b"\x48\x8b\x3d", b"\x48\x8b\x05"  # mov rdi, [rip+x]; mov rax, [rip+x]
 
 
-class ImportLock(NamedTuple):
+class ImportLock(msgspec.Struct, frozen=True):
     """The lock's own word, and the ident of the thread that has it; None where nobody has, or nothing tells."""
 
     word: int

@@ -6,7 +6,8 @@ Each is looked up where Python itself finds it: in the dict of its class, in the
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+
+import msgspec
 
 from lastwords.capture.memory import ReadError
 from lastwords.cpython.classes import class_dict, find_module_globals
@@ -15,14 +16,14 @@ from lastwords.cpython.interpreter import Interpreter
 from lastwords.cpython.types import type_of
 
 
-class Waiting(NamedTuple):
+class Waiting(msgspec.Struct, frozen=True):
     """What a function is: a method of a lock of this `kind` (see LockState), or of a "process"."""
 
     kind: str
     function: str
 
 
-class Methods(NamedTuple):
+class Methods(msgspec.Struct, frozen=True):
     """Methods of one class under all its names; `modules` are the names of its module."""
 
     kind: str
