@@ -59,6 +59,21 @@ def test_the_only_worker() -> None:
     assert diagnose(scene.report)[0].title.startswith("the only worker, only, of a ThreadPoolExecutor waits")
 
 
+def test_a_worker_that_waits_behind_a_lock_is_not_said_to_wait_for_work_itself() -> None:
+    scene = Pools()
+    main, only, lock = scene.thread("MainThread", 3), scene.thread("only", 8), scene.lock("settings")
+    scene.waits(main, scene.queued("a", scene.pool("pool", only)), "condition")
+    scene.holds(main, lock)
+    scene.waits(only, lock)
+    finding = diagnose(scene.report)[0]
+    assert finding.title == (
+        "the only worker, only, of a ThreadPoolExecutor waits for lock settings, held by MainThread, which waits for "
+        "work that is still in its queue"
+    )
+    assert "with a lock in hand" in (finding.fix or "")
+    assert "with a lock in hand" not in (diagnose(starved().report)[0].fix or "")
+
+
 def test_it_is_as_certain_as_what_is_least_so() -> None:
     assert ("pool-starved", "likely") in codes(starved(certainty="likely"))
     scene = starved()

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import msgspec
 
 from lastwords.diagnose.actors import stand
-from lastwords.diagnose.wait_graph import CERTAINTIES, Chain, WaitGraph, describe_steps, graph_of
+from lastwords.diagnose.wait_graph import CERTAINTIES, Chain, Step, WaitGraph, describe_steps, describe_wait, graph_of
 from lastwords.model import Certainty, Edge, Evidence, Finding, Object, Report
 
 CODE = "pool-starved"
@@ -20,6 +20,14 @@ EXPLANATION = (
 FIX = (
     "Do not wait inside a pool for work of the same pool: give what is waited for a pool of its own, call it directly, "
     "or hand on futures instead of results. More workers only move the limit."
+)
+THROUGH = (
+    "Each worker of the pool waits, itself or behind others, for the result of work that is still in the queue of the "
+    "same pool. Nobody is left to take it from there."
+)
+THROUGH_FIX = (
+    "Do not wait for a pool's results with a lock in hand that its workers need, and not inside the pool itself. More "
+    "workers only move the limit."
 )
 
 
@@ -67,11 +75,10 @@ def _find_pools(report: Report) -> Iterator[Pool]:
 def _make_finding(pool: Pool, *, is_whole: bool) -> Finding:
     graph, workers = pool.graph, pool.workers
     process = graph.actors.process(pool.found.id)
-    who = f"all {len(workers)} workers" if len(workers) > 1 else f"the only worker, {graph.actors.name(workers[0])},"
-    verb = "wait" if len(workers) > 1 else "waits"
+    through = [step for chain in pool.chains for step in chain.steps]
     return Finding(
         code=CODE,
-        title=f"{who} of a {pool.found.type} {verb} for work that is still in its queue",
+        title=_describe_all(pool, through),
         certainty=_certainty(pool) if is_whole else "likely",
         process=process.id if process else None,
         subjects=[graph.actors.subject(worker) for worker in workers[:FEW]],
@@ -80,9 +87,18 @@ def _make_finding(pool: Pool, *, is_whole: bool) -> Finding:
             Evidence(text="futures in the queue", value=str(pool.found.count), address=pool.found.address),
             *_describe_others(graph, workers),
         ],
-        explanation=EXPLANATION,
-        fix=FIX,
+        explanation=THROUGH if through else EXPLANATION,
+        fix=THROUGH_FIX if through else FIX,
     )
+
+
+def _describe_all(pool: Pool, through: list[Step]) -> str:
+    """`all 4 workers of a ThreadPoolExecutor wait for work that is still in its queue`."""
+    if len(pool.workers) > 1:
+        return f"all {len(pool.workers)} workers of a {pool.found.type} wait for work that is still in its queue"
+    steps = "".join(f"{describe_wait(pool.graph, step)}, which " for step in through)
+    who = pool.graph.actors.name(pool.workers[0])
+    return f"the only worker, {who}, of a {pool.found.type} {steps}waits for work that is still in its queue"
 
 
 def _certainty(pool: Pool) -> Certainty:
