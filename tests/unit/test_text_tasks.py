@@ -6,7 +6,9 @@ import sample_reports as sample
 from lastwords.model import Capture as Captured
 from lastwords.model import Edge, Loop, Moment, Object, Report, Task, Thread, WaitsFor
 from lastwords.report.layout import Page
+from lastwords.report.parts import PARTS
 from lastwords.report.tasks import format_tasks
+from lastwords.report.threads import describe_wait
 
 PAGE = Page(width=100)
 
@@ -100,3 +102,14 @@ def test_what_could_not_be_read_is_said() -> None:
 
 def test_names_of_the_program_are_escaped() -> None:
     assert "Task: evil\\x1b[31m, waiting" in lines(report(task(1, name="evil\x1b[31m")))
+
+
+def test_a_lock_that_a_thread_waits_for_is_a_tasks_by_its_name() -> None:
+    lock = Object(id="lock", moment="moment-1", kind="lock", type="_thread.lock", name="guard", address=0x500)
+    for holder, says in ((task(2), "Task-2"), (task(2, name=None), "task at 0x7f0000000002")):
+        made = report(holder)
+        [thread], made.objects = made.threads, [lock]
+        thread.waits_for = WaitsFor(kind="lock", target=lock.id, certainty="certain", detail="lock")
+        made.edges = [Edge(origin=holder.id, to=lock.id, kind="holds", certainty="certain")]
+        assert describe_wait(made, thread) == f"waits for the lock guard at 0x500, held by {says} (certain)"
+        assert f"  held by {says} (certain)" in list(PARTS["locks"](made, PAGE, None))

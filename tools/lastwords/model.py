@@ -318,6 +318,7 @@ class Task(Entity, kw_only=True):
     cancelling: whether somebody has asked it to end (Task.cancel), and it has not
     stack: its coroutine, what that awaits, and so on, innermost first; of one that runs, the part of the thread's
         stack that is the task's
+    may_hold: as a thread's, where nobody is known to hold a lock that is waited for
     """
 
     id: str
@@ -332,6 +333,7 @@ class Task(Entity, kw_only=True):
     stack: list[Frame] = []
     waits_for: WaitsFor | None = None
     holds: list[str] = []
+    may_hold: Frame | None = None
     error: str | None = None
 
 

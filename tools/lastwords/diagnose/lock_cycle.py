@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from lastwords.diagnose.await_cycle import is_of_tasks
 from lastwords.diagnose.cycles import add_cycle, judge_cycle
 from lastwords.diagnose.wait_graph import Step, WaitGraph, describe_wait, graph_of, is_lock
-from lastwords.model import Finding, Greenlet, Report
+from lastwords.model import Finding, Greenlet, Report, Task
 
 CODE = "lock-cycle"
 IMPORT_CODE = "import-deadlock"
@@ -60,7 +60,7 @@ def diagnose_imports(report: Report) -> Iterator[Finding]:
 def _find(report: Report, code: str) -> Iterator[Finding]:
     graph = graph_of(report)
     for cycle in graph.cycles:
-        if is_of_tasks(cycle) or _is_of_one_hub(cycle):
+        if is_of_tasks(cycle) or _is_of_one_hub(cycle) or is_of_loop(cycle):
             continue
         if code == (IMPORT_CODE if any(_is_import(step) for step in cycle) else CODE):
             yield _make_finding(graph, cycle, code)
@@ -70,6 +70,11 @@ def _is_of_one_hub(cycle: tuple[Step, ...]) -> bool:
     """Whether a greenlet stops its own thread for another of the same: that is told as what it is, a native wait."""
     threads = {one.thread if isinstance(one, Greenlet) else one.id for one in (step.waiter for step in cycle)}
     return len(threads) == 1 and any(step.carried for step in cycle)
+
+
+def is_of_loop(cycle: tuple[Step, ...]) -> bool:
+    """Whether a callback or task stops its own loop for another task of the same: that is `loop-blocked`."""
+    return any(step.carried and isinstance(step.waiter, Task) for step in cycle)
 
 
 def _is_import(step: Step) -> bool:

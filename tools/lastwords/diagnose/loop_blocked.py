@@ -6,16 +6,17 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from lastwords.diagnose.actors import actor_name, stand
+from lastwords.diagnose.cycles import judge_cycle
 from lastwords.diagnose.exits import describe_activity
+from lastwords.diagnose.lock_cycle import is_of_loop
 from lastwords.diagnose.thread_stranded import find_stranded
-from lastwords.diagnose.wait_graph import WaitGraph, graph_of
+from lastwords.diagnose.wait_graph import CALLS, Step, WaitGraph, describe_steps, describe_wait, graph_of
 from lastwords.model import Evidence, Finding, Frame, Loop, Report, Task, Thread
 
 CODE = "loop-blocked"
 LONG = 0.1  # seconds: asyncio's own debug mode calls that slow
 LATE = 1.0  # seconds, of a timer in a loop that runs: a busy machine makes them late, too
 RUNS = ("asyncio.base_events", "_run_once")
-CALLS = ("asyncio.events", "_run")  # Handle._run: from here on it is the program's callback
 
 EXPLANATION = (
     "asyncio runs callbacks and coroutines one after the other, in one thread. One of them is in a call that waits "
@@ -45,13 +46,19 @@ def _is_stuck(graph: WaitGraph, thread: Thread, loop: Loop | None) -> bool:
     if graph.is_halted(thread):  # then everything is
         return False
     if thread.waits_for is not None:
-        return (thread.idle_s or 0.0) >= LONG or _is_for_good(graph.report, thread)
+        return (thread.idle_s or 0.0) >= LONG or bool(_find_circle(graph, thread)) or _is_for_good(graph.report, thread)
     return loop is not None and (loop.overdue_s or 0.0) >= LATE
 
 
 def _is_for_good(report: Report, thread: Thread) -> bool:
     """Whether nobody is left who could end the wait, however short it was until now."""
     return any(thread.id == other.id for one in find_stranded(report) for other in one.threads)
+
+
+def _find_circle(graph: WaitGraph, thread: Thread) -> tuple[Step, ...]:
+    """The steps from the thread to a task of its own loop, which cannot run before it can."""
+    cycle = graph.chain(thread.id).cycle
+    return cycle if cycle and cycle[0].waiter.id == thread.id and is_of_loop(cycle) else ()
 
 
 def _is_in_task(thread: Thread, task: Task) -> bool:
@@ -66,22 +73,35 @@ def _is_in_callback(thread: Thread) -> bool:
 
 
 def _make_finding(graph: WaitGraph, thread: Thread, task: Task | None, loop: Loop | None) -> Finding:
-    wait, process = thread.waits_for, graph.actors.process(thread.id)
+    wait, process, circle = thread.waits_for, graph.actors.process(thread.id), _find_circle(graph, thread)
     at = stand(thread, f"{actor_name(thread)} {describe_activity(thread)}")
     where = f" at {at.file}:{at.line}" if at.file else ""
     who = f"task {task.name}" if task and task.name else "it"
     late = f"; {_count(loop.overdue, 'timer')} overdue" if loop and loop.overdue else ""
-    title = f"the event loop of {graph.actors.name(thread.id)} stands still{where}: {who} {describe_activity(thread)}"
+    is_sure = circle and judge_cycle(circle) == "certain"
+    does = ", which ".join(describe_wait(graph, step) for step in circle) if is_sure else describe_activity(thread)
+    title = f"the event loop of {graph.actors.name(thread.id)} stands still{where}: {who} {does}"
     return Finding(
         code=CODE,
         title=f"{title}{late}",
         certainty=wait.certainty if wait and thread.consistent is not False else "likely",
         process=process.id if process else None,
-        subjects=[graph.actors.subject(one) for one in (thread.id, *([task.id] if task else ()))],
-        evidence=[at, *_describe_calls(thread), *_describe_time(thread), *_describe_rest(graph, task, loop)],
+        subjects=[graph.actors.subject(one) for one in _find_subjects(thread, task, circle)],
+        evidence=[
+            *(describe_steps(graph, circle) or [at]),
+            *_describe_calls(thread),
+            *_describe_time(thread),
+            *_describe_rest(graph, task, loop),
+        ],
         explanation=EXPLANATION,
         fix=FIX,
     )
+
+
+def _find_subjects(thread: Thread, task: Task | None, circle: tuple[Step, ...]) -> list[str]:
+    """Who stands still, and whom it waits for."""
+    found = [thread.id, *([task.id] if task else ()), *(step.waiter.id for step in circle)]
+    return list(dict.fromkeys(found))
 
 
 def _count(number: int, what: str) -> str:

@@ -62,6 +62,7 @@ def find_orphans(graph: WaitGraph) -> Iterator[Orphan]:
     """The locks that are taken, and waited for, and that nobody who is left could give back."""
     complete = _find_complete(graph.report)
     unknown = {one.moment for one in graph.report.threads if one.may_hold is not None}
+    unknown |= {one.moment for one in graph.report.tasks if one.may_hold is not None}
     waits: dict[str, list[Edge]] = {}
     for edge in graph.waits.values():
         if edge.to in graph.actors.objects and edge.to not in graph.holds:
@@ -97,8 +98,9 @@ def _is_all_seen(graph: WaitGraph, lock: Object) -> bool:
 
 
 def _find_complete(report: Report) -> set[str]:
-    """The moments of which all threads were read, and stood still, and no suspended greenlet may have a lock."""
+    """The moments of which all was read, and stood still, and no suspended greenlet may have a lock."""
     torn = {one.moment for one in report.threads if one.error is not None or one.consistent is False}
+    torn |= {one.moment for one in report.tasks if one.error is not None}
     hidden = {one.moment for one in report.greenlets if one.state == "suspended"}
     return {one.id for one in report.moments if one.capture.complete} - torn - hidden
 

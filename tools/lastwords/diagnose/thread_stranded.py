@@ -77,8 +77,8 @@ def diagnose(report: Report) -> Iterator[Finding]:
     for one in find_stranded(report):
         if one.moment.id in rounds:
             continue
-        tasks = _find_tasks(report, graph, one)
-        yield _make_finding(graph, one, _find_end(graph, one), tasks)
+        tasks = _find_waiting_tasks(report, {thread.id for thread in one.threads})
+        yield _make_finding(graph, one, tasks)
 
 
 def find_stranded(report: Report) -> Iterator[Stranded]:
@@ -211,17 +211,10 @@ def _certainty(process: Process, moment: Moment, threads: list[Thread], others: 
     return "certain" if is_sure and is_python and is_alone and moment.capture.complete else "likely"
 
 
-def _find_end(graph: WaitGraph, one: Stranded) -> Thread:
-    """The thread for which the main one waits, step by step."""
-    end = graph.chain(one.threads[0].id).end
-    return next((thread for thread in one.threads if thread.id == end), one.threads[0])
-
-
-def _find_tasks(report: Report, graph: WaitGraph, one: Stranded) -> list[Task]:
-    """Those that wait in the loops of these threads: first the one for which the first waits, step by step."""
-    tasks = _find_waiting_tasks(report, {thread.id for thread in one.threads})
-    end = graph.chain(tasks[0].id).end if tasks else None
-    return sorted(tasks, key=lambda task: task.id != end)
+def _find_end(graph: WaitGraph, first: Actor, everybody: list[Actor]) -> Actor:
+    """For whom the first one waits, step by step."""
+    end = graph.chain(first.id).end
+    return next((one for one in everybody if one.id == end), first)
 
 
 def _find_waiting_tasks(report: Report, threads: set[str]) -> list[Task]:
@@ -229,16 +222,17 @@ def _find_waiting_tasks(report: Report, threads: set[str]) -> list[Task]:
     return [task for task in report.tasks if task.loop in loops and task.waits_for is not None]
 
 
-def _make_finding(graph: WaitGraph, one: Stranded, end: Thread, tasks: list[Task]) -> Finding:
+def _make_finding(graph: WaitGraph, one: Stranded, tasks: list[Task]) -> Finding:
     actors = graph.actors
-    first: Actor = tasks[0] if tasks else end
-    everybody: list[Actor] = [*tasks, end, *one.threads]
-    about = list({each.id: each for each in everybody}.values())[:FEW]
-    name = f"{'task ' if tasks else ''}{actors.name(first.id)}"
+    everybody: list[Actor] = [*tasks, *one.threads]
+    first = _find_end(graph, everybody[0], everybody)
+    of_loop = isinstance(first, Task)
+    about = list({each.id: each for each in (first, *everybody)}.values())[:FEW]
+    name = f"{'task ' if of_loop else ''}{actors.name(first.id)}"
+    title = f"nothing is left that could wake {name}: it {describe_activity(first)}"
     return Finding(
         code=CODE,
-        title=f"nothing is left that could wake {name}: it {describe_activity(first)}, {_tell_rest(graph, one, first)}"
-        + _tell_others(one.others),
+        title=f"{title}, {_tell_rest(graph, one, first, tasks)}{_tell_others(one.others)}",
         certainty=one.certainty,
         process=one.moment.process,
         subjects=[actors.subject(each.id) for each in about],
@@ -246,8 +240,8 @@ def _make_finding(graph: WaitGraph, one: Stranded, end: Thread, tasks: list[Task
             *(stand(each, f"{actors.name(each.id)} {describe_activity(each)}") for each in about),
             Evidence(text="no signal but SIGINT has a handler"),
         ],
-        explanation=LOOP_EXPLANATION if tasks else EXPLANATION,
-        fix=LOOP_FIX if tasks else _find_fix(one, first),
+        explanation=LOOP_EXPLANATION if of_loop else EXPLANATION,
+        fix=LOOP_FIX if of_loop else _find_fix(one, first),
     )
 
 
@@ -259,12 +253,12 @@ def _find_fix(one: Stranded, first: Actor) -> str:
     return ANSWER_FIX if one.others else IO_FIX
 
 
-def _tell_rest(graph: WaitGraph, one: Stranded, first: Actor) -> str:
+def _tell_rest(graph: WaitGraph, one: Stranded, first: Actor, tasks: list[Task]) -> str:
     main = one.threads[0]
     if isinstance(first, Task):
         return f"and the event loop of {graph.actors.name(main.id)} has nothing else to wait for"
     if first is not main:
-        return f"and {graph.actors.name(main.id)} waits for it"
+        return f"and {f'task {graph.actors.name(tasks[0].id)}' if tasks else graph.actors.name(main.id)} waits for it"
     others = len(one.threads) - 1
     if others < 2:
         return "and so does the other thread" if others else "and no other thread is left"

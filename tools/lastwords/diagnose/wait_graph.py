@@ -1,8 +1,8 @@
 """The graph of waits: who cannot go on before whom.
 
 An actor (thread, greenlet, task) waits for one thing: another actor's end, or an object. An object that somebody holds
-leads on to its holder. Where several might hold it, or nobody is known to, the way ends there. A greenlet that waits
-for nothing of these cannot go on before its thread can, where that stands in the kernel, past its hub.
+leads on to its holder. Where several might hold it, or nobody is known to, the way ends there. A greenlet or task that
+waits for nothing of these cannot go on before its thread can, where that stands in the kernel, past its hub or loop.
 """
 
 from __future__ import annotations
@@ -14,17 +14,18 @@ from functools import cached_property
 
 import msgspec
 
-from lastwords.diagnose.actors import Actor, Actors, stand
-from lastwords.model import Certainty, Edge, Evidence, Frame, Greenlet, Report
+from lastwords.diagnose.actors import Actor, Actors, is_in, stand
+from lastwords.model import Certainty, Edge, Evidence, Frame, Greenlet, Report, Task
 
 CERTAINTIES: tuple[Certainty, ...] = ("certain", "likely", "possible")
+CALLS = ("asyncio.events", "_run")  # Handle._run: from here on it is the program's callback
 
 
 class Step(msgspec.Struct, frozen=True):
     """`waiter` cannot go on before `holder` has done something: ended, or given back what `hold` is about.
 
     alone: False where another thread of the holder's process could do it as well
-    carried: the waiter is a greenlet, and the holder the thread in which it would have to run
+    carried: the waiter is a greenlet or a task, and the holder the thread in which it would have to run
     """
 
     waiter: Actor
@@ -98,9 +99,10 @@ class WaitGraph:
     def steps(self, identity: str) -> list[Step]:
         """All whom it waits for: a task that waits for several (asyncio.gather) cannot go on before each of them."""
         if identity not in self._steps:
-            found = [self._make_step(wait) for wait in self._every.get(identity, ())]
-            found = found or [self._find_carrier(identity)]
-            self._steps[identity] = [one for one in found if one is not None]
+            made = (self._make_step(wait) for wait in self._every.get(identity, ()))
+            found = [one for one in made if one is not None]
+            carrier = self._find_carrier(identity) if not found else None
+            self._steps[identity] = found or ([carrier] if carrier is not None else [])
         return self._steps[identity]
 
     def _make_step(self, wait: Edge) -> Step | None:
@@ -131,20 +133,30 @@ class WaitGraph:
         return all(one.id in (actor.id, *hubs) for one in others)
 
     def _find_carrier(self, identity: str) -> Step | None:
-        """From a greenlet to its thread, where that waits for something while its hub cannot run."""
-        greenlet = self.actors.by_id.get(identity)
-        thread = self.actors.by_id.get(greenlet.thread or "") if isinstance(greenlet, Greenlet) else None
-        is_carried = greenlet is not None and thread is not None and thread.id in self._past_hubs
-        if not is_carried or greenlet is None or thread is None or greenlet.state == "dead":
+        """From a greenlet or task to its thread, where that waits for something while its hub or loop cannot run."""
+        actor = self.actors.by_id.get(identity)
+        carrier = self._carriers.get(self._find_home(actor) or "")
+        if actor is None or carrier is None:
             return None
-        edge = Edge(origin=identity, to=thread.id, kind="waits", certainty="certain")
-        return Step(greenlet, thread.id, edge, carried=True)
+        return Step(actor, carrier, Edge(origin=identity, to=carrier, kind="waits", certainty="certain"), carried=True)
+
+    def _find_home(self, actor: Actor | None) -> str | None:
+        """The thread, or event loop, in which alone it can run."""
+        if isinstance(actor, Greenlet):
+            return actor.thread if actor.state != "dead" else None
+        return actor.loop if isinstance(actor, Task) else None
 
     @cached_property
-    def _past_hubs(self) -> set[str]:
-        """The threads that wait, and run another greenlet than their hub, or code of somebody else in that."""
+    def _carriers(self) -> dict[str, str]:
+        """The threads that wait elsewhere than in their hub, by their own ids; or in their loop, by that's.
+
+        They run another greenlet than their hub, or code of somebody else in that; or a callback or task.
+        """
+        waiting = {one.id: one for one in self.report.threads if one.waits_for}
         polling = {one.greenlet for one in self.report.hubs if one.state != "callback"}
-        return {one.id for one in self.report.threads if one.greenlet and one.greenlet not in polling and one.waits_for}
+        hubs = {one.id: one.id for one in waiting.values() if one.greenlet and one.greenlet not in polling}
+        loops = {one.id: one.thread for one in self.report.loops if one.thread in waiting}
+        return hubs | {loop: thread for loop, thread in loops.items() if thread and is_in(waiting[thread], *CALLS)}
 
     def chain(self, identity: str) -> Chain:
         """From this actor to the one that waits for nobody, or round a cycle."""

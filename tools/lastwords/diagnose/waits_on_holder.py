@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from lastwords.diagnose.actors import Actor, is_in, stand
 from lastwords.diagnose.orphaned_lock import find_orphans
 from lastwords.diagnose.wait_graph import CERTAINTIES, Chain, Step, WaitGraph, describe_steps, graph_of, is_lock
-from lastwords.model import Certainty, Finding, Report, Task, Thread, WaitsFor
+from lastwords.model import Certainty, Finding, Greenlet, Report, Task, Thread, WaitsFor
 
 CODE = "waits-on-holder"
 GETS = ("multiprocessing.queues", "get")
@@ -28,14 +28,16 @@ def diagnose(report: Report) -> Iterator[Finding]:
     orphans = {one.lock.id for one in find_orphans(graph)}
     for end in graph.actors.by_id.values():
         wait = end.waits_for
-        if wait is None or wait.kind == "gil" or graph.step(end.id) is not None or not _is_long(end):
+        if wait is None or wait.kind == "gil" or graph.step(end.id) is not None or not _is_long(graph, end):
             continue
         if wait.target in orphans:
             continue
-        behind = sorted(graph.waiting_for({end.id}), key=lambda one: not getattr(one, "is_main", False))
-        chain = graph.chain(behind[0].id) if behind else Chain((), end.id)
+        behind = sorted(graph.waiting_for({end.id}), key=_rank)
+        if not behind or (isinstance(end, Task) and not isinstance(behind[0], Thread)):  # tasks do await lock in hand
+            continue
+        chain = graph.chain(behind[0].id)
         locks = [step for step in chain.steps if is_lock(graph, step)]
-        if locks and _is_long(behind[0]) and not _is_a_queues(locks, end):
+        if locks and _is_long(graph, behind[0]) and not _is_a_queues(locks, end):
             yield _make_finding(graph, chain, end, wait)
 
 
@@ -44,9 +46,17 @@ def _is_a_queues(locks: list[Step], end: Actor) -> bool:
     return all(is_in(one, *GETS) for one in (end, *(step.waiter for step in locks)))
 
 
-def _is_long(actor: Actor) -> bool:
-    """Whether it has slept for long; of greenlets nobody keeps that account, and tasks do wait with a lock in hand."""
-    return (actor.idle_s or 0.0) >= LONG if isinstance(actor, Thread) else not isinstance(actor, Task)
+def _rank(actor: Actor) -> tuple[bool, bool]:
+    """The main thread first, then the others, then whoever is none."""
+    return not getattr(actor, "is_main", False), not isinstance(actor, Thread)
+
+
+def _is_long(graph: WaitGraph, actor: Actor | None) -> bool:
+    """Whether it has slept for long, a task as its loop's thread; of greenlets nobody keeps that account."""
+    if isinstance(actor, Task):
+        homes = (one.thread for one in graph.report.loops if one.id == actor.loop)
+        actor = graph.actors.by_id.get(next(homes, None) or "")
+    return (actor.idle_s or 0.0) >= LONG if isinstance(actor, Thread) else isinstance(actor, Greenlet)
 
 
 def _make_finding(graph: WaitGraph, chain: Chain, end: Actor, wait: WaitsFor) -> Finding:

@@ -19,12 +19,15 @@ from lastwords.asyncio_tasks.wrapped import Wrapped, find_wrapped
 from lastwords.capture.memory import ReadError
 from lastwords.cpython.code import read_frame
 from lastwords.cpython.frame import Place
+from lastwords.cpython.holding.holds import Hold
+from lastwords.cpython.holding.unknown_takes import find_unknown_take
 from lastwords.cpython.holding.with_blocks import WithBlock
 from lastwords.cpython.locks import LockState, read_lock
 from lastwords.cpython.names import find_name
 from lastwords.cpython.threads import PythonThread
 from lastwords.cpython.types import type_name, type_of
 from lastwords.examine.entities import Entities, tolerated
+from lastwords.examine.task_holds import find_task_holds, find_unheld
 from lastwords.greenlets.stacks import Stacks
 from lastwords.model import Edge, Loop, Task, WaitsFor
 
@@ -95,6 +98,7 @@ class _Reader:
                 self._relate(one)
             except ReadError as error:
                 one.task.error = one.task.error or str(error)
+        self._add_native_holds()
 
     def _say(self, problems: Sequence[str]) -> None:
         capture = self.entities.moment.capture
@@ -257,6 +261,28 @@ class _Reader:
         self.entities.add_edge(
             Edge(origin=one.task.id, to=target, kind="holds", certainty="likely", evidence=evidence, at=at)
         )
+
+    def _add_native_holds(self) -> None:
+        """Of locks of CPython's own, where somebody waits for one that no thread is known to have."""
+        wanted = find_unheld(self.entities.report, self.entities.moment.id)
+        if not wanted:
+            return
+        chains = {address: one.chain for address, one in self.known.items()}
+        with tolerated(self.entities.moment, "which native locks suspended coroutines hold"):
+            for hold in find_task_holds(self.interp, self.threads, chains, wanted):
+                self._add_native_hold(self.known[hold.thread.tstate].task, hold)
+            for one in self.known.values():
+                if not one.chain.running:
+                    one.task.may_hold = find_unknown_take(self.interp, one.chain.places)
+
+    def _add_native_hold(self, task: Task, hold: Hold) -> None:
+        target = self.entities.find_object(hold.lock)
+        if target is not None:
+            task.holds.append(target)
+            at = read_frame(self.interp, hold.place.code, hold.took) if hold.place else None
+            self.entities.add_edge(
+                Edge(origin=task.id, to=target, kind="holds", certainty=hold.certainty, evidence=hold.evidence, at=at)
+            )
 
 
 def _is_of(asyncio: Asyncio, thread: PythonThread) -> bool:

@@ -9,7 +9,7 @@ from lastwords.report.exceptions import format_value
 from lastwords.report.greenlets import format_greenlets
 from lastwords.report.layout import Page
 from lastwords.report.text import format_report
-from lastwords.report.threads import describe_target, format_moment, thread_name
+from lastwords.report.threads import actor_name, describe_target, format_moment, list_actors, thread_name
 
 
 def format_part(report: Report, what: str, page: Page, selected: int | None) -> Iterator[str]:
@@ -34,8 +34,7 @@ def _format_greenlets(report: Report, page: Page, _: int | None) -> Iterator[str
 
 
 def _format_locks(report: Report, page: Page, _: int | None) -> Iterator[str]:
-    names = {thread.id: thread_name(thread) for thread in report.threads}
-    names.update({one.id: one.name or f"greenlet at {one.address or 0:#x}" for one in report.greenlets})
+    names = {one.id: actor_name(one) for one in list_actors(report)}
     yield from _format_gil(report, page, names)
     for one in report.objects:
         yield from page.wrap(describe_target(report, one.id), hanging="  ", style=page.bold)

@@ -7,7 +7,7 @@ from datetime import datetime
 from functools import partial
 
 from lastwords.frames import python_frames
-from lastwords.model import Edge, Moment, Object, Report, Thread, WaitsFor
+from lastwords.model import Edge, Greenlet, Moment, Object, Report, Task, Thread, WaitsFor
 from lastwords.report.exceptions import describe_exception
 from lastwords.report.folding import format_folded, place_of, split
 from lastwords.report.layout import Page, format_number
@@ -186,8 +186,20 @@ def _holder(report: Report, waiter: Thread, target: str | None) -> str:
 
 
 def _name_of(report: Report, identity: str) -> str:
-    thread = next((one for one in report.threads if one.id == identity), None)
-    return thread_name(thread) if thread else identity
+    found = next((one for one in list_actors(report) if one.id == identity), None)
+    return actor_name(found) if found else identity
+
+
+def list_actors(report: Report) -> list[Thread | Greenlet | Task]:
+    """Whoever may hold something."""
+    return [*report.threads, *report.greenlets, *report.tasks]
+
+
+def actor_name(actor: Thread | Greenlet | Task) -> str:
+    """`worker-1`, `Task-2`, `greenlet at 0x7f...`."""
+    if isinstance(actor, Thread):
+        return thread_name(actor)
+    return actor.name or f"{'greenlet' if isinstance(actor, Greenlet) else 'task'} at {actor.address or 0:#x}"
 
 
 def _describe_hold(report: Report, edge: Edge) -> str:

@@ -10,7 +10,8 @@ from lastwords.cpython.interpreter import Interpreter
 from lastwords.cpython.structs import Structs
 from lastwords.cpython.types import Kind, type_of
 
-MANAGERS = ("_GeneratorContextManager", "GeneratorContextManager")  # contextlib's, 2.7's
+MANAGERS = ("_GeneratorContextManager", "_AsyncGeneratorContextManager", "GeneratorContextManager")  # the last: 2.7's
+KINDS = ("generator", "async_generator")  # one struct, PyGenObject; a coroutine is its task's
 
 
 def find_manager_place(interp: Interpreter, manager: int) -> Place | None:
@@ -38,7 +39,7 @@ def find_generator_place(structs: Structs, generator: int) -> Place | None:
 
 def is_generator(kind: Kind) -> bool:
     """Whether objects of this type are generators."""
-    return kind.is_static("generator")
+    return any(kind.is_static(name) for name in KINDS)
 
 
 def read_generator_place(structs: Structs, generator: int) -> Place | None:
