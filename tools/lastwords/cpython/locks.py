@@ -47,6 +47,8 @@ class LockState(msgspec.Struct, frozen=True):
         what is in a queue, 1 for an event that is set
     word: the address that those who wait sleep on: a futex word's, or where they park in CPython's parking lot
     lock: the lock made in C (or RLock) that it stands on: a condition's `_lock`, a queue's `mutex`
+    taker_ident: of a lock of processes, the thread of this one that took it last, where it has not given it back;
+        another process may have done that for it
     limit, unfinished: a queue's `maxsize`, None for any number, and `unfinished_tasks`
     """
 
@@ -60,6 +62,7 @@ class LockState(msgspec.Struct, frozen=True):
     lock: int | None = None
     limit: int | None = None
     unfinished: int | None = None
+    taker_ident: int | None = None
 
 
 def read_lock(interp: Interpreter, address: int) -> LockState | None:
@@ -169,11 +172,11 @@ def _read_simple_queue(interp: Interpreter, address: int, name: str) -> LockStat
 def _read_process_lock(interp: Interpreter, address: int, name: str) -> LockState:
     """A semaphore in memory that processes share. Who holds it is known only of a thread of this process."""
     word = interp.number(address, "SemLockObject", "handle")
-    count = interp.number(address, "SemLockObject", "count")
-    is_ours = count > 0 and interp.number(address, "SemLockObject", "kind") == RECURSIVE
-    owner = interp.number(address, "SemLockObject", "last_tid") if is_ours else None
+    count = interp.signed(address, "SemLockObject", "count")  # how often it was taken here, less how often given back
+    taker = interp.number(address, "SemLockObject", "last_tid") if count > 0 else None
+    owner = taker if interp.number(address, "SemLockObject", "kind") == RECURSIVE else None
     kind = "process_lock" if interp.number(address, "SemLockObject", "maxvalue") == 1 else "process_semaphore"
-    return LockState(address, kind, name, not is_sem_free(interp, word), owner, count, word)
+    return LockState(address, kind, name, not is_sem_free(interp, word), owner, count, word, taker_ident=taker)
 
 
 NATIVE_READERS: dict[str, Callable[[Interpreter, int, str], LockState]] = {

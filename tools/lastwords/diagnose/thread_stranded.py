@@ -256,7 +256,8 @@ def _find_fix(one: Stranded, first: Actor) -> str:
 def _tell_rest(graph: WaitGraph, one: Stranded, first: Actor, tasks: list[Task]) -> str:
     main = one.threads[0]
     if isinstance(first, Task):
-        return f"and the event loop of {graph.actors.name(main.id)} has nothing else to wait for"
+        home = next((loop.thread for loop in graph.report.loops if loop.id == first.loop), None)
+        return f"and the event loop of {graph.actors.name(home or main.id)} has nothing else to wait for"
     if first is not main:
         return f"and {f'task {graph.actors.name(tasks[0].id)}' if tasks else graph.actors.name(main.id)} waits for it"
     others = len(one.threads) - 1

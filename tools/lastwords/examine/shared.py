@@ -58,9 +58,12 @@ def link_shared(report: Report) -> None:
             same.setdefault(one.shared, []).append(one)
     by_id = {one.id: one for group in same.values() for one in group}
     _drop_copies(report, by_id)
-    for edge in [edge for edge in report.edges if edge.kind == "holds" and edge.to in by_id]:
+    holds = [edge for edge in report.edges if edge.kind == "holds" and edge.to in by_id]
+    known = {(edge.origin, edge.to) for edge in holds}
+    for edge in holds:
         certainty: Certainty = "possible" if edge.certainty == "possible" else "likely"
-        others = [one for one in same[by_id[edge.to].shared or ""] if one.id != edge.to]
+        others = [one for one in same[by_id[edge.to].shared or ""] if (edge.origin, one.id) not in known]
+        known.update((edge.origin, one.id) for one in others)
         report.edges += [replace(edge, to=one.id, certainty=certainty) for one in others]
 
 

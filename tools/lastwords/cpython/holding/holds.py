@@ -25,6 +25,7 @@ from lastwords.cpython.threads import PythonThread
 from lastwords.model import Certainty
 
 OWNED = ("rlock", "module_lock")  # they keep their owner's ident
+ELSEWHERE = "another process may have taken it since"
 MAY_HAVE_RUN = "the thread may have run while it was read"
 
 
@@ -50,7 +51,7 @@ def find_holds(interp: Interpreter, threads: Sequence[PythonThread], waits: Sequ
     """
     takers = Takers(interp, threads, waits)
     holds: dict[tuple[int, int], Hold] = {}
-    for hold in (*_find_owned(takers, threads), *_judge(interp, takers)):
+    for hold in (*_find_owned(takers, threads), *_judge(interp, takers), *_find_taken(takers, threads)):
         holds.setdefault((hold.thread.tstate, hold.lock), hold)
     return list(holds.values())
 
@@ -65,6 +66,19 @@ def _find_owned(takers: Takers, threads: Sequence[PythonThread]) -> Iterator[Hol
             evidence = f"the lock says that its owner is the thread with the ident {owner.ident:#x}{times}"
             doubt = f"; but {MAY_HAVE_RUN}" if _may_have_run(owner) else ""
             yield Hold(owner, lock.address, lock.kind, "likely" if doubt else "certain", evidence + doubt)
+
+
+def _find_taken(takers: Takers, threads: Sequence[PythonThread]) -> Iterator[Hold]:
+    """The locks of processes that say which thread here has taken them; of an RLock's nobody else can give it back."""
+    by_ident = {thread.ident: thread for thread in threads}
+    inner = {one.lock for one in takers.locks.values()}
+    for lock in takers.locks.values():
+        taker = by_ident.get(lock.taker_ident or 0)
+        if lock.kind == "process_lock" and lock.locked and taker is not None and lock.address not in inner:
+            evidence = f"the lock says that the thread with the ident {taker.ident:#x} took it last, and keeps it"
+            doubt = MAY_HAVE_RUN if _may_have_run(taker) else ELSEWHERE if lock.owner_ident is None else ""
+            certainty: Certainty = "likely" if doubt else "certain"
+            yield Hold(taker, lock.address, lock.kind, certainty, evidence + (f"; but {doubt}" if doubt else ""))
 
 
 def _judge(interp: Interpreter, takers: Takers) -> Iterator[Hold]:
@@ -88,7 +102,7 @@ def _judge(interp: Interpreter, takers: Takers) -> Iterator[Hold]:
 
 def _find_doubts(one: Taker, frames: int) -> Iterator[str]:
     if one.lock.kind in ("process_lock", "process_semaphore"):
-        yield "another process may have taken it since"
+        yield ELSEWHERE
     if one.lock.kind == "lock" and frames > 1:
         yield f"{frames} frames may hold it"
     if one.lock.locked is None:

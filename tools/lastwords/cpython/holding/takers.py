@@ -252,8 +252,13 @@ class Takers:
         return self.locks.get(found or 0)
 
     def _has_it_still(self, one: Taker, waiting: list[Place]) -> bool:
-        """A free lock nobody has; and Condition.wait has given its lock back when it knows how to take it again."""
+        """A free lock nobody has; a lock of processes, of the threads here, who took it last and has not given it back.
+
+        And Condition.wait has given its lock back when it knows how to take it again.
+        """
         if one.lock.kind not in TAKEN or (one.lock.locked is False and one.lock.kind not in SEMAPHORES):
+            return False
+        if one.lock.kind == "process_lock" and one.thread.ident not in (0, one.lock.taker_ident):
             return False
         waits = [place for place in waiting if self._waits_on(place, one.lock)]
         if any(find_slot(self.interp, place, "saved_state") for place in waits):
