@@ -280,6 +280,19 @@ def test_something_is_left_that_may_wake_a_task() -> None:
     assert stranded(scene) == []
 
 
+def test_a_loop_that_was_woken_just_now() -> None:
+    scene = alone()
+    loop, main = scene.report.loops[0], scene.report.threads[0]
+    main.idle_s = 0.01
+    assert len(stranded(scene)) == 1  # it has no callback to call
+    loop.ready = 1
+    assert stranded(scene) == []
+    loop.ready = None  # nobody knows
+    assert stranded(scene) == []
+    main.idle_s = 1.0
+    assert len(stranded(scene)) == 1
+
+
 def test_tasks_in_a_circle_are_not_told_again_as_stranded() -> None:
     scene = alone()
     [serve, work] = scene.report.tasks

@@ -355,6 +355,20 @@ def test_nobody_is_left_to_wake_anybody() -> None:
     assert judge(scene) == [("thread-stranded", "likely")]
 
 
+def test_somebody_was_woken_just_now() -> None:
+    scene = Scene()
+    main, worker = scene.thread("MainThread", 7, idle_s=0.0), scene.thread("worker", 4, idle_s=0.0)
+    scene.waits(main, scene.lock("turn", "condition"), detail="Condition.wait")
+    scene.waits(worker, scene.lock("work", "simple_queue"), "queue", detail="SimpleQueue")
+    assert judge(scene) == [("thread-stranded", "certain")]
+    for one in (main, worker):
+        wait = one.waits_for
+        assert wait is not None
+        wait.woken = True
+        assert judge(scene) == []
+        wait.woken = False
+
+
 def test_the_one_at_the_end_of_the_waiting_is_named() -> None:
     scene = Scene()
     main, worker = scene.thread("MainThread", 7), scene.thread("worker", 4)
@@ -376,6 +390,9 @@ def test_both_ends_of_a_connection_wait_for_each_other() -> None:
     assert first(scene).title == (
         "nothing is left that could wake MainThread: it receives from fd 4, and so does the other thread"
     )
+    server.idle_s = 0.01  # what it reads may just have come
+    assert judge(scene) == []
+    server.idle_s = 1.0
     wait = server.waits_for
     assert wait is not None
     wait.pid = 8  # another process may write

@@ -18,7 +18,7 @@ from lastwords.cpython.waiting.candidates import is_alive
 from lastwords.cpython.waiting.parking import find_mapping
 
 WORD, TIMEOUT = 0x1000, 0x2000
-WAIT, WAKE, BITSET, REALTIME, PRIVATE = 0, 1, 9, 256, 128
+WAIT, WAKE, LOCK_PI, BITSET, REALTIME, PRIVATE = 0, 1, 6, 9, 256, 128
 
 
 class Bytes:
@@ -63,6 +63,14 @@ def test_who_waits_in_short_turns_is_between_two(number: int, result: int, expec
     words = {"orig_rax": number, "rax": result, "rdi": WORD}
     registers = {name: value % (1 << 64) for name, value in words.items()}
     assert find_word(KernelThread(1, registers=registers)) == expected
+
+
+@pytest.mark.parametrize(("value", "operation", "woken"), [(2, WAIT, False), (3, WAIT, True), (3, LOCK_PI, False)])
+def test_a_word_that_has_changed_since_has_woken_who_sleeps_on_it(value: int, operation: int, woken: bool) -> None:
+    memory = Bytes(WORD, struct.pack("<I", value))
+    call = Syscall(202, "futex", (WORD, operation, 2 | 1 << 32, 0, 0, 0))  # the kernel compares 32 bits
+    captured = Captured(1, memory, [], [], this_machine(), "a test")
+    assert read_futex(KernelThread(1, syscall=call), captured) == Futex(WORD, is_woken=woken)
 
 
 def test_the_word_of_who_sleeps() -> None:

@@ -215,6 +215,7 @@ class WaitsFor(Entity, kw_only=True):
     `call` is the system call in which it waits; `until` seconds of the epoch, None: for ever, or not known.
     has_timeout: whether it ends by itself, at `until` or after a time whose beginning is not known
     function: the method that waits, where the object has several: "get", "put", "join" of a queue
+    woken: whether it is over, by the word on which it sleeps: the thread has only not run since
     serves: whether it waits as servers do when nobody wants anything of them: for a connection, for the next request
         on one that was accepted, for what somebody types, for its parent; None where that is not to be told
     pid: of the process whose end it waits for, or that alone has the other end of what it reads or writes
@@ -235,6 +236,7 @@ class WaitsFor(Entity, kw_only=True):
     pid: int | None = None
     pids: list[int] | None = None
     function: str | None = None
+    woken: bool = False
 
 
 class Thread(Entity, kw_only=True):

@@ -18,6 +18,7 @@ OF_PROCESSES = "process_"  # the kinds of objects that several processes share b
 TOLD = ("event", "queue", "condition")
 FILE_LOCKS = ("flock", "fcntl")  # for these it is who has the lock
 FEW = 6
+SETTLED = 0.1  # seconds: who was woken has run by then
 # Python's own handler raises KeyboardInterrupt; faulthandler's do not come back; 32 and 33 are the C library's.
 NO_HELP = frozenset({"SIGINT", "SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGABRT", "SIG32", "SIG33"})
 RUNNER = ("asyncio.runners", "run")
@@ -126,11 +127,23 @@ def _find_needed(graph: WaitGraph, pid: int, threads: list[Thread]) -> frozenset
     for one in threads:
         if _is_keeper(one):
             continue
-        found = _who_ends(graph, pid, one.waits_for) if one.waits_for and one.consistent is not False else None
+        found = _who_ends(graph, pid, one.waits_for) if one.waits_for and not _is_about_to_run(graph, one) else None
         if found is None or (found - {pid} and not _slept_through(graph.report, one)):
             return None
         needed |= found
     return frozenset(needed)
+
+
+def _is_about_to_run(graph: WaitGraph, thread: Thread) -> bool:
+    """Whether somebody may have woken it just now; of what it reads nothing tells that but the time since then."""
+    wait = thread.waits_for
+    if wait is None or wait.woken or thread.consistent is False:
+        return True
+    if wait.kind != "io":
+        return False
+    ready = [loop.ready for loop in graph.report.loops if loop.thread == thread.id]
+    is_known = bool(ready) and None not in ready
+    return any(ready) or not (is_known or thread.idle_s is None or thread.idle_s >= SETTLED)
 
 
 def _is_keeper(one: Thread) -> bool:

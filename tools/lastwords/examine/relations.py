@@ -85,6 +85,7 @@ def _add_wait(entities: Entities, interp: Interpreter, thread: Thread, wait: Wai
         pid=wait.target if wait.kind in ("process", "io") else None,
         function=wait.function,
         pids=list(wait.pids) if wait.pids is not None else None,
+        woken=wait.woken,
     )
     if target is None:
         return

@@ -15,6 +15,7 @@ from lastwords.capture.memory import ReadError
 COMMAND = 0x7F  # the rest of the operation are flags
 REALTIME = 256  # FUTEX_CLOCK_REALTIME
 WAIT, LOCK_PI, WAIT_BITSET, WAIT_REQUEUE_PI, LOCK_PI2 = 0, 6, 9, 11, 13
+COMPARED = (WAIT, WAIT_BITSET)  # of these the kernel lets nobody sleep but on the value that was given
 WAITS = (WAIT, LOCK_PI, WAIT_BITSET, WAIT_REQUEUE_PI, LOCK_PI2)
 TIMESPEC = struct.Struct("<qq")  # seconds, nanoseconds
 
@@ -24,12 +25,14 @@ class Futex(msgspec.Struct, frozen=True):
 
     seconds: how long it lasts at most, counted from a moment that the kernel does not tell (musl's waits)
     is_restarted: the call was interrupted and goes on as restart_syscall(2), which may be some other call as well.
+    is_woken: whether the word has another value than the thread sleeps on: it is about to go on
     """
 
     word: int
     until: float | None = None
     is_restarted: bool = False
     seconds: float | None = None
+    is_woken: bool = False
 
 
 def find_word(thread: KernelThread) -> int | None:
@@ -55,13 +58,22 @@ def read_futex(thread: KernelThread, captured: Captured) -> Futex | None:
     call = thread.syscall
     if call is None or call.name not in ("futex", "restart_syscall") or len(call.arguments) < 4:
         return None
-    word, operation, _, timeout = call.arguments[:4]
+    word, operation, value, timeout = call.arguments[:4]
     if operation & COMMAND not in WAITS or not word or word % 4:
         return None
     is_restarted = call.name != "futex"
+    is_woken = operation & COMMAND in COMPARED and _has_changed(captured, word, value)
     if operation & COMMAND == WAIT:
-        return Futex(word, is_restarted=is_restarted, seconds=_read_seconds(captured, timeout))
-    return Futex(word, _read_deadline(captured, timeout, bool(operation & REALTIME)), is_restarted)
+        return Futex(word, None, is_restarted, _read_seconds(captured, timeout), is_woken)
+    until = _read_deadline(captured, timeout, bool(operation & REALTIME))
+    return Futex(word, until, is_restarted, is_woken=is_woken)
+
+
+def _has_changed(captured: Captured, word: int, value: int) -> bool:
+    try:
+        return int.from_bytes(captured.memory.read(word, 4), "little") != value & 0xFFFF_FFFF
+    except ReadError:
+        return False
 
 
 def _read_deadline(captured: Captured, address: int, is_realtime: bool) -> float | None:

@@ -68,6 +68,7 @@ class Wait(msgspec.Struct, frozen=True):
     call: the system call; until: seconds of the epoch, None: for ever, or not known
     has_timeout: whether it ends by itself; serves: see kernel/serving.py
     function: the method of `object` that waits, where the frames tell
+    woken: whether it is over, and the thread about to go on
     pids: of io, all processes that have other ends of what is waited for; None where that is not known
     """
 
@@ -85,6 +86,7 @@ class Wait(msgspec.Struct, frozen=True):
     serves: bool | None = None
     function: str | None = None
     pids: tuple[int, ...] | None = None
+    woken: bool = False
 
 
 class Sleeper(msgspec.Struct, frozen=True):
@@ -275,7 +277,8 @@ class _Reader:
 
 
 def _limit(wait: Wait, futex: Futex) -> Wait:
-    """With when it ends, or how long it lasts."""
+    """With when it ends, or how long it lasts; and whether it is over."""
+    wait = replace(wait, woken=futex.is_woken)
     if futex.seconds is None:
         return replace(wait, until=futex.until, has_timeout=futex.until is not None)
     return replace(wait, detail=f"{wait.detail}, for {futex.seconds:.4g} s at most", has_timeout=True)
