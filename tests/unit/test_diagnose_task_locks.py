@@ -41,6 +41,7 @@ def test_a_loop_that_waits_for_its_own_task() -> None:
         "transfer holds it (certain)",
         "transfer cannot run before MainThread can",
     ]
+    assert "asyncio.Lock" in (finding.fix or "")
     assert find(scene, "lock-cycle") == find(scene, "waits-on-holder") == []
 
 

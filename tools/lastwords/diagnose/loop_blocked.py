@@ -27,6 +27,10 @@ FIX = (
     "Await what can be awaited (asyncio.sleep, asyncio streams, an asynchronous client), and hand what cannot to a "
     "thread: await asyncio.to_thread(...), or loop.run_in_executor. asyncio.run(debug=True) names slow callbacks."
 )
+CIRCLE_FIX = (
+    "Give a lock of threads back before the next `await`, or use asyncio.Lock, which the loop knows. Who has to wait "
+    "for a lock that a thread keeps for long does so in a thread of its own: await asyncio.to_thread(...)."
+)
 
 
 def diagnose(report: Report) -> Iterator[Finding]:
@@ -94,7 +98,7 @@ def _make_finding(graph: WaitGraph, thread: Thread, task: Task | None, loop: Loo
             *_describe_rest(graph, task, loop),
         ],
         explanation=EXPLANATION,
-        fix=FIX,
+        fix=CIRCLE_FIX if circle else FIX,
     )
 
 

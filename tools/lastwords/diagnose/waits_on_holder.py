@@ -33,7 +33,7 @@ def diagnose(report: Report) -> Iterator[Finding]:
         if wait.target in orphans:
             continue
         behind = sorted(graph.waiting_for({end.id}), key=_rank)
-        if not behind or (isinstance(end, Task) and not isinstance(behind[0], Thread)):  # tasks do await lock in hand
+        if not behind or (isinstance(end, Task) and not isinstance(behind[0], Thread)):  # tasks do so, awaiting
             continue
         chain = graph.chain(behind[0].id)
         locks = [step for step in chain.steps if is_lock(graph, step)]
