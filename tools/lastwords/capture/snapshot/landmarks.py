@@ -80,12 +80,16 @@ def _find_debug(memory: Memory, auxv: bytes) -> int:
     """The address of `r_debug`; 0 in a program without a loader."""
     vector = dict(PAIR.iter_unpack(auxv[: len(auxv) // PAIR.size * PAIR.size]))
     table, count = vector.get(AT_PHDR, 0), min(vector.get(AT_PHNUM, 0), HEADERS_LIMIT)
-    headers = list(PROGRAM_HEADER.iter_unpack(memory.read(table, count * PROGRAM_HEADER.size))) if table else []
-    by_type = {header[0]: header[3] for header in headers}
-    bias = table - by_type[PT_PHDR] if PT_PHDR in by_type else 0
+    headers = PROGRAM_HEADER.iter_unpack(memory.read(table, count * PROGRAM_HEADER.size)) if table else []
+    by_type = {kind: (address, size) for kind, _, _, address, _, _, size, _ in headers}
     if PT_DYNAMIC not in by_type:
         return 0
-    return next((value for tag, value in _read_dynamic(memory, by_type[PT_DYNAMIC] + bias) if tag == DT_DEBUG), 0)
+    address, size = by_type[PT_DYNAMIC]
+    if PT_PHDR in by_type:
+        address += table - by_type[PT_PHDR][0]
+    # drgn wants also what the linker left free behind its end (..._read_dynamic in libdrgn/debug_info.c of 0.3.0)
+    memory.read_many([(address, min(size, DYNAMIC_LIMIT * PAIR.size))])
+    return next((value for tag, value in _read_dynamic(memory, address) if tag == DT_DEBUG), 0)
 
 
 def _read_dynamic(memory: Memory, address: int) -> Iterator[tuple[int, int]]:
