@@ -81,6 +81,7 @@ def test_job_control(interpreter: Interpreter, mode: str, tmp_path: Path) -> Non
             assert "continued" not in said_until(there, "tick")
             if resume == "bg":
                 there.sendline("fg")
+                wait_until(lambda: os.tcgetpgrp(there.child_fd) != there.pid, "the program has the terminal", 20)
         there.expect_exact("tick")
         there.send("\x03")
         said = said_until(there, PROMPT)
