@@ -123,6 +123,19 @@ def test_what_is_not_sure_is_said(report: Report) -> None:
     assert "  not all of it could be read: the frames come back to 0x7f" in lines
 
 
+def test_processes_that_were_not_read_are_named(report: Report) -> None:
+    report.threads[1].waits_for = WaitsFor(kind="io", detail="reads from fd 5, a pipe", pids=[11, 31, 30])
+    report.objects[1].sharers = [32]
+    _, first, command, *_ = format_report(report)
+    assert first == "  not read: processes 30, 31, 32, which have a part in what it waits for"
+    assert command == "  All processes below 11 are read by:  lastwords attach --tree 11"
+    report.objects[1].sharers = None
+    report.threads[1].waits_for = WaitsFor(kind="process", pid=33)
+    assert list(format_report(report))[1] == "  not read: process 33, which has a part in what it waits for"
+    report.mode = "core"
+    assert "not read" not in "".join(format_report(report))
+
+
 def test_nothing_at_all() -> None:
     empty = Report(tool=Tool(version="0"), mode="attach", captured_at="")
     assert list(format_report(empty)) == ["no findings"]

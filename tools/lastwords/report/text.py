@@ -22,6 +22,7 @@ from lastwords.report.tasks import format_tasks
 from lastwords.report.threads import format_headline, format_moment
 from lastwords.signals import signal_name
 
+FEW_PROCESSES = 6
 MOST_EXCEPTIONS = 10  # told whole
 IMPLEMENTATIONS = {"cpython": "CPython", "pypy": "PyPy"}
 
@@ -40,6 +41,7 @@ def format_report(  # noqa: PLR0913 (all that a page is)
     if not report.findings:
         headline = format_halt_headline(report) or format_headline(report)
         yield from page.wrap(f"{_cause_of_death(report)}{headline or 'no findings'}", style=page.bold)
+        yield from _tell_unread(page, report)
     elif all(finding.code == HEALTHY for finding in report.findings):
         yield from page.wrap(report.findings[0].title, style=page.bold)
     else:
@@ -53,6 +55,29 @@ def _cause_of_death(report: Report) -> str:
     """For a core of a process that was killed, but did not crash: SIGQUIT, say."""
     end = report.processes[0].exit if report.mode == "core" and report.processes else None
     return f"killed by {signal_name(end.signal)}: " if end and end.signal else ""
+
+
+def _tell_unread(page: Page, report: Report) -> Iterator[str]:
+    """The other processes that have a part in what a live one waits for: the answer may be there."""
+    if report.mode != "attach" or len(report.processes) != 1:
+        return
+    own = report.processes[0].pid
+    others = sorted(_find_others(report) - {own})
+    if others:
+        shown = ", ".join(map(str, others[:FEW_PROCESSES]))
+        more = f" and {len(others) - FEW_PROCESSES} more" if len(others) > FEW_PROCESSES else ""
+        who = f"process {shown}, which has" if len(others) == 1 else f"processes {shown}{more}, which have"
+        yield from page.wrap(f"not read: {who} a part in what it waits for", "  ", hanging="    ")
+        yield f"  All processes below {own} are read by:  lastwords attach --tree {own}"
+
+
+def _find_others(report: Report) -> set[int]:
+    objects = {one.id: one for one in report.objects}
+    found: set[int] = set()
+    for wait in (one.waits_for for one in report.threads if one.waits_for):
+        target = objects.get(wait.target or "")
+        found.update(wait.pids or (), (target and target.sharers) or (), [wait.pid] if wait.pid is not None else ())
+    return found
 
 
 def _format_processes(page: Page, report: Report, format_one: Format) -> Iterator[str]:
