@@ -1,6 +1,10 @@
-"""The `concurrent.futures.Future` behind an asyncio future: `run_in_executor`, `to_thread`, `wrap_future`.
+"""The `concurrent.futures.Future` behind an asyncio future, or before a task.
 
-`_chain_future` (Lib/asyncio/futures.py) gives the one a callback that has the other in its closure.
+`run_in_executor`, `to_thread`, `wrap_future`: the asyncio future waits for the concurrent one.
+`run_coroutine_threadsafe`: the concurrent one waits for the task.
+
+`_chain_future(source, destination)` (Lib/asyncio/futures.py) gives each a callback that has the other in its closure:
+to the destination `_call_check_cancel`.
 """
 
 from __future__ import annotations
@@ -10,9 +14,10 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from lastwords.asyncio_tasks.classes import Asyncio
-from lastwords.asyncio_tasks.futures import is_future
+from lastwords.asyncio_tasks.futures import is_future, is_task
 from lastwords.capture.memory import ReadError
 from lastwords.cpython.attributes import read_tuple
+from lastwords.cpython.callables import callable_name
 from lastwords.cpython.locks import find_attributes
 from lastwords.cpython.pools import read_list, read_pools
 from lastwords.cpython.threads import PythonThread
@@ -20,6 +25,7 @@ from lastwords.cpython.types import type_of
 
 CALLBACKS_LIMIT = 64
 WAITING_LIMIT = 1000  # futures in the queues of pools
+OF_DESTINATION = "_chain_future.<locals>._call_check_cancel"
 
 
 class Wrapped(msgspec.Struct, frozen=True):
@@ -41,14 +47,29 @@ def find_wrapped(asyncio: Asyncio, threads: Sequence[PythonThread]) -> dict[int,
     return found
 
 
+def find_source(asyncio: Asyncio, future: int) -> int | None:
+    """The task whose result is to become that of a concurrent future. None where that is not told, or not readable."""
+    try:
+        for callback in _callbacks(asyncio, future):
+            if callable_name(asyncio.interp, callback) == OF_DESTINATION:
+                return next((one for one in _closure(asyncio, callback) if is_task(asyncio, one)), None)
+    except ReadError:
+        pass
+    return None
+
+
 def _find_chained(asyncio: Asyncio, future: int) -> Iterator[int]:
     """The asyncio futures in the closures of its callbacks; what cannot be read is left out."""
     try:
-        callbacks = find_attributes(asyncio.interp, future).get("_done_callbacks")
-        for callback in read_list(asyncio.interp, callbacks, CALLBACKS_LIMIT) if callbacks else ():
+        for callback in _callbacks(asyncio, future):
             yield from (one for one in _closure(asyncio, callback) if is_future(asyncio, one))
     except ReadError:
         return
+
+
+def _callbacks(asyncio: Asyncio, future: int) -> list[int]:
+    callbacks = find_attributes(asyncio.interp, future).get("_done_callbacks")
+    return read_list(asyncio.interp, callbacks, CALLBACKS_LIMIT) if callbacks else []
 
 
 def _closure(asyncio: Asyncio, callback: int) -> list[int]:

@@ -15,7 +15,7 @@ from lastwords.asyncio_tasks.futures import TaskState, is_pending, read_name, re
 from lastwords.asyncio_tasks.loops import LoopState, read_loop
 from lastwords.asyncio_tasks.objects import read_state
 from lastwords.asyncio_tasks.waits import OBJECTS, Await, find_blocks, find_given_back, is_own, read_await
-from lastwords.asyncio_tasks.wrapped import Wrapped, find_wrapped
+from lastwords.asyncio_tasks.wrapped import Wrapped, find_source, find_wrapped
 from lastwords.capture.memory import ReadError
 from lastwords.cpython.code import read_frame
 from lastwords.cpython.frame import Place
@@ -98,6 +98,7 @@ class _Reader:
                 self._relate(one)
             except ReadError as error:
                 one.task.error = one.task.error or str(error)
+        self._add_sources()
         self._add_native_holds()
 
     def _say(self, problems: Sequence[str]) -> None:
@@ -226,14 +227,26 @@ class _Reader:
         state = read_lock(self.interp, one.future) or LockState(one.future, "future", "concurrent.futures.Future")
         target = self.entities.add_lock(state, lambda: None)
         if one.worker is not None:
-            thread, said = self.entities.state_id(one.worker), "it works for this future"
-            self.entities.add_edge(Edge(origin=thread, to=target, kind="holds", certainty="certain", evidence=said))
+            self._add_work(self.entities.state_id(one.worker), target)
         return target
 
     def _describe_wrapped(self, one: Wrapped) -> str:
         if one.worker is None:
             return "work for a pool of threads, in its queue"
         return f"work that thread {one.worker.name or one.worker.tid} does"
+
+    def _add_sources(self) -> None:
+        """The tasks that work for the futures for which threads wait: `run_coroutine_threadsafe` gave them these."""
+        waits = {one.waits_for.target for one in self.entities.threads() if one.waits_for}
+        for one in self.entities.report.objects:
+            if one.id in waits and one.kind == "future" and one.address is not None:
+                task = self.known.get(find_source(self.asyncio, one.address) or 0)
+                if task is not None:
+                    self._add_work(task.task.id, one.id)
+
+    def _add_work(self, worker: str, future: str) -> None:
+        said = "it works for this future"
+        self.entities.add_edge(Edge(origin=worker, to=future, kind="holds", certainty="certain", evidence=said))
 
     def _add_object(self, address: int, kind: str, places: Sequence[Place]) -> str:
         state = read_state(self.asyncio, address, kind)
