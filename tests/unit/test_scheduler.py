@@ -17,7 +17,9 @@ SCHED = """python3 (7, #threads: 1)
 -------------------------------------------------------------------
 se.exec_start                                :       {ran:.6f}
 se.vruntime                                  :         60680.408593
-nr_switches                                  :                   {switches}
+nr_switches                                  :                 990099
+nr_voluntary_switches                        :                   {switches}
+nr_involuntary_switches                      :                 990000
 """
 
 

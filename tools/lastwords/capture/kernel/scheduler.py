@@ -18,13 +18,15 @@ from msgspec.structs import replace
 from lastwords.capture.procfs import PROC, read_file
 
 LAST_RAN = re.compile(rb"^se\.exec_start\s*:\s*(\d+\.\d+)", re.MULTILINE)
-SWITCHES = re.compile(rb"^nr_switches\s*:\s*(\d+)", re.MULTILINE)
+SWITCHES = re.compile(rb"^nr_voluntary_switches\s*:\s*(\d+)", re.MULTILINE)
 PROCESSOR = 36  # field 39 of /proc/PID/task/TID/stat, counted from the state, which is the third
-OURS = 2  # switches of a sleeper that was stopped and let go: into the stop, and back into its sleep
+# Switches of a sleeper that was stopped and let go: into the stop, and back into its sleep. On a busy machine it may
+# have to make way for others on either way; that is no switch of its own will.
+OURS = 2
 
 
 class Slept(msgspec.Struct, frozen=True):
-    """How often a thread has begun or ceased to run, and for how many seconds it has not; None: not to be told."""
+    """How often a thread has ceased to run by itself, and for how many seconds it has not run; None: not to be told."""
 
     switches: int
     seconds: float | None = None
@@ -82,7 +84,7 @@ def _on_each(processors: Iterable[int], read: Callable[[], tuple[float, int, int
 
 
 def _read(task: str) -> tuple[float, int, int] | None:
-    """When it ran last, its switches, and the processor on which it ran."""
+    """When it ran last, its switches of its own will, and the processor on which it ran."""
     try:
         account = read_file(f"{task}/sched")
         fields = read_file(f"{task}/stat").rpartition(b")")[2].split()
