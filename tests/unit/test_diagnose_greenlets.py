@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from lastwords.diagnose import diagnose
-from lastwords.model import Capture, Edge, Frame, Halt, How, Moment, Process, Report, Sample, WaitsFor
+from lastwords.model import Capture, Edge, Frame, Halt, How, Moment, Process, Python, Report, Sample, WaitsFor
 from sample_greenlets import Greenlets, caught
 from sample_waits import APP, frame
 
@@ -353,7 +353,7 @@ def beside_a_pipe() -> Greenlets:
     """The main greenlet waits for a child's end, which writes into a pipe of its parent's."""
     scene = Greenlets()
     scene.report.greenlets.remove(scene.other)
-    scene.report.processes.append(Process(id="process-8", pid=8, ppid=7))
+    scene.report.processes.append(Process(id="process-8", pid=8, ppid=7, python=Python(version="3.11.7")))
     moment = Moment(id="moment-2", process="process-8", reason="attach", capture=Capture(method="test"))
     scene.report.moments.append(moment)
     child = scene.thread("child", 9, moment="moment-2")

@@ -11,7 +11,20 @@ from hypothesis import strategies as st
 
 from lastwords.diagnose import diagnose
 from lastwords.diagnose.wait_graph import WaitGraph
-from lastwords.model import Capture, Certainty, Edge, Finding, Frame, Greenlet, Hub, Moment, Process, Thread, WaitsFor
+from lastwords.model import (
+    Capture,
+    Certainty,
+    Edge,
+    Finding,
+    Frame,
+    Greenlet,
+    Hub,
+    Moment,
+    Process,
+    Python,
+    Thread,
+    WaitsFor,
+)
 from sample_waits import Scene, frame
 
 
@@ -454,7 +467,10 @@ def test_a_program_waits_for_its_child() -> None:
 def families(detail: str = "writes to fd 1") -> Scene:
     """A parent that waits for its child, which waits until the parent reads what it writes."""
     scene = Scene()
-    child = Process(id="process-9", pid=9, ppid=7, argv=["python", "child.py"], signals_caught=[], forked=False)
+    python = Python(version="3.11.7")
+    child = Process(
+        id="process-9", pid=9, ppid=7, argv=["python", "child.py"], signals_caught=[], forked=False, python=python
+    )
     scene.report.processes.append(child)
     capture = Capture(method="test")
     scene.report.moments.append(Moment(id="moment-2", process="process-9", reason="attach", capture=capture))
@@ -477,8 +493,31 @@ def test_a_parent_and_a_child_wait_for_each_other() -> None:
         "deadlock: MainThread of process 7 waits for the end of process 9, "
         "which waits for MainThread of process 7 (write)"
     )
+    assert "communicate()" in first(scene).fix
     scene.thread("reader")  # another thread of the parent may read
     assert judge(scene)[0] == ("lock-cycle", "likely")
+
+
+def test_a_parent_and_a_program_that_is_not_python_wait_for_each_other() -> None:
+    scene = families()
+    process, (_, writer) = scene.report.processes[1], scene.report.threads
+    process.python, writer.is_main, writer.interpreter = None, None, None
+    assert judge(scene) == [("lock-cycle", "certain")]
+    scene.thread("tool", moment="moment-2")  # another thread of its own, or of the parent, may go on
+    assert "lock-cycle" not in dict(judge(scene))
+    scene.report.threads[-1].moment = "moment-1"
+    assert "lock-cycle" not in dict(judge(scene))
+
+
+@pytest.mark.parametrize("late", [0, 1])
+def test_processes_that_ran_while_they_were_read_may_have_answered_each_other(late: int) -> None:
+    scene = families()
+    scene.report.window_ms = 500.0
+    assert judge(scene) == [("lock-cycle", "certain")]
+    scene.report.threads[late].idle_s = None  # not known
+    assert judge(scene)[0] == ("lock-cycle", "likely")
+    scene.report.threads[late].idle_s = 0.4
+    assert "lock-cycle" not in dict(judge(scene))
 
 
 def test_a_coroutine_that_waits_for_good_blocks_its_loop_from_the_first_moment() -> None:

@@ -68,6 +68,11 @@ class Actors:
         """The main thread of the process with this id."""
         return self._mains.get(process)
 
+    def only_thread(self, process: str) -> Thread | None:
+        """Of the process with this id, which is not Python, its only thread."""
+        threads, found = self._threads.get(process, []), self._processes.get(process)
+        return threads[0] if len(threads) == 1 and found is not None and found.python is None else None
+
     def is_alone(self, thread: Thread) -> bool:
         """Whether its process has no other thread."""
         return len(self._threads.get(self._moments.get(thread.moment, ""), [])) == 1

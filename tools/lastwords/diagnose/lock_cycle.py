@@ -36,6 +36,10 @@ IMPORT_FIX = (
     "Start no threads, and wait for none, at the top level of a module: its import is not over before that is. Do so "
     "in a function that main calls; and import in the same order everywhere."
 )
+PIPE_FIX = (
+    "Use communicate(), which writes, reads and waits all at once. Or read what the child writes while it runs, as a "
+    "full pipe stops it; and close the pipe to it as soon as it has got everything, as it reads until then."
+)
 FUTURE = (
     "It waits, without a timeout, for the result of the very work that it is in the middle of. As long as it waits, "
     "that work is not done."
@@ -82,12 +86,18 @@ def _is_import(step: Step) -> bool:
     return wait is not None and wait.kind == "import_lock"
 
 
+def _is_io(step: Step) -> bool:
+    return step.waiter.waits_for is not None and step.waiter.waits_for.kind == "io"
+
+
 def _make_finding(graph: WaitGraph, cycle: tuple[Step, ...], code: str) -> Finding:
     is_own = len(cycle) == 1
     title = _describe_own(graph, cycle[0]) if is_own else _describe(graph, cycle)
     said, fix = (OWN, OWN_FIX) if is_own else (EXPLANATION, FIX)
     if is_own and cycle[0].hold is not None and not is_lock(graph, cycle[0]):
         said, fix = FUTURE, FUTURE_FIX
+    if any(_is_io(step) for step in cycle):
+        fix = PIPE_FIX
     fix = IMPORT_FIX if code == IMPORT_CODE else fix
     found = Finding(code=code, title=title, certainty=judge_cycle(cycle), explanation=said, fix=fix)
     return add_cycle(graph, found, cycle, MOST)

@@ -128,7 +128,7 @@ def _find_needed(graph: WaitGraph, pid: int, threads: list[Thread]) -> frozenset
         if _is_keeper(one):
             continue
         found = _who_ends(graph, pid, one.waits_for) if one.waits_for and not _is_about_to_run(graph, one) else None
-        if found is None or (found - {pid} and not _slept_through(graph.report, one)):
+        if found is None or (found - {pid} and not graph.slept_through(one)):
             return None
         needed |= found
     return frozenset(needed)
@@ -156,11 +156,6 @@ def _is_answer_awaited(graph: WaitGraph, main: Thread) -> bool:
     wait = main.waits_for
     is_asked = wait is not None and wait.kind == "io" and wait.serves is not True
     return is_asked and not graph.chain(main.id).cycle
-
-
-def _slept_through(report: Report, thread: Thread) -> bool:
-    """Whether it slept all the while in which the processes were read: else they may never have waited all at once."""
-    return thread.idle_s is None or 1000 * thread.idle_s >= (report.window_ms or 0.0)
 
 
 def _who_ends(graph: WaitGraph, pid: int, wait: WaitsFor) -> set[int] | None:

@@ -13,9 +13,10 @@ from contextvars import ContextVar
 from functools import cached_property
 
 import msgspec
+from msgspec.structs import replace
 
 from lastwords.diagnose.actors import Actor, Actors, is_in, stand
-from lastwords.model import Certainty, Edge, Evidence, Frame, Greenlet, Report, Task
+from lastwords.model import Certainty, Edge, Evidence, Frame, Greenlet, Report, Task, Thread
 
 CERTAINTIES: tuple[Certainty, ...] = ("certain", "likely", "possible")
 CALLS = ("asyncio.events", "_run")  # Handle._run: from here on it is the program's callback
@@ -24,7 +25,8 @@ CALLS = ("asyncio.events", "_run")  # Handle._run: from here on it is the progra
 class Step(msgspec.Struct, frozen=True):
     """`waiter` cannot go on before `holder` has done something: ended, or given back what `hold` is about.
 
-    alone: False where another thread of the holder's process could do it as well
+    alone: False where another thread of the holder's process could do it as well, or the waiter may have run before
+        that was read
     carried: the waiter is a greenlet or a task, and the holder the thread in which it would have to run
     """
 
@@ -106,16 +108,50 @@ class WaitGraph:
         return self._steps[identity]
 
     def _make_step(self, wait: Edge) -> Step | None:
+        """Into another process only from who slept while both were read: else it may wait no more, or for another."""
+        step = self._lead_on(wait)
+        if step is None or self._is_of_moment(step.holder, step.waiter.moment):
+            return step
+        thread = self.thread_of(step.waiter)
+        if thread is None or thread.idle_s is None:
+            return replace(step, alone=False)
+        return step if self.slept_through(thread) else None
+
+    def _is_of_moment(self, identity: str, moment: str) -> bool:
+        actor = self.actors.by_id.get(identity)
+        return actor is None or actor.moment == moment
+
+    def slept_through(self, thread: Thread) -> bool:
+        """Whether it slept all the while in which the processes were read, as far as is known."""
+        return thread.idle_s is None or 1000 * thread.idle_s >= (self.report.window_ms or 0.0)
+
+    def thread_of(self, actor: Actor) -> Thread | None:
+        """In which alone it runs."""
+        if isinstance(actor, Thread):
+            return actor
+        home = self._find_home(actor) or ""
+        home = next((one.thread or "" for one in self.report.loops if one.id == home), home)
+        found = self.actors.by_id.get(home)
+        return found if isinstance(found, Thread) else None
+
+    def _lead_on(self, wait: Edge) -> Step | None:
         waiter = self.actors.by_id[wait.origin]
         if wait.to in self.actors.by_id:
             return Step(waiter, wait.to, wait)
-        if (main := self.actors.main_thread(wait.to)) is not None:
+        main = self.actors.main_thread(wait.to) or self.actors.only_thread(wait.to)
+        if main is not None:
             if main.moment == waiter.moment:
                 return None
             inner = self.past_hub(main)
-            return Step(waiter, inner.id, wait, alone=self.actors.is_alone(main) and self._is_alone_in_hub(inner))
+            is_alone = self.actors.is_alone(main) and self._is_alone_in_hub(inner)
+            return Step(waiter, inner.id, wait, alone=is_alone) if is_alone or self._is_python(waiter) else None
         holds = self.holds.get(wait.to, [])
         return Step(waiter, holds[0].origin, wait, holds[0]) if len(holds) == 1 else None
+
+    def _is_python(self, actor: Actor) -> bool:
+        """Whether it was read: of another program, nobody would be surprised that it waits for more to do."""
+        process = self.actors.process(actor.id)
+        return process is not None and process.python is not None
 
     def past_hub(self, actor: Actor) -> Actor:
         """Of a thread whose hub polls, its main greenlet, where that waits: what the program does there."""
@@ -249,7 +285,7 @@ def describe_wait(graph: WaitGraph, step: Step) -> str:
     if wait is not None and wait.kind == "import_lock":
         return f"waits for {wait.detail}, held by {graph.actors.name(step.holder)}"
     if wait is not None and wait.kind == "io":
-        return f"waits for {graph.actors.name(step.holder)} ({wait.call})"
+        return f"waits for {graph.actors.name(step.holder)}" + (f" ({wait.call})" if wait.call else "")
     return f"waits for the end of {graph.actors.name(step.wait.to)}"
 
 

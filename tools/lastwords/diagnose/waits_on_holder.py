@@ -51,12 +51,12 @@ def _rank(actor: Actor) -> tuple[bool, bool]:
     return not getattr(actor, "is_main", False), not isinstance(actor, Thread)
 
 
-def _is_long(graph: WaitGraph, actor: Actor | None) -> bool:
+def _is_long(graph: WaitGraph, actor: Actor) -> bool:
     """Whether it has slept for long, a task as its loop's thread; of greenlets nobody keeps that account."""
-    if isinstance(actor, Task):
-        homes = (one.thread for one in graph.report.loops if one.id == actor.loop)
-        actor = graph.actors.by_id.get(next(homes, None) or "")
-    return (actor.idle_s or 0.0) >= LONG if isinstance(actor, Thread) else isinstance(actor, Greenlet)
+    if isinstance(actor, Greenlet):
+        return True
+    thread = graph.thread_of(actor)
+    return thread is not None and (thread.idle_s or 0.0) >= LONG
 
 
 def _make_finding(graph: WaitGraph, chain: Chain, end: Actor, wait: WaitsFor) -> Finding:

@@ -6,6 +6,7 @@ its own few milliseconds, and read when all run again. What is no Python is list
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -142,19 +143,28 @@ def _check_that_one_was_read(root: int, ones: Sequence[_One], proc: Path) -> Non
 
 def _make_report(tree: _Tree, ones: Sequence[_One], later: Sequence[Member]) -> Report:
     report = new_report("attach")
+    read = [one.attached for one in ones if one.attached and one.report]
+    ended = max(one.ended for one in read)
     for one in ones:
         if one.report is not None:
             _add(report, one.report)
         else:
             why = None if one.error is None or isinstance(one.error, NotPythonError) else one.error.fact
-            add_unread(report, one.number, _describe(one.member, tree.proc), tree.facts(one), why)
-    read = [one.attached for one in ones if one.attached and one.report]
-    report.window_ms = 1000 * (max(one.ended for one in read) - min(one.began for one in read))
+            threads = add_unread(report, one.number, _describe(one.member, tree.proc), tree.facts(one), why)
+            _set_back(threads, time.monotonic() - ended)
+    report.window_ms = 1000 * (ended - min(one.began for one in read))
     report.problems += _describe_changes(ones, later)
     _link(report, ones)
     link_shared(report)
     _add_peers(report, {one.process: tree.facts(one) for one in ones})
     return report
+
+
+def _set_back(threads: Sequence[Thread], seconds: float) -> None:
+    """How long they had slept when the others were read."""
+    for one in threads:
+        if one.idle_s is not None:
+            one.idle_s = max(one.idle_s - seconds, 0.0)
 
 
 def _describe(member: Member, proc: Path) -> Process:

@@ -30,8 +30,11 @@ class _NoMemory:
         return [None] * len(ranges)
 
 
-def add_unread(report: Report, number: int, process: Process, facts: Facts, why: str | None) -> None:
-    """The process, its threads and the system calls that they are in. `why`: None where it is simply no Python."""
+def add_unread(report: Report, number: int, process: Process, facts: Facts, why: str | None) -> list[Thread]:
+    """The process, its threads, which are returned, and the system calls that they are in.
+
+    why: None where it is simply no Python
+    """
     report.problems += [why.rstrip(".")] if why else []
     capture = Capture(method=METHOD, complete=not why)
     moment = Moment(id=f"moment-{number}", process=process.id, reason="attach", capture=capture)
@@ -40,7 +43,9 @@ def add_unread(report: Report, number: int, process: Process, facts: Facts, why:
     entities = Entities(report, moment, [])
     threads = _read_threads(facts)
     slept = read_slept(facts.pid, [one.tid for one in threads], facts.proc)
-    report.threads += [_make_thread(entities, found, facts, slept.get(found.tid)) for found in threads]
+    made = [_make_thread(entities, found, facts, slept.get(found.tid)) for found in threads]
+    report.threads += made
+    return made
 
 
 def _read_threads(facts: Facts) -> list[KernelThread]:
