@@ -16,6 +16,7 @@ from lastwords.model import (
     Moment,
     Object,
     Process,
+    Python,
     Report,
     Sample,
     Shutdown,
@@ -32,8 +33,8 @@ class Scene:
     """One process at one moment; threads and locks are added by name, and called by it."""
 
     def __init__(self, **process: Any) -> None:
-        facts: dict[str, Any] = {"signals_caught": ["SIGINT"], "forked": False, **process}
-        self.process = Process(id="process-7", pid=7, ppid=1, argv=["python", "app.py"], **facts)
+        known: dict[str, Any] = {"signals_caught": ["SIGINT"], "forked": False, "python": Python(version="3.11.7")}
+        self.process = Process(id="process-7", pid=7, ppid=1, argv=["python", "app.py"], **known | process)
         self.moment = Moment(id="moment-1", process="process-7", reason="attach", capture=Capture(method="test"))
         self.report = Report(
             tool=Tool(version="0"),

@@ -6,7 +6,7 @@ import pytest
 
 from lastwords.diagnose import diagnose
 from lastwords.examine.shared import link_shared
-from lastwords.model import Capture, Finding, Frame, Halt, Moment, Process, Thread
+from lastwords.model import Capture, Finding, Frame, Halt, Moment, Process, Python, Thread
 from sample_waits import Scene, frame
 
 PARENT, CHILD = 7, 8
@@ -72,6 +72,20 @@ def test_who_starts_new_workers_gives_nobody_a_result() -> None:
     scene.waits(keeper, None, "sleep", has_timeout=True)
     assert judge(scene) == [("thread-stranded", "likely")]
     keeper.stack.pop()  # somebody else who sleeps
+    assert "thread-stranded" not in dict(judge(scene))
+
+
+def test_a_tool_that_is_not_python_is_never_stopped_but_is_known_to_have_slept() -> None:
+    scene, _ = pool()
+    tool = add_child(scene)
+    scene.report.window_ms = 500.0
+    tool.consistent, tool.interpreter = False, None
+    assert judge(scene) == [("thread-stranded", "likely")]
+    tool.idle_s = 0.4
+    assert "thread-stranded" not in dict(judge(scene))
+    tool.idle_s = None
+    assert "thread-stranded" not in dict(judge(scene))
+    tool.idle_s, scene.report.processes[1].python = 60.0, Python(version="3.11.7")
     assert "thread-stranded" not in dict(judge(scene))
 
 

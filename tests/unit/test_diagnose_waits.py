@@ -509,6 +509,17 @@ def test_a_parent_and_a_program_that_is_not_python_wait_for_each_other() -> None
     assert "lock-cycle" not in dict(judge(scene))
 
 
+def test_what_a_tool_does_that_does_not_wait_for_python_is_its_own_business() -> None:
+    scene = families()
+    process, (_, writer) = scene.report.processes[1], scene.report.threads
+    process.python, writer.is_main, writer.interpreter = None, None, None
+    scene.report.edges = [edge for edge in scene.report.edges if edge.origin != writer.id]
+    writer.waits_for = WaitsFor(kind="unknown", call="futex")
+    assert judge(scene) == [("waits-for-process", "certain")]
+    scene.report.edges.append(Edge(origin=writer.id, to="process-9", kind="waits", certainty="likely"))  # for itself
+    assert judge(scene) == [("waits-for-process", "certain")]
+
+
 @pytest.mark.parametrize("late", [0, 1])
 def test_processes_that_ran_while_they_were_read_may_have_answered_each_other(late: int) -> None:
     scene = families()

@@ -250,3 +250,10 @@ def test_times_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_sign(argument: int, number: int) -> None:
     assert to_int(argument) == number
+
+
+@pytest.mark.parametrize(("fds", "pids"), [((5, 8), (71,)), ((8, 6), (71,)), ((8, 7), None)])
+def test_who_can_end_a_wait_for_several(facts: Facts, fds: tuple[int, int], pids: tuple[int, ...] | None) -> None:
+    """A process by its end, too, which a pidfd tells; of a file nobody is known."""
+    data = b"".join(struct.pack("<ihh", fd, 1, 0) for fd in fds)
+    assert describe(facts, "poll", AT, 2, NEGATIVE, data=data).pids == pids

@@ -45,8 +45,9 @@ IO_FIX = (
     "as it was handed on (a pipe's after the fork, a Connection's after start())."
 )
 ANSWER_FIX = (
-    "Each of these processes waits for another to write first. Let one begin, and let each close the ends that it only "
-    "inherited, so that a read ends when the other side is gone."
+    "Each of these processes waits for another to write first, to read, or to end. Let one begin. Close the pipe to a "
+    "child as soon as it has got everything, and read what it says while it runs: communicate() does both. Let each "
+    "close the ends that it only inherited, so that a read ends when the other side is gone."
 )
 LOOP_EXPLANATION = (
     "The event loop has no callback to call and no timer, and watches no descriptor but those by which its own process "
@@ -137,13 +138,19 @@ def _find_needed(graph: WaitGraph, pid: int, threads: list[Thread]) -> frozenset
 def _is_about_to_run(graph: WaitGraph, thread: Thread) -> bool:
     """Whether somebody may have woken it just now; of what it reads nothing tells that but the time since then."""
     wait = thread.waits_for
-    if wait is None or wait.woken or thread.consistent is False:
+    if wait is None or wait.woken or (thread.consistent is False and not _is_settled(graph, thread)):
         return True
     if wait.kind != "io":
         return False
     ready = [loop.ready for loop in graph.report.loops if loop.thread == thread.id]
     is_known = bool(ready) and None not in ready
     return any(ready) or not (is_known or thread.idle_s is None or thread.idle_s >= SETTLED)
+
+
+def _is_settled(graph: WaitGraph, thread: Thread) -> bool:
+    """Of a program that is not Python: it is never stopped, but whether it has run is known."""
+    is_long = thread.idle_s is not None and thread.idle_s >= SETTLED and graph.slept_through(thread)
+    return is_long and not graph.is_python(thread)
 
 
 def _is_keeper(one: Thread) -> bool:
@@ -249,11 +256,13 @@ def _make_finding(graph: WaitGraph, one: Stranded, tasks: list[Task]) -> Finding
             Evidence(text="no signal but SIGINT has a handler"),
         ],
         explanation=LOOP_EXPLANATION if of_loop else EXPLANATION,
-        fix=LOOP_FIX if of_loop else _find_fix(one, first),
+        fix=_find_fix(one, first),
     )
 
 
 def _find_fix(one: Stranded, first: Actor) -> str:
+    if isinstance(first, Task):
+        return ANSWER_FIX if one.others else LOOP_FIX
     if is_in(first, *POOL):
         return POOL_FIX
     if first.waits_for is None or first.waits_for.kind != "io":

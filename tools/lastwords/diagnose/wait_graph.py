@@ -138,18 +138,34 @@ class WaitGraph:
         waiter = self.actors.by_id[wait.origin]
         if wait.to in self.actors.by_id:
             return Step(waiter, wait.to, wait)
-        main = self.actors.main_thread(wait.to) or self.actors.only_thread(wait.to)
+        main = self.actors.main_thread(wait.to) or self._find_tool(waiter, wait.to)
         if main is not None:
             if main.moment == waiter.moment:
                 return None
             inner = self.past_hub(main)
             is_alone = self.actors.is_alone(main) and self._is_alone_in_hub(inner)
-            return Step(waiter, inner.id, wait, alone=is_alone) if is_alone or self._is_python(waiter) else None
+            return Step(waiter, inner.id, wait, alone=is_alone) if is_alone or self.is_python(waiter) else None
         holds = self.holds.get(wait.to, [])
         return Step(waiter, holds[0].origin, wait, holds[0]) if len(holds) == 1 else None
 
-    def _is_python(self, actor: Actor) -> bool:
-        """Whether it was read: of another program, nobody would be surprised that it waits for more to do."""
+    def _find_tool(self, waiter: Actor, process: str) -> Thread | None:
+        """The only thread of a program that is not Python. What that does matters where it waits for Python itself."""
+        tool = self.actors.only_thread(process)
+        return tool if tool is not None and (not self.is_python(waiter) or self._comes_back(tool)) else None
+
+    def _comes_back(self, tool: Thread) -> bool:
+        """Whether it waits for a Python process, if need be through others like it."""
+        seen: set[str] = set()
+        at: Thread | None = tool
+        while at is not None and at.id not in seen and (wait := self.waits.get(at.id)) is not None:
+            if self.actors.main_thread(wait.to) is not None:
+                return True
+            seen.add(at.id)
+            at = self.actors.only_thread(wait.to)
+        return False
+
+    def is_python(self, actor: Actor) -> bool:
+        """Whether its process was read as Python."""
         process = self.actors.process(actor.id)
         return process is not None and process.python is not None
 

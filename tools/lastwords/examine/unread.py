@@ -62,6 +62,13 @@ def _make_thread(entities: Entities, found: KernelThread, facts: Facts, slept: S
     if wait is not None:
         kind = "unknown" if wait.kind == "futex" else wait.kind
         thread.waits_for = WaitsFor(
-            kind=kind, detail=wait.detail, certainty="likely", call=wait.call, until=wait.until, pid=wait.pid
+            kind=kind,
+            detail=wait.detail,
+            certainty="likely",
+            call=wait.call,
+            until=wait.until,
+            has_timeout=wait.has_timeout,
+            pid=wait.pid,
+            pids=list(wait.pids) if wait.pids is not None else None,
         )
     return thread

@@ -18,7 +18,8 @@ class KernelWait(msgspec.Struct, frozen=True):
     call: the system call's name; detail: all of it in words
     fd: where it is one descriptor; fds: all of those that are waited for
     peer: who is at the other end, in words; pid: the one process it waits for: a child, the other end, a lock's holder
-    pids: the processes that have other ends of any of `fds`, itself among them; None where not all are known
+    pids: the processes that have other ends of any of `fds`, itself among them, or whose end one of these (a pidfd)
+        tells; None where not all are known
     until: seconds of the epoch, None: for ever, or for a time whose beginning nobody knows
     has_timeout: whether it ends by itself, at `until` or after such a time
     """
@@ -66,7 +67,14 @@ class Call(msgspec.Struct, frozen=True):
         return found[0] if len(found) == 1 else None
 
     def peers(self, fds: Sequence[int]) -> tuple[int, ...] | None:
-        """The processes that have other ends of these; None where one has no such end, or not all were seen."""
-        others = [self.facts.other_end(fd) if self.facts is not None else None for fd in fds]
-        found = [one.pids for one in others if one is not None and one.is_complete]
-        return tuple(sorted({pid for pids in found for pid in pids})) if len(found) == len(others) else None
+        """The processes that can make these ready; None where of one nobody is known who can, or not all were seen."""
+        found = [self._find_peers(fd) for fd in fds]
+        return tuple(sorted({pid for pids in found for pid in pids or ()})) if None not in found else None
+
+    def _find_peers(self, fd: int) -> tuple[int, ...] | None:
+        if self.facts is None:
+            return None
+        one, other = self.facts.descriptor(fd), self.facts.other_end(fd)
+        if one is not None and one.pid is not None and one.pid > 0:
+            return (one.pid,)
+        return other.pids if other is not None and other.is_complete else None
