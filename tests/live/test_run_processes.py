@@ -67,6 +67,7 @@ def test_the_program_outlives_both(interpreter: Interpreter) -> None:
         os.kill(target.pid, signal.SIGKILL)
         wait_until(lambda: not is_there(keeper), "the keeper has done its work")
         target.send_line()
+        target.wait_for("child 7")  # its last word
         wait_until(lambda: not is_there(child), "the program has ended")
         assert target.stdout.text == "ready\nchild 7\n"
 
