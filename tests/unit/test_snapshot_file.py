@@ -301,13 +301,7 @@ class Flat:
         return self.data[address - 0x1000 : address - 0x1000 + size]
 
     def read_many(self, ranges: Sequence[tuple[int, int]]) -> list[bytes | None]:
-        found: list[bytes | None] = []
-        for address, size in ranges:
-            try:
-                found.append(self.read(address, size))
-            except ReadError:
-                found.append(None)
-        return found
+        return [self.read(*one) for one in ranges]
 
 
 def make_libraries(following: int) -> tuple[Flat, bytes]:

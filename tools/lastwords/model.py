@@ -219,8 +219,8 @@ class WaitsFor(Entity, kw_only=True):
     serves: whether it waits as servers do when nobody wants anything of them: for a connection, for the next request
         on one that was accepted, for what somebody types, for its parent; None where that is not to be told
     pid: of the process whose end it waits for, or that alone has the other end of what it reads or writes
-    pids: of all processes that have other ends of what it reads or writes, its own among them; None where some may not
-        be known
+    pids: of all processes that have other ends of what it reads or writes, its own among them, or whose end it waits
+        for beside that; None where some may not be known
     """
 
     kind: Literal[

@@ -1,4 +1,4 @@
-"""What findings about a cycle of waits have in common, whether it is of threads or of tasks."""
+"""What findings about a cycle of waits have in common, whether it is of threads, tasks or processes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,12 @@ from lastwords.diagnose.wait_graph import CERTAINTIES, Step, WaitGraph, describe
 from lastwords.model import Certainty, Evidence, Finding, Subject
 
 FEW = 4
+
+ANSWER_FIX = (
+    "Each of these processes waits for another to write first, to read, or to end. Let one begin. Close the pipe to a "
+    "child as soon as it has got everything, and read what it says while it runs: communicate() does both. Let each "
+    "close the ends that it only inherited, so that a read ends when the other side is gone."
+)
 
 
 def judge_cycle(cycle: Sequence[Step]) -> Certainty:

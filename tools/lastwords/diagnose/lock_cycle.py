@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lastwords.diagnose.await_cycle import is_of_tasks
-from lastwords.diagnose.cycles import add_cycle, judge_cycle
+from lastwords.diagnose.cycles import ANSWER_FIX, add_cycle, judge_cycle
 from lastwords.diagnose.wait_graph import Step, WaitGraph, describe_wait, graph_of, is_lock
 from lastwords.model import Finding, Greenlet, Report, Task
 
@@ -35,10 +35,6 @@ OWN_FIX = (
 IMPORT_FIX = (
     "Start no threads, and wait for none, at the top level of a module: its import is not over before that is. Do so "
     "in a function that main calls; and import in the same order everywhere."
-)
-PIPE_FIX = (
-    "Use communicate(), which writes, reads and waits all at once. Or read what the child writes while it runs, as a "
-    "full pipe stops it; and close the pipe to it as soon as it has got everything, as it reads until then."
 )
 FUTURE = (
     "It waits, without a timeout, for the result of the very work that it is in the middle of. As long as it waits, "
@@ -97,7 +93,7 @@ def _make_finding(graph: WaitGraph, cycle: tuple[Step, ...], code: str) -> Findi
     if is_own and cycle[0].hold is not None and not is_lock(graph, cycle[0]):
         said, fix = FUTURE, FUTURE_FIX
     if any(_is_io(step) for step in cycle):
-        fix = PIPE_FIX
+        fix = ANSWER_FIX
     fix = IMPORT_FIX if code == IMPORT_CODE else fix
     found = Finding(code=code, title=title, certainty=judge_cycle(cycle), explanation=said, fix=fix)
     return add_cycle(graph, found, cycle, MOST)

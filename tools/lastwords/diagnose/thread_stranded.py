@@ -8,6 +8,7 @@ import msgspec
 
 from lastwords.diagnose.actors import Actor, is_in, stand
 from lastwords.diagnose.await_cycle import is_of_tasks
+from lastwords.diagnose.cycles import ANSWER_FIX
 from lastwords.diagnose.exits import describe_activity
 from lastwords.diagnose.wait_graph import WaitGraph, graph_of, is_lock
 from lastwords.model import Certainty, Evidence, Finding, Moment, Process, Report, Task, Thread, WaitsFor
@@ -43,11 +44,6 @@ IO_FIX = (
     "Whoever was to write there is gone, or waits itself for who reads (for a lock in its hands, or its end). Where it "
     "is gone, the read does not end because this process itself still has the other end open: close that here as soon "
     "as it was handed on (a pipe's after the fork, a Connection's after start())."
-)
-ANSWER_FIX = (
-    "Each of these processes waits for another to write first, to read, or to end. Let one begin. Close the pipe to a "
-    "child as soon as it has got everything, and read what it says while it runs: communicate() does both. Let each "
-    "close the ends that it only inherited, so that a read ends when the other side is gone."
 )
 LOOP_EXPLANATION = (
     "The event loop has no callback to call and no timer, and watches no descriptor but those by which its own process "
